@@ -1,0 +1,154 @@
+/*
+ * JSON in: bounded and strict, with errors that say where. JSON members: with
+ * a default instead of a case for every missing or mistyped one.
+ */
+#include "iotctl/json.h"
+
+#include "iotctl/base.h"
+#include "iotctl/text.h"
+
+#include <string.h>
+
+void iot_json_decref_p(json_t **value)
+{
+	json_decref(*value);
+}
+
+/*
+ * Find where the nesting passes the limit, before a recursive parser sees it.
+ * Strings are skipped as the parser will read them; in text that is not JSON
+ * at all the parser stops at the first fault, up to which the count is right.
+ */
+static bool too_deep(const char *text, size_t len, int *ret_line, int *ret_column)
+{
+	int depth = 0, line = 1, column = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		if (((unsigned char)c & 0xc0) != 0x80)
+			column++;
+		if (c == '\n') {
+			line++;
+			column = 0;
+		} else if (in_string) {
+			if (c == '\\' && i + 1 < len && text[i + 1] != '\n') {
+				i++;
+				column++;
+			} else if (c == '"') {
+				in_string = false;
+			}
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '[' || c == '{') {
+			if (++depth > IOT_JSON_MAX_DEPTH) {
+				*ret_line = line;
+				*ret_column = column;
+				return true;
+			}
+		} else if (c == ']' || c == '}') {
+			depth--;
+		}
+	}
+	return false;
+}
+
+/* jansson quotes the text near the fault, and that may be a secret; where it is, line and column say. */
+static void cut_quote(char *text)
+{
+	char *near = strstr(text, " near ");
+
+	if (near != NULL && strcmp(near, " near end of file") != 0)
+		*near = '\0';
+}
+
+enum iot_status iot_json_parse(const char *text, size_t len, const char *subject, json_t **ret, struct iot_error *err)
+{
+	json_error_t fault;
+	json_t *value;
+	int line, column;
+	size_t blank = 0;
+
+	while (blank < len && strchr(" \t\r\n", text[blank]) != NULL && text[blank] != '\0')
+		blank++;
+	if (blank == len)
+		return iot_fail(err, IOT_USAGE, "'%s' is not valid JSON: it is empty", subject);
+	if (too_deep(text, len, &line, &column))
+		return iot_fail(err, IOT_USAGE, "'%s' is not valid JSON: line %d, column %d: more than %d levels deep",
+				subject, line, column, IOT_JSON_MAX_DEPTH);
+	value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
+	if (value == NULL) {
+		cut_quote(fault.text);
+		return iot_fail(err, IOT_USAGE, "'%s' is not valid JSON: line %d, column %d: %s", subject, fault.line,
+				fault.column, fault.text);
+	}
+	*ret = value;
+	return IOT_OK;
+}
+
+char *iot_json_text(const json_t *value)
+{
+	char *text = value != NULL ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+
+	return text != NULL ? text : iot_strdup("null");
+}
+
+const char *iot_json_str(const json_t *object, const char *key, const char *fallback)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_string(value) ? json_string_value(value) : fallback;
+}
+
+int64_t iot_json_int(const json_t *object, const char *key, int64_t fallback)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_integer(value) ? (int64_t)json_integer_value(value) : fallback;
+}
+
+bool iot_json_bool(const json_t *object, const char *key, bool fallback)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_boolean(value) ? json_is_true(value) : fallback;
+}
+
+/* Foreign bytes that are not UTF-8 must not make a member vanish: U+FFFD takes the place of each. */
+static json_t *repaired_string(const char *text)
+{
+	size_t len = strlen(text), step;
+	struct iot_buf good = IOT_BUF_INIT(SIZE_MAX);
+	json_t *value;
+
+	for (size_t i = 0; i < len; i += step) {
+		step = iot_utf8_next(text + i, len - i, NULL);
+		if (step > 0)
+			iot_buf_add(&good, text + i, step);
+		else
+			iot_buf_adds(&good, "\xef\xbf\xbd");
+		step = step > 0 ? step : 1;
+	}
+	value = json_string(iot_buf_str(&good));
+	iot_buf_release(&good);
+	return value;
+}
+
+void iot_json_set_str(json_t *object, const char *key, const char *value)
+{
+	if (value == NULL)
+		return;
+	json_object_set_new(object, key,
+			    iot_utf8_valid(value, strlen(value)) ? json_string(value) : repaired_string(value));
+}
+
+void iot_json_set_int(json_t *object, const char *key, int64_t value)
+{
+	json_object_set_new(object, key, json_integer(value));
+}
+
+void iot_json_set_bool(json_t *object, const char *key, bool value)
+{
+	json_object_set_new(object, key, json_boolean(value));
+}

@@ -1,0 +1,8 @@
+iot_unit(base/test_error)
+iot_unit(base/test_buf)
+iot_unit(base/test_text)
+iot_unit(base/test_fs)
+iot_unit(base/test_clock)
+iot_unit(base/test_json)
+iot_unit(base/test_log)
+iot_fuzz(json)
