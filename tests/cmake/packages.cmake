@@ -2,7 +2,7 @@
 # tested with (Debian 12); older ones of Ubuntu 22.04 are the floor.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libssl>=3.0.2 libcrypto>=3.0.2) # 3.0.17
+pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libssl>=3.0.2 libcrypto>=3.0.2) # 3.0.22
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.37)                   # 3.40.1
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.13)                  # 2.14
 pkg_check_modules(CBOR REQUIRED IMPORTED_TARGET libcbor>=0.8)                      # 0.8.0

@@ -1,0 +1,66 @@
+/*
+ * What runs beside mosquitto, and the private protocol between our plugin
+ * (inside mosquitto) and serve (a client on the broker's unix socket).
+ *
+ * Towards the plugin: a message to IOT_CONTROL_TOPIC, which only clients of the
+ * unix socket may send. Its payload is one verb byte, one byte of arguments, and
+ * text fields that end with NUL:
+ *   'd' QOS("0"|"1") CLIENT-ID NUL TOPIC NUL PAYLOAD...  deliver straight to that
+ *       client, subscribed or not; nothing happens when it is not connected
+ *   'k' '0' CLIENT-ID NUL                                disconnect that client
+ *
+ * From the plugin: what devices publish to $aws/# reaches serve with the MQTT 5
+ * user properties below, put there by the plugin; any that the device sent
+ * itself under these names are removed first. Events are JSON objects on
+ * IOT_EVENT_PREFIX + "connected" | "disconnected" | "denied", which only clients
+ * of the unix socket may receive:
+ *   connected     {clientId, connection, thingName?, certificateId?, address, timestamp}
+ *   disconnected  {clientId, connection, thingName?, reason, timestamp}
+ *   denied        {clientId, thingName?, certificateId?, action, resource, policy?, statement?, reason, timestamp}
+ * `connection` is a number that grows with every connection over the life of
+ * the registry (milliseconds at broker start, plus a counter).
+ */
+#ifndef IOTCTL_BROKER_H
+#define IOTCTL_BROKER_H
+
+#include "iotctl/error.h"
+
+#define IOT_CONTROL_TOPIC "$CONTROL/iotctl/v1"
+#define IOT_EVENT_PREFIX "$iotctl/events/"
+#define IOT_PROPERTY_CLIENT "iotctl-client"           /* MQTT client id */
+#define IOT_PROPERTY_THING "iotctl-thing"             /* thing name; absent when the client is not a thing's */
+#define IOT_PROPERTY_CERTIFICATE "iotctl-certificate" /* certificate id */
+
+/* Options of the plugin in mosquitto.conf (plugin_opt_...). */
+#define IOT_PLUGIN_OPT_REGISTRY "registry"         /* path of registry.db */
+#define IOT_PLUGIN_OPT_ADMIN_SOCKET "admin_socket" /* path of the unix listener whose clients are the fleet's own user */
+#define IOT_PLUGIN_OPT_READY "ready"               /* file the plugin creates when it decides (optional) */
+
+/* --- serve ----------------------------------------------------------------- */
+
+struct iot_serve_options {
+	const char *fleet_dir;
+	const char *listen;      /* address of the device listener; NULL: the fleet's ("127.0.0.1") */
+	int port;                /* 0: the fleet's (8883) */
+	bool detach;             /* return when it listens; the rest goes on in the background */
+	const char *plugin_path; /* NULL: beside the program, or the installed one */
+	const char *mosquitto;   /* program; NULL: looked up */
+};
+
+/*
+ * Run the local cloud until SIGTERM or SIGINT (or, with detach, return once it
+ * listens). Errors: IOT_CONFLICT another serve runs, or the port is in use (by
+ * whom, where it can be told); IOT_NOT_FOUND mosquitto or the plugin is missing
+ * (with the package's name); IOT_SETTINGS an AppArmor profile keeps mosquitto out
+ * of the fleet directory (with the cure).
+ */
+IOT_CHECK enum iot_status iot_serve_run(const struct iot_serve_options *options, struct iot_error *err);
+
+/* Ask the serve of a fleet to stop and wait until all it had started is gone. IOT_NOT_FOUND: none runs. */
+IOT_CHECK enum iot_status iot_serve_stop(const char *fleet_dir, int timeout_ms, struct iot_error *err);
+
+/* What runs: JSON {running, pid, mosquittoPid, listen, port, since, connected, version}. */
+#include "iotctl/json.h"
+IOT_CHECK enum iot_status iot_serve_status(const char *fleet_dir, json_t **ret, struct iot_error *err);
+
+#endif

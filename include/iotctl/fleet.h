@@ -1,0 +1,171 @@
+/*
+ * The use-cases: what commands do, said once, for every cloud. Nothing here
+ * prints, parses arguments or knows SQL or URLs. Unless said otherwise a
+ * function blocks for as long as its cloud calls do.
+ */
+#ifndef IOTCTL_FLEET_H
+#define IOTCTL_FLEET_H
+
+#include "iotctl/cloud.h"
+#include "iotctl/error.h"
+#include "iotctl/json.h"
+
+#include <stdint.h>
+
+/* --- making a fleet -------------------------------------------------------- */
+
+struct iot_fleet_init_options {
+	const char *name;     /* [A-Za-z0-9_-]{1,64} */
+	const char *dir;      /* where; must not exist */
+	const char *endpoint; /* host name that devices use; NULL: "localhost" */
+	int port;             /* of the device listener; 0: 8883 */
+	const char *ca_key;   /* key of the issuing CA that exists already: file or pkcs11: URI; NULL: a new one */
+};
+/*
+ * Make a fleet directory: registry, root and issuing CA, server certificate,
+ * code-signing key "default", policy "device". All or nothing: it is built
+ * beside `dir` and renamed. *ret_record: {name, directory, endpoint, port, ...}.
+ */
+IOT_CHECK enum iot_status iot_fleet_init(const struct iot_fleet_init_options *options, json_t **ret_record,
+					 struct iot_error *err);
+
+/*
+ * Copy a fleet into a folder that does not exist yet (0700): a consistent copy
+ * of the registry, also while others write, CA, code-signing keys and images;
+ * built beside it and renamed. *ret_record: {directory, files, size}.
+ */
+IOT_CHECK enum iot_status iot_fleet_backup(struct iot_cloud *cloud, const char *to, json_t **ret_record,
+					   struct iot_error *err);
+/*
+ * Make a fleet directory from such a copy. IOT_CONFLICT if `dir` exists,
+ * IOT_VERIFY if the copy is not whole (registry damaged, an image that is not
+ * what its name says).
+ */
+IOT_CHECK enum iot_status iot_fleet_restore(const char *from, const char *dir, json_t **ret_record,
+					    struct iot_error *err);
+
+/*
+ * Look at a fleet and its surroundings: clock, registry, keys and their modes,
+ * certificates that end soon, trust folder, disk, mosquitto, serve. Array of
+ * {check, result: "ok"|"warning"|"error", detail, cure?}.
+ */
+IOT_CHECK enum iot_status iot_fleet_doctor(struct iot_cloud *cloud, json_t **ret_records, struct iot_error *err);
+
+/* --- names ----------------------------------------------------------------- */
+
+/* The thing name of a device given by thing name or alias; new memory. IOT_NOT_FOUND suggests nothing it is not sure of. */
+IOT_CHECK enum iot_status iot_fleet_resolve(struct iot_cloud *cloud, const char *device, char **ret_thing,
+					    struct iot_error *err);
+
+/* --- devices ---------------------------------------------------------------- */
+
+struct iot_device_spec {
+	const char *name;
+	const char *alias;              /* NULL: none */
+	const char *type;               /* NULL: none; made when it does not exist */
+	const char *const *policies;    /* NULL-terminated; NULL: none */
+	const char *const *groups;      /* NULL-terminated; NULL: none; must exist */
+	const char *const *attributes;  /* NULL-terminated "NAME=VALUE"; NULL: none */
+	const char *csr;                /* certificate request made on the board; NULL: the key is made here */
+	const char *out;                /* folder for key, certificate, CA, endpoint; NULL: no certificate is made */
+	int days;                       /* validity of the certificate; 0: the fleet's */
+	bool update;                    /* change a device that exists with another spec, instead of IOT_CONFLICT */
+};
+/*
+ * Ensure a device: thing, key, certificate, policy, group, folder. Each step can
+ * be repeated, so a call that was killed half way is finished by the same call.
+ * The key is on disk (0600, fsynced) before a certificate is made for it.
+ * *ret_record: {thingName, thingArn, certificateId?, out?, changed}.
+ */
+IOT_CHECK enum iot_status iot_device_create(struct iot_cloud *cloud, const struct iot_device_spec *spec,
+					    json_t **ret_record, struct iot_error *err);
+
+/* One record with all that is known: registry, certificates, policies, groups, connection, firmware. */
+IOT_CHECK enum iot_status iot_device_show(struct iot_cloud *cloud, const char *device, json_t **ret_record,
+					  struct iot_error *err);
+
+struct iot_device_filter {
+	const char *type, *group;
+	const char *attribute; /* "NAME=VALUE" */
+	int64_t limit;         /* 0: all */
+};
+IOT_CHECK enum iot_status iot_device_list(struct iot_cloud *cloud, const struct iot_device_filter *filter,
+					  enum iot_status (*each)(json_t *record, void *data, struct iot_error *err),
+					  void *data, struct iot_error *err);
+
+/* All certificates of a device ACTIVE or INACTIVE. *ret_record: {thingName, certificates: [...], changed}. */
+IOT_CHECK enum iot_status iot_device_enable(struct iot_cloud *cloud, const char *device, bool enable,
+					    json_t **ret_record, struct iot_error *err);
+/* Attributes, type and alias. */
+IOT_CHECK enum iot_status iot_device_update(struct iot_cloud *cloud, const struct iot_device_spec *spec,
+					    json_t **ret_record, struct iot_error *err);
+/* Detach and delete its certificates, then the thing, in the order the service needs; a repeat goes on. */
+IOT_CHECK enum iot_status iot_device_delete(struct iot_cloud *cloud, const char *device, json_t **ret_record,
+					    struct iot_error *err);
+
+/* --- code signing ------------------------------------------------------------ */
+
+/* Make code-signing key NAME in the fleet directory. Record {name, keyId, type, public}. IOT_CONFLICT if it exists. */
+IOT_CHECK enum iot_status iot_codesign_create(struct iot_cloud *cloud, const char *name, const char *type,
+					      json_t **ret_record, struct iot_error *err);
+IOT_CHECK enum iot_status iot_codesign_list(struct iot_cloud *cloud, json_t **ret_records, struct iot_error *err);
+/* Path (or pkcs11: URI) of code-signing key `name_or_path`, new memory: NULL means "default". */
+IOT_CHECK enum iot_status iot_codesign_path(struct iot_cloud *cloud, const char *name_or_path, char **ret,
+					    struct iot_error *err);
+
+/* --- updates ------------------------------------------------------------------ */
+
+struct iot_push_spec {
+	const char *image;
+	const char *version;            /* of the image; NULL: what the image says of itself */
+	const char *const *devices;     /* NULL-terminated names or aliases; NULL: none */
+	const char *const *groups;      /* NULL-terminated; NULL: none */
+	const char *id;                 /* of the update; NULL: made from image and time */
+	const char *key;                /* code-signing key: name, file or pkcs11: URI; NULL: "default" */
+	const char *signature;          /* detached signature file made elsewhere; NULL: sign here */
+	const char *verify_key;         /* public key that devices check with; NULL: the fleet's default one */
+	const char *device_path;        /* "filepath" in the job document; NULL: base name of the image */
+	const char *certificate_path;   /* "certfile" in the job document; NULL: "codesign.pem" */
+	bool legacy;                    /* allow SHA-1 signatures */
+	bool unsigned_image;            /* send no signature; needs unchecked */
+	bool unchecked;                 /* send it although the signature check here fails: devices must refuse it */
+	bool force;                     /* also to devices that run this version already */
+	int64_t timeout_minutes;        /* per device, in progress; 0: 60 */
+	int64_t per_minute;             /* roll out to at most so many devices a minute; 0: no limit */
+};
+/*
+ * Check the image, sign it, check the signature against the key that devices
+ * have, upload, create stream and job. Nothing is created when a check fails;
+ * what a later failure leaves behind is removed again.
+ * *ret_record: {updateId, jobId, streamId, version, size, sha256, keyId, targets}.
+ */
+IOT_CHECK enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec *spec, json_t **ret_record,
+				       struct iot_error *err);
+
+struct iot_watch {
+	int64_t timeout_ms;                                        /* 0: none */
+	bool (*interrupted)(void *data);                           /* asked often; true ends the watch */
+	void (*progress)(int64_t done, int64_t total, const char *text, void *data);
+	void (*changed)(const json_t *execution, void *data);      /* an execution has another state than before */
+	void *data;
+};
+/*
+ * Follow an update until every execution has ended. *ret_record: counts and the
+ * list of executions. IOT_OK all succeeded; IOT_PARTIAL some did; IOT_FAILURE
+ * none did; IOT_ABORTED canceled; IOT_TIMEOUT; IOT_INTERRUPTED (the job goes on).
+ */
+IOT_CHECK enum iot_status iot_ota_watch(struct iot_cloud *cloud, const char *update, const struct iot_watch *watch,
+					json_t **ret_record, struct iot_error *err);
+IOT_CHECK enum iot_status iot_ota_show(struct iot_cloud *cloud, const char *update, json_t **ret_record,
+				       struct iot_error *err);
+IOT_CHECK enum iot_status iot_ota_list(struct iot_cloud *cloud,
+				       enum iot_status (*each)(json_t *record, void *data, struct iot_error *err),
+				       void *data, struct iot_error *err);
+/* Cancel; with `force` also where a device is in the middle of it. */
+IOT_CHECK enum iot_status iot_ota_cancel(struct iot_cloud *cloud, const char *update, bool force, json_t **ret_record,
+					 struct iot_error *err);
+/* Why each device that has not ended is where it is, with what to do: records {thingName, state, cause, cure}. */
+IOT_CHECK enum iot_status iot_ota_doctor(struct iot_cloud *cloud, const char *update, json_t **ret_records,
+					 struct iot_error *err);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * The local cloud: the fleet directory, its registry, and what serve needs of
+ * it beyond the operations (outbox, presence, time-outs, blocks of images).
+ */
+#ifndef IOTCTL_LOCAL_H
+#define IOTCTL_LOCAL_H
+
+#include "iotctl/cloud.h"
+#include "iotctl/store.h"
+
+/* --- the fleet directory ------------------------------------------------- */
+
+/* Paths inside a fleet directory; new memory each, free with iot_fleet_paths_release. */
+struct iot_fleet_paths {
+	char *dir;
+	char *registry;      /* registry.db */
+	char *ca_dir;        /* ca/: root.pem root.key issuing.pem issuing.key chain.pem server.pem server.key */
+	char *trust_dir;     /* broker/trust: hashed capath for mosquitto */
+	char *codesign_dir;  /* codesign/NAME.key, NAME.pub */
+	char *images_dir;    /* images/SHA256 */
+	char *broker_dir;    /* broker/: mosquitto.conf, server certificate, logs, sockets */
+	char *admin_socket;  /* broker/admin.sock: mosquitto's unix listener for the fleet's own user (*) */
+	char *notify_socket; /* broker/notify.sock: datagrams wake serve (*) */
+	char *lock;          /* broker/serve.lock: held by serve, contains its pid */
+};
+void iot_fleet_paths_init(struct iot_fleet_paths *paths, const char *fleet_dir);
+void iot_fleet_paths_release(struct iot_fleet_paths *paths);
+/*
+ * (*) In a private folder under /tmp when the fleet's path is too long for a
+ * socket's address. Make that folder, or make sure that it is there and private:
+ * IOT_DENIED if it is another's.
+ */
+IOT_CHECK enum iot_status iot_fleet_socket_dir(const struct iot_fleet_paths *paths, struct iot_error *err);
+
+/*
+ * Make an empty fleet: directory 0700, registry, meta rows. IOT_CONFLICT if a
+ * registry is there already. Keys and certificates are fleet/init's work.
+ */
+IOT_CHECK enum iot_status iot_local_create(const char *fleet_dir, const char *name, struct iot_error *err);
+
+/* Open the local cloud on a fleet directory. IOT_NOT_FOUND names the directory and 'iotctl init'. */
+IOT_CHECK enum iot_status iot_local_open(const char *fleet_dir, struct iot_cloud **ret, struct iot_error *err);
+
+/* The registry behind a local cloud, and its paths. Borrowed. */
+struct iot_store *iot_local_store(struct iot_cloud *cloud);
+const struct iot_fleet_paths *iot_local_paths(struct iot_cloud *cloud);
+
+/* Fleet facts kept in the registry's meta table ("endpoint", "port", "name"...). New memory; NULL if unset. */
+IOT_CHECK enum iot_status iot_local_meta_get(struct iot_cloud *cloud, const char *key, char **ret, struct iot_error *err);
+IOT_CHECK enum iot_status iot_local_meta_set(struct iot_cloud *cloud, const char *key, const char *value,
+					     struct iot_error *err);
+
+/*
+ * Write broker/trust anew from the registry (after a restore, and when serve
+ * starts): registered CAs and self-signed ACTIVE certificates under OpenSSL's
+ * hashed names. The operations keep it current otherwise.
+ */
+IOT_CHECK enum iot_status iot_local_trust_sync(struct iot_cloud *cloud, struct iot_error *err);
+
+/* --- for serve ------------------------------------------------------------ */
+
+/* One thing that must be said. Borrowed during the call. */
+struct iot_outbox_row {
+	int64_t id;
+	const char *kind;  /* "jobs": the pending jobs of `thing` changed; "publish": topic and payload as given */
+	const char *thing; /* may be NULL */
+	const char *topic;
+	const void *payload;
+	size_t payload_len;
+	int qos;
+	bool retain;
+};
+/* Call `say` for up to `limit` rows in order; a row is deleted when say returns true, kept otherwise. */
+IOT_CHECK enum iot_status iot_local_outbox(struct iot_cloud *cloud, int limit,
+					   bool (*say)(const struct iot_outbox_row *row, void *data), void *data,
+					   int *ret_count, struct iot_error *err);
+/* Wake a running serve (a datagram to notify.sock; nothing happens when none runs). */
+void iot_local_wake(struct iot_cloud *cloud);
+
+/* A device connected or went. `connection` grows with every connect; an older one's leave is ignored. */
+IOT_CHECK enum iot_status iot_local_presence(struct iot_cloud *cloud, const char *client_id, bool connected,
+					     int64_t connection, const char *reason, const char *address,
+					     const char *certificate_id, struct iot_error *err);
+/* After a restart: nobody is connected until they say so. */
+IOT_CHECK enum iot_status iot_local_presence_reset(struct iot_cloud *cloud, struct iot_error *err);
+/* How many clients are connected. */
+IOT_CHECK enum iot_status iot_local_presence_count(struct iot_cloud *cloud, int64_t *ret, struct iot_error *err);
+
+/*
+ * A device reported its state (JSON object; member "firmware" is its version,
+ * "boot" tells why it started). Remembered; when an OTA update that the device
+ * had accepted is no longer what it runs (boot "factory", or an older
+ * firmware), a new execution of that update is queued. *ret_requeued tells.
+ */
+IOT_CHECK enum iot_status iot_local_state(struct iot_cloud *cloud, const char *thing, const json_t *state,
+					  bool *ret_requeued, struct iot_error *err);
+
+/* Time passes: time out executions whose deadline went by, roll out what is due. *ret_next_ms: look again then (-1: no need). */
+IOT_CHECK enum iot_status iot_local_tick(struct iot_cloud *cloud, int64_t now_ms, int64_t *ret_next_ms,
+					 struct iot_error *err);
+
+/* Call `each` with every thing that has a job pending. */
+IOT_CHECK enum iot_status iot_local_pending_things(struct iot_cloud *cloud, void (*each)(const char *thing, void *data),
+						   void *data, struct iot_error *err);
+
+/*
+ * The state of an execution as a refusal carries it ("executionState" beside the codes VersionMismatch and
+ * InvalidStateTransition): {status, statusDetails, versionNumber}. number 0: the newest one.
+ */
+IOT_CHECK enum iot_status iot_local_execution_state(struct iot_cloud *cloud, const char *thing, const char *job_id,
+						    int64_t number, json_t **ret, struct iot_error *err);
+
+/*
+ * A file of a stream as devices ask for it: its size, and an open descriptor of
+ * the image, which the caller closes. Codes ResourceNotFound when the stream or
+ * file is not there, or when the thing is not a target of a job with this stream.
+ */
+IOT_CHECK enum iot_status iot_local_stream_open(struct iot_cloud *cloud, const char *thing, const char *stream,
+						int file_id, int *ret_fd, int64_t *ret_size, int64_t *ret_version,
+						struct iot_error *err);
+
+/*
+ * Put an image into images/ under its SHA-256 (hex, 65 bytes with NUL), durable
+ * before it returns; one that is there already is checked and kept.
+ */
+IOT_CHECK enum iot_status iot_local_image_add(struct iot_cloud *cloud, const char *path, char ret_sha256[65],
+					      int64_t *ret_size, struct iot_error *err);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * The tool's own settings and where each came from. The first that has a value
+ * wins:
+ *
+ *   1. an option on the command line
+ *   2. the environment: IOTCTL_NAME, then the setting's other variables
+ *   3. ./.iotctl.conf                          } for each of the three first
+ *   4. $XDG_CONFIG_HOME/iotctl/iotctl.conf     } the chosen profile's section,
+ *   5. /etc/iotctl/iotctl.conf                 } then for each [default]
+ *   6. the default
+ *
+ * The files are INI: [default], and [profile NAME] for each profile, which is
+ * chosen by --profile, IOTCTL_PROFILE or `profile = NAME` in a [default]; NAME
+ * "default" chooses none. ./.iotctl.conf is refused if another user could have
+ * written it.
+ */
+#ifndef IOTCTL_SETTINGS_H
+#define IOTCTL_SETTINGS_H
+
+#include "iotctl/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* One known setting; an array ends with a NULL name. */
+struct setting {
+	const char *name;           /* "endpoint-url"; its variable is IOTCTL_ENDPOINT_URL */
+	const char *help;           /* lower case, no full stop */
+	const char *fallback;       /* default, or NULL */
+	const char *const *choices; /* NULL-terminated, or NULL for any text */
+	const char *const *also;    /* NULL-terminated: other variables (AWS_REGION), or NULL */
+};
+
+/*
+ * cli's own: profile, fleet, cloud, output, color, progress, region,
+ * endpoint-url, aws-profile. A program adds its own through its hooks.
+ */
+extern const struct setting settings_builtin[];
+
+struct settings;
+
+struct settings_source {
+	const struct setting *extra;  /* more settings, or NULL */
+	const char *folder;           /* where .iotctl.conf is looked for; NULL: the current folder */
+	const char *user_file;        /* NULL: the XDG one */
+	const char *system_file;      /* NULL: /etc/iotctl/iotctl.conf */
+	const char *profile;          /* --profile, or NULL */
+	const char *const *overrides; /* options given: name, value, name, value, ..., NULL; or NULL */
+};
+
+/*
+ * Read it all. IOT_SETTINGS names file and line of what is unknown or malformed
+ * (with the nearest known name), a profile that is in no file, or a value that
+ * is not among the choices; IOT_USAGE if that value came from an option.
+ */
+IOT_CHECK enum iot_status settings_load(const struct settings_source *source, struct settings **ret,
+					struct iot_error *err);
+/* Only the defaults. */
+struct settings *settings_new_defaults(const struct setting *extra);
+void settings_free(struct settings *settings);
+
+/* The value, or NULL if there is none. Borrowed. An unknown name is a mistake in the program: aborts. */
+const char *settings_get(const struct settings *settings, const char *name);
+/* Index of the value in the setting's choices. */
+int settings_choice(const struct settings *settings, const char *name);
+/* "~/.config/iotctl/iotctl.conf:3", "environment IOTCTL_FLEET", "option --fleet", "default". Borrowed. */
+const char *settings_origin(const struct settings *settings, const char *name);
+/* The chosen profile's name; "default" when none was chosen. */
+const char *settings_profile(const struct settings *settings);
+
+/* All of them in table order. False when index is past the last. */
+bool settings_at(const struct settings *settings, size_t index, const struct setting **ret_setting,
+		 const char **ret_value, const char **ret_origin);
+
+/* Names of the profiles the files have, for completion: calls `each` for every one. */
+void settings_profiles(const struct settings *settings, void (*each)(void *data, const char *name), void *data);
+
+/* Where the user's own file is ($XDG_CONFIG_HOME/iotctl/iotctl.conf); new memory. */
+char *settings_user_file(void);
+
+/*
+ * Set one key in a section ("default" or "profile NAME") of a settings file and
+ * keep everything else, comments included. Missing file, folder and section
+ * are made; value NULL removes the key. Written so that a crash leaves the old or the new file, mode
+ * 0600 when it is new. IOT_USAGE for a section, key or value that the format cannot hold.
+ */
+IOT_CHECK enum iot_status settings_set(const char *path, const char *section, const char *key, const char *value,
+				       struct iot_error *err);
+
+#endif

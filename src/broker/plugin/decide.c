@@ -1,0 +1,193 @@
+/*
+ * The decision about one connect, publish, subscription or delivery: first the
+ * rules that hold whatever a policy says, then the policies of the client's
+ * grant. Everything is in memory; nothing is allocated; nothing here changes
+ * anything.
+ */
+#include "plugin.h"
+
+#include "iotctl/base.h"
+#include "iotctl/text.h"
+#include "iotctl/topic.h"
+
+#include <string.h>
+
+/* Topics under $aws/ that services listen to: what AWS IoT reserves for devices to publish to. */
+static const char *const reserved[] = {"things/", "rules/", "certificates/", "provisioning-templates/", "commands/"};
+
+/* What only services say: the last level of a topic under $aws/. */
+static const char *const replies[] = {"accepted", "rejected", "notify", "notify-next", "delta", "documents"};
+
+static bool is_reply(const char *topic)
+{
+	const char *last = strrchr(topic, '/') + 1;
+	const char *at;
+
+	if (iot_starts_with(topic, "$aws/rules/"))
+		return false;
+	for (size_t i = 0; i < IOT_LENGTH(replies); i++)
+		if (strcmp(last, replies[i]) == 0)
+			return true;
+	if (!iot_starts_with(topic, "$aws/things/"))
+		return false;
+	/* $aws/things/THING/streams/STREAM/data/cbor, description/json, rejected/cbor */
+	at = strchr(topic + strlen("$aws/things/"), '/');
+	if (at == NULL || !iot_starts_with(at, "/streams/"))
+		return false;
+	at = strchr(at + strlen("/streams/"), '/');
+	return at != NULL && (iot_starts_with(at, "/data/") || iot_starts_with(at, "/description/") ||
+			      iot_starts_with(at, "/rejected/"));
+}
+
+static bool refuse(struct denial *why, const char *reason)
+{
+	snprintf(why->reason, sizeof(why->reason), "%s", reason);
+	return false;
+}
+
+static bool refuse_err(struct denial *why, const struct iot_error *err)
+{
+	return refuse(why, err->what);
+}
+
+/* Fill in what every denial of this client says. */
+static void begin(const struct client *client, enum iot_policy_action action, const char *kind, const char *resource,
+		  struct denial *why)
+{
+	why->client_id = client->id;
+	why->certificate_id = client->identity->certificate_id;
+	why->thing = client_thing(client);
+	why->action = iot_policy_action_name(action);
+	why->kind = kind;
+	why->resource = resource;
+	why->policy = NULL;
+	why->statement = 0;
+	why->sid = NULL;
+}
+
+static enum iot_decision ask(const struct client *client, enum iot_policy_action action, const char *resource,
+			     struct iot_policy_verdict *verdict)
+{
+	const struct identity *identity = client->identity;
+	const struct grant *grant = &client->grant;
+	const struct iot_policy_vars vars = {
+		.client_id = client->id,
+		.certificate_id = identity->certificate_id,
+		.serial = identity->serial,
+		.fields = identity->fields,
+		.field_count = identity->field_count,
+		.thing_name = client_thing(client),
+		.thing_type = grant->thing_type,
+		.attributes = grant->attributes,
+		.is_attached = grant->is_thing,
+		.source_ip = mosquitto_client_address(client->handle),
+		.persistent = client->persistent,
+	};
+	const struct iot_policy_request request = {.action = action, .resource = resource, .vars = &vars};
+
+	return iot_policy_decide(grant->policies, grant->count, &request, verdict);
+}
+
+static bool judge(const struct client *client, enum iot_policy_action action, const char *resource, struct denial *why)
+{
+	struct iot_policy_verdict verdict;
+
+	switch (ask(client, action, resource, &verdict)) {
+	case IOT_DECISION_ALLOWED:
+		return true;
+	case IOT_DECISION_EXPLICIT_DENY:
+		why->policy = grant_policy_name(&client->grant, verdict.policy);
+		why->statement = verdict.statement;
+		why->sid = verdict.sid;
+		return refuse(why, "explicit deny");
+	case IOT_DECISION_IMPLICIT_DENY:
+		break;
+	}
+	return refuse(why, "no statement allows it");
+}
+
+bool decide_connect(const struct client *client, struct denial *why)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	begin(client, IOT_POLICY_CONNECT, "client/", client->id, why);
+	if (iot_client_id_check(client->id, strlen(client->id), &err) != IOT_OK)
+		return refuse_err(why, &err);
+	return judge(client, IOT_POLICY_CONNECT, client->id, why);
+}
+
+static bool is_known_reserved(const char *topic)
+{
+	for (size_t i = 0; i < IOT_LENGTH(reserved); i++)
+		if (iot_starts_with(topic + strlen("$aws/"), reserved[i]))
+			return true;
+	return false;
+}
+
+/* What the broker itself says for the client, without asking us to name the sender. */
+bool decide_will(const struct client *client, const char *topic, uint32_t payload_len, int qos, bool retain,
+		 struct denial *why)
+{
+	begin(client, IOT_POLICY_PUBLISH, "topic/", topic, why);
+	if (topic[0] == '$')
+		return refuse(why, "a last will cannot go to a reserved topic");
+	return decide_publish(client, topic, payload_len, qos, retain, why);
+}
+
+bool decide_publish(const struct client *client, const char *topic, uint32_t payload_len, int qos, bool retain,
+		    struct denial *why)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	begin(client, IOT_POLICY_PUBLISH, "topic/", topic, why);
+	if (!client->authorised)
+		return refuse(why, "the connection is being closed");
+	if (qos > 1)
+		return refuse(why, "quality of service 2 is not supported");
+	if (payload_len > IOT_TOPIC_PAYLOAD_MAX)
+		return refuse(why, "the payload is longer than 131072 bytes");
+	if (iot_topic_check_publish(topic, strlen(topic), &err) != IOT_OK)
+		return refuse_err(why, &err);
+	if (topic[0] == '$' && !is_known_reserved(topic))
+		return refuse(why, "no service listens to this reserved topic");
+	if (topic[0] == '$' && is_reply(topic))
+		return refuse(why, "only services publish to this reserved topic");
+	if (!judge(client, IOT_POLICY_PUBLISH, topic, why))
+		return false;
+	if (!retain)
+		return true;
+	why->action = iot_policy_action_name(IOT_POLICY_RETAIN_PUBLISH);
+	return judge(client, IOT_POLICY_RETAIN_PUBLISH, topic, why);
+}
+
+bool decide_subscribe(const struct client *client, const char *filter, struct denial *why)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	struct iot_policy_verdict verdict;
+	const char *inner;
+
+	begin(client, IOT_POLICY_SUBSCRIBE, "topicfilter/", filter, why);
+	if (!client->authorised)
+		return refuse(why, "the connection is being closed");
+	if (iot_topic_check_filter(filter, strlen(filter), &err) != IOT_OK)
+		return refuse_err(why, &err);
+	if (!judge(client, IOT_POLICY_SUBSCRIBE, filter, why))
+		return false;
+	if (!iot_starts_with(filter, "$share/"))
+		return true;
+	/* What is denied as a filter of one's own is denied as a shared one. */
+	inner = strchr(filter + strlen("$share/"), '/');
+	if (inner == NULL || ask(client, IOT_POLICY_SUBSCRIBE, inner + 1, &verdict) != IOT_DECISION_EXPLICIT_DENY)
+		return true;
+	return judge(client, IOT_POLICY_SUBSCRIBE, inner + 1, why);
+}
+
+bool decide_receive(const struct client *client, const char *topic, struct denial *why)
+{
+	begin(client, IOT_POLICY_RECEIVE, "topic/", topic, why);
+	if (!client->authorised)
+		return refuse(why, "the connection is being closed");
+	if (topic[0] == '$' && !iot_starts_with(topic, "$aws/"))
+		return refuse(why, "only the fleet's own user receives this topic");
+	return judge(client, IOT_POLICY_RECEIVE, topic, why);
+}

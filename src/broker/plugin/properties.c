@@ -1,0 +1,99 @@
+/*
+ * The MQTT 5 user properties that tell services who published: the broker's list
+ * is opaque and nothing can be taken out of it, so it is built anew without the
+ * names that are ours, which a device may have sent itself.
+ */
+#include "plugin.h"
+
+#include "iotctl/broker.h"
+
+#include <mqtt_protocol.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_ours(const char *name)
+{
+	return strcmp(name, IOT_PROPERTY_CLIENT) == 0 || strcmp(name, IOT_PROPERTY_THING) == 0 ||
+	       strcmp(name, IOT_PROPERTY_CERTIFICATE) == 0;
+}
+
+static int copy_pair(mosquitto_property **to, const mosquitto_property *from)
+{
+	char *name = NULL, *value = NULL;
+	int rc = MOSQ_ERR_NOMEM;
+
+	if (mosquitto_property_read_string_pair(from, MQTT_PROP_USER_PROPERTY, &name, &value, false) != NULL &&
+	    name != NULL)
+		rc = is_ours(name) ? MOSQ_ERR_SUCCESS
+				   : mosquitto_property_add_string_pair(to, MQTT_PROP_USER_PROPERTY, name,
+									value == NULL ? "" : value);
+	free(name);
+	free(value);
+	return rc;
+}
+
+static int copy_string(mosquitto_property **to, const mosquitto_property *from, int identifier)
+{
+	char *value = NULL;
+	int rc = MOSQ_ERR_NOMEM;
+
+	if (mosquitto_property_read_string(from, identifier, &value, false) != NULL)
+		rc = mosquitto_property_add_string(to, identifier, value == NULL ? "" : value);
+	free(value);
+	return rc;
+}
+
+/* The kinds that the broker keeps with a message; it holds others itself. */
+static int copy_one(mosquitto_property **to, const mosquitto_property *from)
+{
+	int identifier = mosquitto_property_identifier(from);
+	void *data = NULL;
+	uint16_t len = 0;
+	uint8_t byte;
+	int rc = MOSQ_ERR_NOMEM;
+
+	switch (identifier) {
+	case MQTT_PROP_USER_PROPERTY:
+		return copy_pair(to, from);
+	case MQTT_PROP_CONTENT_TYPE:
+	case MQTT_PROP_RESPONSE_TOPIC:
+		return copy_string(to, from, identifier);
+	case MQTT_PROP_PAYLOAD_FORMAT_INDICATOR:
+		if (mosquitto_property_read_byte(from, identifier, &byte, false) != NULL)
+			rc = mosquitto_property_add_byte(to, identifier, byte);
+		return rc;
+	case MQTT_PROP_CORRELATION_DATA:
+		if (mosquitto_property_read_binary(from, identifier, &data, &len, false) != NULL)
+			rc = mosquitto_property_add_binary(to, identifier, data, len);
+		free(data);
+		return rc;
+	default:
+		return MOSQ_ERR_SUCCESS;
+	}
+}
+
+enum iot_status properties_stamp(mosquitto_property **properties, const struct client *client, struct iot_error *err)
+{
+	const char *thing = client_thing(client);
+	mosquitto_property *list = NULL;
+	int rc = MOSQ_ERR_SUCCESS;
+
+	for (const mosquitto_property *at = *properties; at != NULL && rc == MOSQ_ERR_SUCCESS;
+	     at = mosquitto_property_next(at))
+		rc = copy_one(&list, at);
+	if (rc == MOSQ_ERR_SUCCESS)
+		rc = mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY, IOT_PROPERTY_CLIENT,
+							client->id);
+	if (rc == MOSQ_ERR_SUCCESS && thing != NULL)
+		rc = mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY, IOT_PROPERTY_THING, thing);
+	if (rc == MOSQ_ERR_SUCCESS)
+		rc = mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY, IOT_PROPERTY_CERTIFICATE,
+							client->identity->certificate_id);
+	if (rc != MOSQ_ERR_SUCCESS) {
+		mosquitto_property_free_all(&list);
+		return iot_fail(err, IOT_FAILURE, "cannot add properties to a message");
+	}
+	mosquitto_property_free_all(properties);
+	*properties = list;
+	return IOT_OK;
+}

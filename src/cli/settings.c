@@ -1,0 +1,396 @@
+/*
+ * Settings from their six sources, each with its origin. Everything is resolved
+ * once, when it is loaded: a broken file is reported at the start of a command,
+ * not in the middle.
+ */
+#include "iotctl/settings.h"
+
+#include "cli/settings_file.h"
+#include "iotctl/base.h"
+#include "iotctl/buf.h"
+#include "iotctl/cli.h"
+#include "iotctl/fs.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define FILES 3
+
+const struct setting settings_builtin[] = {
+	{.name = "profile", .help = "profile whose section of the settings files is used", .fallback = "default"},
+	{.name = "fleet", .help = "fleet of the local cloud: a name, or a folder if it has a slash"},
+	{.name = "cloud",
+	 .help = "which cloud runs the fleet",
+	 .fallback = "local",
+	 .choices = (const char *const[]){"local", "aws", NULL}},
+	{.name = "output",
+	 .help = "format of results",
+	 .fallback = "table",
+	 .choices = (const char *const[]){"table", "wide", "json", "jsonl", "csv", NULL}},
+	{.name = "color",
+	 .help = "colours on a terminal",
+	 .fallback = "auto",
+	 .choices = (const char *const[]){"auto", "always", "never", NULL}},
+	{.name = "progress",
+	 .help = "how progress is shown on stderr",
+	 .fallback = "auto",
+	 .choices = (const char *const[]){"auto", "bar", "plain", "json", "none", NULL}},
+	{.name = "region",
+	 .help = "AWS region",
+	 .also = (const char *const[]){"AWS_REGION", "AWS_DEFAULT_REGION", NULL}},
+	{.name = "endpoint-url",
+	 .help = "where the AWS operations are sent instead of AWS",
+	 .also = (const char *const[]){"AWS_ENDPOINT_URL", NULL}},
+	{.name = "aws-profile",
+	 .help = "profile of the AWS files whose credentials are used",
+	 .also = (const char *const[]){"AWS_PROFILE", "AWS_DEFAULT_PROFILE", NULL}},
+	{0},
+};
+
+struct value {
+	const struct setting *row;
+	char *value;
+	char *origin;
+	bool from_option;
+};
+
+struct settings {
+	struct value *values;
+	size_t count;
+	char *profile;
+	struct settings_file files[FILES];
+};
+
+static size_t add_rows(struct settings *settings, const struct setting *rows, size_t count)
+{
+	for (; rows != NULL && rows->name != NULL; rows++) {
+		settings->values = iot_realloc(settings->values, (count + 1) * sizeof(*settings->values));
+		settings->values[count++] = (struct value){.row = rows};
+	}
+	return count;
+}
+
+static struct settings *settings_new(const struct setting *extra)
+{
+	struct settings *settings = iot_alloc(sizeof(*settings));
+
+	settings->count = add_rows(settings, settings_builtin, 0);
+	settings->count = add_rows(settings, extra, settings->count);
+	return settings;
+}
+
+void settings_free(struct settings *settings)
+{
+	if (settings == NULL)
+		return;
+	for (size_t i = 0; i < settings->count; i++) {
+		free(settings->values[i].value);
+		free(settings->values[i].origin);
+	}
+	for (size_t i = 0; i < FILES; i++)
+		settings_file_release(&settings->files[i]);
+	free(settings->values);
+	free(settings->profile);
+	free(settings);
+}
+
+static struct value *find(const struct settings *settings, const char *name)
+{
+	for (size_t i = 0; i < settings->count; i++) {
+		if (strcmp(settings->values[i].row->name, name) == 0)
+			return &settings->values[i];
+	}
+	return NULL;
+}
+
+static void set(struct value *value, const char *text, char *origin)
+{
+	free(value->value);
+	free(value->origin);
+	value->value = iot_strdup(text);
+	value->origin = origin;
+}
+
+/* ---- the sources, strongest first; each returns true if it had a value ---- */
+
+static bool from_overrides(struct value *value, const char *const *overrides)
+{
+	for (; overrides != NULL && overrides[0] != NULL; overrides += 2) {
+		if (strcmp(overrides[0], value->row->name) == 0) {
+			set(value, overrides[1], iot_strf("option --%s", value->row->name));
+			value->from_option = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool from_variable(struct value *value, const char *variable)
+{
+	const char *text = getenv(variable);
+
+	if (text == NULL || text[0] == '\0')
+		return false;
+	set(value, text, iot_strf("environment %s", variable));
+	return true;
+}
+
+static bool from_environment(struct value *value)
+{
+	IOT_CLEAN(iot_free_p) char *variable = iot_strf("IOTCTL_%s", value->row->name);
+	const char *const *also = value->row->also;
+
+	for (char *c = variable; *c != '\0'; c++)
+		*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+	if (from_variable(value, variable))
+		return true;
+	for (; also != NULL && *also != NULL; also++) {
+		if (from_variable(value, *also))
+			return true;
+	}
+	return false;
+}
+
+static bool from_section(struct value *value, const struct settings *settings, const char *section)
+{
+	for (size_t i = 0; i < FILES; i++) {
+		const struct settings_entry *entry = settings_file_find(&settings->files[i], section, value->row->name);
+
+		if (entry != NULL && entry->value[0] != '\0') {
+			set(value, entry->value, iot_strf("%s:%d", settings->files[i].path, entry->line));
+			return true;
+		}
+	}
+	return false;
+}
+
+static void resolve(struct value *value, const struct settings *settings, const struct settings_source *source)
+{
+	if (from_overrides(value, source->overrides) || from_environment(value))
+		return;
+	if (settings->profile != NULL && strcmp(settings->profile, "default") != 0) {
+		IOT_CLEAN(iot_free_p) char *section = iot_strf("profile %s", settings->profile);
+
+		if (from_section(value, settings, section))
+			return;
+	}
+	if (from_section(value, settings, "default"))
+		return;
+	if (value->row->fallback != NULL)
+		set(value, value->row->fallback, iot_strdup("default"));
+}
+
+static enum iot_status check_choice(const struct value *value, struct iot_error *err)
+{
+	enum iot_status status = value->from_option ? IOT_USAGE : IOT_SETTINGS;
+	IOT_CLEAN(iot_buf_release) struct iot_buf list = IOT_BUF_INIT(200);
+
+	if (value->value == NULL || value->row->choices == NULL)
+		return IOT_OK;
+	for (const char *const *choice = value->row->choices; *choice != NULL; choice++) {
+		if (strcmp(*choice, value->value) == 0)
+			return IOT_OK;
+		iot_buf_addf(&list, "%s%s", list.len == 0 ? "" : ", ", *choice);
+	}
+	iot_fail(err, status, "bad value '%s' for setting '%s' (%s)", value->value, value->row->name, value->origin);
+	iot_error_hint(err, "it is one of %s", iot_buf_str(&list));
+	return status;
+}
+
+/* ---- files ---- */
+
+static enum iot_status check_known(const struct settings *settings, const struct settings_file *file,
+				   struct iot_error *err)
+{
+	const char *names[64];
+	size_t count = 0;
+
+	for (; count < settings->count && count < IOT_LENGTH(names); count++)
+		names[count] = settings->values[count].row->name;
+	for (size_t i = 0; i < file->count; i++) {
+		const struct settings_entry *entry = &file->entries[i];
+		const char *near;
+
+		if (strcmp(entry->key, "profile") == 0 && strcmp(entry->section, "default") != 0)
+			return iot_fail(err, IOT_SETTINGS, "a profile cannot choose a profile at %s:%d", file->path,
+					entry->line);
+		if (find(settings, entry->key) != NULL)
+			continue;
+		iot_fail(err, IOT_SETTINGS, "unknown setting '%s' at %s:%d", entry->key, file->path, entry->line);
+		near = cli_nearest(entry->key, names, count);
+		if (near != NULL)
+			iot_error_hint(err, "did you mean '%s'?", near);
+		return IOT_SETTINGS;
+	}
+	return IOT_OK;
+}
+
+char *settings_user_file(void)
+{
+	IOT_CLEAN(iot_free_p) char *folder = iot_xdg_config();
+
+	return iot_path(folder, "iotctl.conf");
+}
+
+static enum iot_status read_files(struct settings *settings, const struct settings_source *source,
+				  struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *local = iot_path(source->folder != NULL ? source->folder : ".", ".iotctl.conf");
+	IOT_CLEAN(iot_free_p)
+	char *user = source->user_file != NULL ? iot_strdup(source->user_file) : settings_user_file();
+	const char *system = source->system_file != NULL ? source->system_file : "/etc/iotctl/iotctl.conf";
+	const char *paths[FILES] = {local, user, system};
+	enum iot_status status = IOT_OK;
+
+	for (size_t i = 0; i < FILES && status == IOT_OK; i++) {
+		status = settings_file_read(paths[i], i == 0, &settings->files[i], err);
+		if (status == IOT_OK)
+			status = check_known(settings, &settings->files[i], err);
+	}
+	return status;
+}
+
+/* ---- profile ---- */
+
+void settings_profiles(const struct settings *settings, void (*each)(void *data, const char *name), void *data)
+{
+	for (size_t f = 0; f < FILES; f++) {
+		const char *before = "";
+
+		for (size_t i = 0; i < settings->files[f].count; i++) {
+			const char *section = settings->files[f].entries[i].section;
+
+			if (strcmp(section, before) != 0 && strcmp(section, "default") != 0)
+				each(data, section + strlen("profile "));
+			before = section;
+		}
+	}
+}
+
+struct profile_search {
+	const char *wanted;
+	const char *names[64];
+	size_t count;
+	bool found;
+};
+
+static void note_profile(void *data, const char *name)
+{
+	struct profile_search *search = data;
+
+	search->found = search->found || strcmp(name, search->wanted) == 0;
+	if (search->count < IOT_LENGTH(search->names))
+		search->names[search->count++] = name;
+}
+
+static enum iot_status choose_profile(struct settings *settings, const struct settings_source *source,
+				      struct iot_error *err)
+{
+	struct value *value = find(settings, "profile");
+	struct profile_search search = {0};
+	const char *near;
+
+	if (source->profile != NULL) {
+		set(value, source->profile, iot_strdup("option --profile"));
+		value->from_option = true;
+	} else {
+		resolve(value, settings, source);
+	}
+	settings->profile = iot_strdup(value->value);
+	search.wanted = value->value;
+	settings_profiles(settings, note_profile, &search);
+	if (search.found || strcmp(search.wanted, "default") == 0)
+		return IOT_OK;
+	iot_fail(err, IOT_SETTINGS, "no profile '%s' in the settings files (%s)", value->value, value->origin);
+	near = cli_nearest(search.wanted, search.names, search.count);
+	if (near != NULL)
+		iot_error_hint(err, "did you mean '%s'?", near);
+	else
+		iot_error_hint(err, "a profile is a section [profile %s] of %s", value->value, settings->files[1].path);
+	return IOT_SETTINGS;
+}
+
+/* ---- whole ---- */
+
+enum iot_status settings_load(const struct settings_source *source, struct settings **ret, struct iot_error *err)
+{
+	struct settings *settings = settings_new(source->extra);
+	enum iot_status status = read_files(settings, source, err);
+
+	if (status == IOT_OK)
+		status = choose_profile(settings, source, err);
+	for (size_t i = 0; i < settings->count && status == IOT_OK; i++) {
+		if (settings->values[i].value == NULL)
+			resolve(&settings->values[i], settings, source);
+		status = check_choice(&settings->values[i], err);
+	}
+	if (status != IOT_OK) {
+		settings_free(settings);
+		return status;
+	}
+	*ret = settings;
+	return IOT_OK;
+}
+
+struct settings *settings_new_defaults(const struct setting *extra)
+{
+	struct settings *settings = settings_new(extra);
+
+	for (size_t i = 0; i < settings->count; i++) {
+		if (settings->values[i].row->fallback != NULL)
+			set(&settings->values[i], settings->values[i].row->fallback, iot_strdup("default"));
+	}
+	settings->profile = iot_strdup("default");
+	return settings;
+}
+
+static const struct value *known(const struct settings *settings, const char *name)
+{
+	const struct value *value = find(settings, name);
+
+	if (value == NULL)
+		abort();
+	return value;
+}
+
+const char *settings_get(const struct settings *settings, const char *name)
+{
+	return known(settings, name)->value;
+}
+
+int settings_choice(const struct settings *settings, const char *name)
+{
+	const struct value *value = known(settings, name);
+
+	for (int i = 0; value->value != NULL && value->row->choices != NULL && value->row->choices[i] != NULL; i++) {
+		if (strcmp(value->row->choices[i], value->value) == 0)
+			return i;
+	}
+	abort(); /* no choices and no default: not a setting to ask this of */
+}
+
+const char *settings_origin(const struct settings *settings, const char *name)
+{
+	const struct value *value = known(settings, name);
+
+	return value->origin != NULL ? value->origin : "default";
+}
+
+const char *settings_profile(const struct settings *settings)
+{
+	return settings->profile;
+}
+
+bool settings_at(const struct settings *settings, size_t index, const struct setting **ret_setting,
+		 const char **ret_value, const char **ret_origin)
+{
+	const struct value *value;
+
+	if (index >= settings->count)
+		return false;
+	value = &settings->values[index];
+	*ret_setting = value->row;
+	*ret_value = value->value;
+	*ret_origin = value->origin != NULL ? value->origin : "default";
+	return true;
+}

@@ -1,0 +1,29 @@
+/* The nouns, one file each; root.c lists them. */
+#ifndef IOTCTL_COMMANDS_H
+#define IOTCTL_COMMANDS_H
+
+#include "iotctl/cli.h"
+
+extern const struct cli_command cmd_api;
+extern const struct cli_command cmd_backup;
+extern const struct cli_command cmd_ca;
+extern const struct cli_command cmd_cert;
+extern const struct cli_command cmd_codesign;
+extern const struct cli_command cmd_completion;
+extern const struct cli_command cmd_device;
+extern const struct cli_command cmd_doctor;
+extern const struct cli_command cmd_group;
+extern const struct cli_command cmd_image;
+extern const struct cli_command cmd_init;
+extern const struct cli_command cmd_job;
+extern const struct cli_command cmd_ota;
+extern const struct cli_command cmd_policy;
+extern const struct cli_command cmd_restore;
+extern const struct cli_command cmd_serve;
+extern const struct cli_command cmd_settings;
+extern const struct cli_command cmd_sim;
+extern const struct cli_command cmd_stream;
+extern const struct cli_command cmd_type;
+extern const struct cli_command cmd_version;
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * What commands need opened: the fleet directory that the settings name, and
+ * its cloud. Also the live values that completions offer.
+ */
+#include "command/context.h"
+
+#include "iotctl/command.h"
+#include "iotctl/fleet.h"
+#include "iotctl/fs.h"
+#include "iotctl/local.h"
+#include "iotctl/text.h"
+
+#include <dirent.h>
+#include <string.h>
+
+char *command_fleet_dir(const char *name_or_path)
+{
+	IOT_CLEAN(iot_free_p) char *data = NULL;
+
+	if (strchr(name_or_path, '/') != NULL || strcmp(name_or_path, ".") == 0)
+		return iot_path_absolute(name_or_path);
+	data = iot_xdg_data();
+	return iot_path(data, name_or_path);
+}
+
+static enum iot_status find_fleet(const struct cli_context *ctx, char **ret, struct iot_error *err)
+{
+	const char *name = settings_get(ctx->settings, "fleet");
+
+	if (name == NULL || *name == '\0') {
+		iot_fail(err, IOT_SETTINGS, "no fleet is chosen");
+		iot_error_hint(err, "make one with 'iotctl init NAME', or name one with --fleet");
+		return IOT_SETTINGS;
+	}
+	*ret = command_fleet_dir(name);
+	if (!iot_fs_is_dir(*ret)) {
+		iot_fail(err, IOT_NOT_FOUND, "there is no fleet '%s' (%s, from %s)", name, *ret,
+			 settings_origin(ctx->settings, "fleet"));
+		iot_error_hint(err, "make it with 'iotctl init %s', or name another with --fleet", name);
+		return IOT_NOT_FOUND;
+	}
+	return IOT_OK;
+}
+
+enum iot_status command_open_cloud(struct cli_context *ctx, struct iot_error *err)
+{
+	struct command_data *data = ctx->data;
+	enum iot_status status = IOT_OK;
+
+	if (data->fleet_dir == NULL)
+		status = find_fleet(ctx, &data->fleet_dir, err);
+	if (status == IOT_OK && data->cloud == NULL)
+		status = iot_local_open(data->fleet_dir, &data->cloud, err);
+	return status;
+}
+
+static enum iot_status prepare(struct cli_context *ctx, unsigned needs, struct iot_error *err)
+{
+	struct command_data *data = iot_alloc(sizeof(*data));
+
+	ctx->data = data;
+	if (needs & CLI_NEEDS_CLOUD)
+		return command_open_cloud(ctx, err);
+	return needs & CLI_NEEDS_FLEET ? find_fleet(ctx, &data->fleet_dir, err) : IOT_OK;
+}
+
+static void finish(struct cli_context *ctx)
+{
+	struct command_data *data = ctx->data;
+
+	if (data == NULL)
+		return;
+	iot_cloud_free(data->cloud);
+	free(data->fleet_dir);
+	free(data);
+	ctx->data = NULL;
+}
+
+enum iot_status command_call(struct cli_context *ctx, const char *operation, json_t *request, json_t **ret_reply,
+			     struct iot_error *err)
+{
+	enum iot_status status = iot_cloud_call(command_cloud(ctx), operation, request, NULL, ret_reply, NULL, err);
+
+	json_decref(request);
+	return status;
+}
+
+/* Elements that are bare strings (thing names, ARNs) become records with one member, the first column's. */
+static enum iot_status print_page(struct cli_context *ctx, const json_t *page, const struct output_column *columns,
+				  struct iot_error *err)
+{
+	json_t *item;
+	size_t i;
+	enum iot_status status = IOT_OK;
+
+	json_array_foreach(page, i, item) {
+		IOT_JSON row = json_is_string(item) ? json_pack("{s:O}", columns[0].key, item) : json_incref(item);
+
+		if (cli_interrupted(ctx))
+			return iot_fail(err, IOT_INTERRUPTED, "interrupted");
+		status = output_row(ctx->out, row, err);
+		if (status != IOT_OK)
+			break;
+	}
+	return status;
+}
+
+enum iot_status command_print_list(struct cli_context *ctx, const char *operation, json_t *request, const char *items,
+				   const struct output_column *columns, struct iot_error *err)
+{
+	IOT_JSON page_request = request != NULL ? request : json_object();
+	enum iot_status status = output_begin_list(ctx->out, columns, err);
+	const char *token = NULL, *marker = NULL;
+
+	do {
+		IOT_JSON reply = NULL;
+
+		if (status == IOT_OK)
+			status = iot_cloud_call(command_cloud(ctx), operation, page_request, NULL, &reply, NULL, err);
+		if (status == IOT_OK)
+			status = print_page(ctx, json_object_get(reply, items), columns, err);
+		token = iot_json_str(reply, "nextToken", NULL);
+		marker = iot_json_str(reply, "nextMarker", NULL);
+		iot_json_set_str(page_request, "nextToken", token);
+		iot_json_set_str(page_request, "marker", marker);
+	} while (status == IOT_OK && (token != NULL || marker != NULL));
+	return status == IOT_OK ? output_end(ctx->out, err) : status;
+}
+
+enum iot_status command_print_call(struct cli_context *ctx, const char *operation, json_t *request,
+				   const struct output_column *columns, struct iot_error *err)
+{
+	IOT_JSON reply = NULL;
+	enum iot_status status = command_call(ctx, operation, request, &reply, err);
+
+	return status == IOT_OK ? output_object(ctx->out, columns, reply, err) : status;
+}
+
+/* --- completion ------------------------------------------------------------------------ */
+
+struct offer {
+	const char *prefix;
+	cli_emit_fn *emit;
+	void *data;
+};
+
+static void offer(const struct offer *to, const char *value, const char *text)
+{
+	if (value != NULL && iot_starts_with(value, to->prefix))
+		to->emit(to->data, value, text);
+}
+
+static enum iot_status offer_device(json_t *record, void *data, struct iot_error *err)
+{
+	(void)err;
+	offer(data, iot_json_str(record, "thingName", NULL), iot_json_str(record, "alias", NULL));
+	offer(data, iot_json_str(record, "alias", NULL), iot_json_str(record, "thingName", NULL));
+	return IOT_OK;
+}
+
+static enum iot_status offer_update(json_t *record, void *data, struct iot_error *err)
+{
+	(void)err;
+	offer(data, iot_json_str(record, "updateId", NULL), iot_json_str(record, "version", NULL));
+	return IOT_OK;
+}
+
+static void offer_list(struct iot_cloud *cloud, const struct offer *to, const char *operation, const char *items,
+		       const char *member)
+{
+	struct iot_error ignored = IOT_ERROR_INIT;
+	IOT_JSON reply = NULL;
+	json_t *item;
+	size_t i;
+
+	if (iot_cloud_call(cloud, operation, NULL, NULL, &reply, NULL, &ignored) != IOT_OK)
+		return;
+	json_array_foreach(json_object_get(reply, items), i, item)
+		offer(to, iot_json_str(item, member, NULL), NULL);
+}
+
+static void offer_folders(const struct offer *to)
+{
+	IOT_CLEAN(iot_free_p) char *data = iot_xdg_data();
+	DIR *dir = opendir(data);
+	struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		IOT_CLEAN(iot_free_p) char *registry = iot_strf("%s/%s/registry.db", data, entry->d_name);
+
+		if (entry->d_name[0] != '.' && iot_fs_exists(registry))
+			offer(to, entry->d_name, NULL);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
+static void offer_keys(struct iot_cloud *cloud, const struct offer *to)
+{
+	struct iot_error ignored = IOT_ERROR_INIT;
+	IOT_JSON keys = NULL;
+	json_t *key;
+	size_t i;
+
+	if (iot_codesign_list(cloud, &keys, &ignored) != IOT_OK)
+		return;
+	json_array_foreach(keys, i, key)
+		offer(to, iot_json_str(key, "name", NULL), iot_json_str(key, "type", NULL));
+}
+
+static void offer_operations(const struct offer *to)
+{
+	for (size_t i = 0; i < iot_operation_count; i++)
+		offer(to, iot_operations[i].name, iot_operations[i].summary);
+}
+
+static void offer_from_cloud(struct iot_cloud *cloud, enum cli_complete kind, const struct offer *to)
+{
+	const struct iot_device_filter all = {.limit = 200};
+	struct iot_error ignored = IOT_ERROR_INIT;
+
+	switch (kind) {
+	case COMPLETE_DEVICE:
+		(void)!iot_device_list(cloud, &all, offer_device, (void *)(uintptr_t)to, &ignored);
+		break;
+	case COMPLETE_OTA:
+		(void)!iot_ota_list(cloud, offer_update, (void *)(uintptr_t)to, &ignored);
+		break;
+	case COMPLETE_GROUP:
+		offer_list(cloud, to, "ListThingGroups", "thingGroups", "groupName");
+		break;
+	case COMPLETE_POLICY:
+		offer_list(cloud, to, "ListPolicies", "policies", "policyName");
+		break;
+	case COMPLETE_TYPE:
+		offer_list(cloud, to, "ListThingTypes", "thingTypes", "thingTypeName");
+		break;
+	case COMPLETE_JOB:
+		offer_list(cloud, to, "ListJobs", "jobs", "jobId");
+		break;
+	case COMPLETE_CERT:
+		offer_list(cloud, to, "ListCertificates", "certificates", "certificateId");
+		break;
+	case COMPLETE_KEY:
+		offer_keys(cloud, to);
+		break;
+	default:
+		break;
+	}
+}
+
+static void complete(struct cli_context *ctx, enum cli_complete kind, const char *prefix, cli_emit_fn *emit, void *data)
+{
+	const struct offer to = {prefix, emit, data};
+	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *cloud = NULL;
+	IOT_CLEAN(iot_free_p) char *dir = NULL;
+	struct iot_error ignored = IOT_ERROR_INIT;
+
+	if (kind == COMPLETE_FLEET)
+		offer_folders(&to);
+	else if (kind == COMPLETE_OPERATION)
+		offer_operations(&to);
+	else if (find_fleet(ctx, &dir, &ignored) == IOT_OK && iot_local_open(dir, &cloud, &ignored) == IOT_OK)
+		offer_from_cloud(cloud, kind, &to);
+}
+
+const struct cli_hooks cmd_hooks = {
+	.prepare = prepare,
+	.finish = finish,
+	.complete = complete,
+};

@@ -1,0 +1,52 @@
+/* Shared by the commands: which fleet, its cloud, and small printing helpers. */
+#ifndef IOTCTL_COMMAND_CONTEXT_H
+#define IOTCTL_COMMAND_CONTEXT_H
+
+#include "iotctl/base.h"
+#include "iotctl/cli.h"
+#include "iotctl/cloud.h"
+#include "iotctl/json.h"
+
+/* What the hooks opened for a command (ctx->data). */
+struct command_data {
+	char *fleet_dir;         /* of CLI_NEEDS_FLEET and CLI_NEEDS_CLOUD on the local cloud */
+	struct iot_cloud *cloud; /* of CLI_NEEDS_CLOUD */
+};
+
+static inline struct iot_cloud *command_cloud(const struct cli_context *ctx)
+{
+	return ((struct command_data *)ctx->data)->cloud;
+}
+
+static inline const char *command_fleet(const struct cli_context *ctx)
+{
+	return ((struct command_data *)ctx->data)->fleet_dir;
+}
+
+/* A command that needs the cloud only sometimes says so in its row, and opens it when it does. */
+#define COMMAND_NEEDS_CLOUD_LATER (1U << 9)
+IOT_CHECK enum iot_status command_open_cloud(struct cli_context *ctx, struct iot_error *err);
+
+/* Directory of a fleet given by name or path; new memory. */
+char *command_fleet_dir(const char *name_or_path);
+
+/* The items as the library takes them: NULL-terminated, or NULL for none. Borrowed. */
+static inline const char *const *command_list(const struct cli_list *list)
+{
+	return list->count > 0 ? list->items : NULL;
+}
+
+/* One call, its reply printed; `request` is released. */
+IOT_CHECK enum iot_status command_call(struct cli_context *ctx, const char *operation, json_t *request,
+				       json_t **ret_reply, struct iot_error *err);
+
+/* A paged list printed row by row: member `items` of each reply. `request` (may be NULL) is released. */
+IOT_CHECK enum iot_status command_print_list(struct cli_context *ctx, const char *operation, json_t *request,
+					     const char *items, const struct output_column *columns,
+					     struct iot_error *err);
+
+/* One call and its reply as one record. `request` is released. */
+IOT_CHECK enum iot_status command_print_call(struct cli_context *ctx, const char *operation, json_t *request,
+					     const struct output_column *columns, struct iot_error *err);
+
+#endif

@@ -1,0 +1,290 @@
+/* iotctl device: create, list, show, update, delete, enable, disable. */
+#include "command/commands.h"
+#include "command/context.h"
+#include "iotctl/fleet.h"
+#include "iotctl/log.h"
+
+struct create_args {
+	const char *name, *alias, *type, *csr, *out;
+	struct cli_list policies, groups, attributes;
+	int64_t days;
+	bool update;
+};
+
+static const struct output_column create_columns[] = {
+	{.key = "thingName", .heading = "Device"},
+	{.key = "certificateId", .heading = "Certificate"},
+	{.key = "out", .heading = "Folder"},
+	{.key = "changed", .heading = "Changed", .kind = OUTPUT_BOOL},
+	{0},
+};
+
+static struct iot_device_spec spec_of(const struct create_args *args)
+{
+	return (struct iot_device_spec){
+		.name = args->name,
+		.alias = args->alias,
+		.type = args->type,
+		.policies = command_list(&args->policies),
+		.groups = command_list(&args->groups),
+		.attributes = command_list(&args->attributes),
+		.csr = args->csr,
+		.out = args->out,
+		.days = (int)args->days,
+		.update = args->update,
+	};
+}
+
+static enum iot_status create(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct create_args *args = args_;
+	struct iot_device_spec spec = spec_of(args);
+	IOT_JSON record = NULL;
+	enum iot_status status = iot_device_create(command_cloud(ctx), &spec, &record, err);
+
+	if (status == IOT_OK && args->out != NULL && args->policies.count == 0)
+		iot_warn("no policy was given: the device can connect to nothing until one is attached");
+	return status == IOT_OK ? output_object(ctx->out, create_columns, record, err) : status;
+}
+
+#define SPEC_OPTIONS                                                                                                      \
+	OPT_STR(0, "alias", "ALIAS", struct create_args, alias, "second name, unique in the fleet"),                      \
+		OPT_STR('t', "type", "TYPE", struct create_args, type, "thing type; made when it is new",                 \
+			.complete = COMPLETE_TYPE),                                                                       \
+		OPT_LIST('g', "group", "GROUP", struct create_args, groups, "join this group; may be repeated",           \
+			 .complete = COMPLETE_GROUP),                                                                     \
+		OPT_LIST('a', "attribute", "NAME=VALUE", struct create_args, attributes, "attribute; may be repeated")
+
+static const struct cli_command cmd_create = {
+	.name = "create",
+	.summary = "Ensure a device: thing, key, certificate, policy",
+	.description =
+		"Makes what is missing and leaves the rest: the same command again changes nothing, and one that was "
+		"interrupted is finished by itself. With --out the device gets a folder with its private key (mode "
+		"0600, on disk before a certificate is made for it), certificate, CA, code-signing public key and "
+		"device.json. With --csr the key stays where it was made, and only the certificate is written.",
+	.args = CLI_ARGS(ARG_STR("NAME", struct create_args, name, "thing name")),
+	.opts = CLI_OPTS(SPEC_OPTIONS,
+			 OPT_LIST('p', "policy", "POLICY", struct create_args, policies,
+				  "attach this policy to its certificate; may be repeated", .complete = COMPLETE_POLICY),
+			 OPT_PATH(0, "out", "DIR", struct create_args, out, "folder for key and certificate",
+				  .complete = COMPLETE_DIR),
+			 OPT_PATH(0, "csr", "FILE", struct create_args, csr, "certificate request made on the board",
+				  .complete = COMPLETE_FILE),
+			 OPT_INT(0, "days", "N", struct create_args, days, "validity of the certificate", .min = 1,
+				 .max = 36500, .fallback = "3650"),
+			 OPT_FLAG(0, "update", struct create_args, update, "change a device that exists with another spec")),
+	.examples = CLI_EXAMPLES({"device create pump-0001 --type pump --policy device --out ./pump-0001",
+				  "a device with its own key and certificate"},
+				 {"device create pump-0002 --policy device --csr pump.csr --out ./pump-0002",
+				  "the key was made on the board"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_VERIFY),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(create, struct create_args),
+};
+
+static enum iot_status update(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	struct iot_device_spec spec = spec_of(args_);
+	IOT_JSON record = NULL;
+	enum iot_status status = iot_device_update(command_cloud(ctx), &spec, &record, err);
+
+	return status == IOT_OK ? output_object(ctx->out, create_columns, record, err) : status;
+}
+
+static const struct cli_command cmd_update = {
+	.name = "update",
+	.summary = "Change a device's type, alias, attributes, groups",
+	.args = CLI_ARGS(ARG_STR("DEVICE", struct create_args, name, "thing name or alias", .complete = COMPLETE_DEVICE)),
+	.opts = CLI_OPTS(SPEC_OPTIONS),
+	.examples = CLI_EXAMPLES({"device update pump-0001 --alias north --attribute site=7", "alias and attribute"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(update, struct create_args),
+};
+
+/* --- list and show -------------------------------------------------------------------- */
+
+struct list_args {
+	const char *type, *group, *attribute;
+	int64_t limit;
+};
+
+static const struct output_column list_columns[] = {
+	{.key = "thingName", .heading = "Device", .width = 16},
+	{.key = "alias", .heading = "Alias", .width = 10},
+	{.key = "thingTypeName", .heading = "Type", .width = 10},
+	{.key = "attributes", .heading = "Attributes"},
+	{.key = "thingArn", .heading = "ARN", .wide = true},
+	{0},
+};
+
+static enum iot_status print_row(json_t *record, void *data, struct iot_error *err)
+{
+	struct cli_context *ctx = data;
+
+	if (cli_interrupted(ctx))
+		return iot_fail(err, IOT_INTERRUPTED, "interrupted");
+	return output_row(ctx->out, record, err);
+}
+
+static enum iot_status list(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct list_args *args = args_;
+	const struct iot_device_filter filter = {args->type, args->group, args->attribute, args->limit};
+	enum iot_status status = output_begin_list(ctx->out, list_columns, err);
+
+	if (status == IOT_OK)
+		status = iot_device_list(command_cloud(ctx), &filter, print_row, ctx, err);
+	return status == IOT_OK ? output_end(ctx->out, err) : status;
+}
+
+static const struct cli_command cmd_list = {
+	.name = "list",
+	.summary = "List devices",
+	.opts = CLI_OPTS(
+		OPT_STR('t', "type", "TYPE", struct list_args, type, "only of this type", .complete = COMPLETE_TYPE),
+		OPT_STR('g', "group", "GROUP", struct list_args, group, "only in this group or below it",
+			.complete = COMPLETE_GROUP),
+		OPT_STR('a', "attribute", "NAME=VALUE", struct list_args, attribute, "only with this attribute"),
+		OPT_INT(0, "limit", "N", struct list_args, limit, "stop after so many", .min = 1, .max = INT64_MAX)),
+	.examples = CLI_EXAMPLES({"device list --type pump -o jsonl", "all pumps, one JSON object a line"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(list, struct list_args),
+};
+
+struct one_args {
+	const char *device;
+	bool yes;
+};
+
+static const struct output_column show_columns[] = {
+	{.key = "thingName", .heading = "Device"},
+	{.key = "alias", .heading = "Alias"},
+	{.key = "thingTypeName", .heading = "Type"},
+	{.key = "attributes", .heading = "Attributes"},
+	{.key = "groups", .heading = "Groups"},
+	{.key = "connected", .heading = "Connected", .kind = OUTPUT_BOOL},
+	{.key = "connectionChangedAt", .heading = "Since"},
+	{.key = "disconnectReason", .heading = "Disconnected by"},
+	{.key = "firmware", .heading = "Firmware"},
+	{.key = "reportedAt", .heading = "Reported at"},
+	{.key = "certificates.0.certificateId", .heading = "Certificate"},
+	{.key = "certificates.0.status", .heading = "Certificate status"},
+	{.key = "certificates.0.policies", .heading = "Policies"},
+	{.key = "certificates.0.notAfter", .heading = "Valid until"},
+	{.key = "jobs", .heading = "Pending jobs"},
+	{0},
+};
+
+static enum iot_status show(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct one_args *args = args_;
+	IOT_JSON record = NULL;
+	enum iot_status status = iot_device_show(command_cloud(ctx), args->device, &record, err);
+
+	return status == IOT_OK ? output_object(ctx->out, show_columns, record, err) : status;
+}
+
+#define ONE_DEVICE CLI_ARGS(ARG_STR("DEVICE", struct one_args, device, "thing name or alias", .complete = COMPLETE_DEVICE))
+
+static const struct cli_command cmd_show = {
+	.name = "show",
+	.summary = "Show all that is known of a device",
+	.description = "The table shows the first certificate; -o json has them all.",
+	.args = ONE_DEVICE,
+	.examples = CLI_EXAMPLES({"device show pump-0001", "registry, certificate, connection, firmware"},
+				 {"device show pump-0001 --query .firmware", "just its firmware version"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(show, struct one_args),
+};
+
+/* --- enable, disable, delete ------------------------------------------------------------ */
+
+static const struct output_column enable_columns[] = {
+	{.key = "thingName", .heading = "Device"},
+	{.key = "certificates.0.certificateId", .heading = "Certificate"},
+	{.key = "certificates.0.status", .heading = "Status"},
+	{.key = "changed", .heading = "Changed", .kind = OUTPUT_BOOL},
+	{0},
+};
+
+static enum iot_status set_enabled(struct cli_context *ctx, const struct one_args *args, bool on, struct iot_error *err)
+{
+	IOT_JSON record = NULL;
+	enum iot_status status = iot_device_enable(command_cloud(ctx), args->device, on, &record, err);
+
+	return status == IOT_OK ? output_object(ctx->out, enable_columns, record, err) : status;
+}
+
+static enum iot_status enable(struct cli_context *ctx, const void *args, struct iot_error *err)
+{
+	return set_enabled(ctx, args, true, err);
+}
+
+static enum iot_status disable(struct cli_context *ctx, const void *args, struct iot_error *err)
+{
+	return set_enabled(ctx, args, false, err);
+}
+
+static const struct cli_command cmd_enable = {
+	.name = "enable",
+	.summary = "Let a device connect again",
+	.args = ONE_DEVICE,
+	.examples = CLI_EXAMPLES({"device enable pump-0001", "its certificates become ACTIVE"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(enable, struct one_args),
+};
+
+static const struct cli_command cmd_disable = {
+	.name = "disable",
+	.summary = "Keep a device out; a live connection ends within a second",
+	.args = ONE_DEVICE,
+	.examples = CLI_EXAMPLES({"device disable pump-0001", "its certificates become INACTIVE"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(disable, struct one_args),
+};
+
+static const struct output_column delete_columns[] = {
+	{.key = "thingName", .heading = "Device"},
+	{.key = "certificates", .heading = "Certificates deleted", .kind = OUTPUT_INT},
+	{0},
+};
+
+static enum iot_status delete(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct one_args *args = args_;
+	IOT_JSON record = NULL;
+	enum iot_status status = IOT_OK;
+
+	if (!args->yes)
+		status = cli_confirm(ctx, "--yes", err, "delete device '%s' and its certificates?", args->device);
+	if (status == IOT_OK)
+		status = iot_device_delete(command_cloud(ctx), args->device, &record, err);
+	return status == IOT_OK ? output_object(ctx->out, delete_columns, record, err) : status;
+}
+
+static const struct cli_command cmd_delete = {
+	.name = "delete",
+	.summary = "Delete a device with its certificates",
+	.description = "Switches its certificates off, detaches and deletes them, then deletes the thing. A call that was "
+		       "interrupted is finished by the same call. Files in the device's folder are left alone.",
+	.args = ONE_DEVICE,
+	.opts = CLI_OPTS(OPT_FLAG('y', "yes", struct one_args, yes, "do not ask")),
+	.examples = CLI_EXAMPLES({"device delete pump-0001 --yes", "without asking"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_ABORTED),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(delete, struct one_args),
+};
+
+const struct cli_command cmd_device = {
+	.name = "device",
+	.summary = "Devices: things with their keys, certificates, rights",
+	.description = "A device is a thing of AWS IoT with the certificates attached to it. Wherever a device is named, its "
+		       "alias does as well.",
+	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_list, &cmd_show, &cmd_update, &cmd_delete, &cmd_enable, &cmd_disable),
+};

@@ -1,0 +1,281 @@
+/* iotctl ota: push signed updates, follow them, end them. */
+#include "command/commands.h"
+#include "command/context.h"
+#include "iotctl/fleet.h"
+#include "iotctl/log.h"
+
+struct push_args {
+	const char *image, *version, *id, *key, *signature, *verify_key, *device_path, *certificate_path;
+	struct cli_list devices, groups;
+	bool wait, legacy, unsigned_image, unchecked, force;
+	int64_t timeout_ms, device_timeout_ms, per_minute;
+};
+
+struct update_args {
+	const char *update;
+	bool force;
+	int64_t timeout_ms;
+};
+
+static const struct output_column update_columns[] = {
+	{.key = "updateId", .heading = "Update"},
+	{.key = "version", .heading = "Version"},
+	{.key = "status", .heading = "Status"},
+	{.key = "succeeded", .heading = "Succeeded", .kind = OUTPUT_INT},
+	{.key = "failed", .heading = "Failed", .kind = OUTPUT_INT},
+	{.key = "inProgress", .heading = "In progress", .kind = OUTPUT_INT},
+	{.key = "queued", .heading = "Queued", .kind = OUTPUT_INT},
+	{.key = "createdAt", .heading = "Created"},
+	{.key = "jobId", .heading = "Job", .wide = true},
+	{0},
+};
+
+static const struct output_column execution_columns[] = {
+	{.key = "thingName", .heading = "Device", .width = 16},
+	{.key = "status", .heading = "Status", .width = 11},
+	{.key = "reason", .heading = "Reason", .width = 20},
+	{.key = "received", .heading = "Blocks"},
+	{.key = "updatedAt", .heading = "Updated"},
+	{0},
+};
+
+/* --- following ------------------------------------------------------------------------- */
+
+static bool interrupted(void *data)
+{
+	return cli_interrupted(data);
+}
+
+static void show_progress(int64_t done, int64_t total, const char *text, void *data)
+{
+	struct cli_context *ctx = data;
+
+	(void)total;
+	progress_update(ctx->progress, done, text);
+}
+
+/* The executions are the result: a table of devices, or the whole record for programs. */
+static enum iot_status print_update(struct cli_context *ctx, const json_t *record, struct iot_error *err)
+{
+	if (output_get_format(ctx->out) == OUTPUT_TABLE || output_get_format(ctx->out) == OUTPUT_WIDE ||
+	    output_get_format(ctx->out) == OUTPUT_CSV)
+		return output_array(ctx->out, execution_columns, json_object_get(record, "executions"), err);
+	return output_object(ctx->out, update_columns, record, err);
+}
+
+static enum iot_status follow(struct cli_context *ctx, const char *update, int64_t timeout_ms, struct iot_error *err)
+{
+	const struct iot_watch watch = {.timeout_ms = timeout_ms, .interrupted = interrupted, .progress = show_progress,
+					.data = ctx};
+	IOT_JSON record = NULL;
+	struct iot_error ignored = IOT_ERROR_INIT;
+	enum iot_status printed, status;
+
+	progress_begin(ctx->progress, update, 0, PROGRESS_COUNT);
+	status = iot_ota_watch(command_cloud(ctx), update, &watch, &record, err);
+	progress_end(ctx->progress, status == IOT_OK);
+	if (record == NULL)
+		return status;
+	printed = print_update(ctx, record, status == IOT_OK ? err : &ignored);
+	return status == IOT_OK ? printed : status;
+}
+
+static enum iot_status push(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct push_args *args = args_;
+	const struct iot_push_spec spec = {
+		.image = args->image,
+		.version = args->version,
+		.devices = command_list(&args->devices),
+		.groups = command_list(&args->groups),
+		.id = args->id,
+		.key = args->key,
+		.signature = args->signature,
+		.verify_key = args->verify_key,
+		.device_path = args->device_path,
+		.certificate_path = args->certificate_path,
+		.legacy = args->legacy,
+		.unsigned_image = args->unsigned_image,
+		.unchecked = args->unchecked,
+		.force = args->force,
+		.timeout_minutes = (args->device_timeout_ms + 59999) / 60000,
+		.per_minute = args->per_minute,
+	};
+	static const struct output_column columns[] = {
+		{.key = "updateId", .heading = "Update"},   {.key = "version", .heading = "Version"},
+		{.key = "size", .heading = "Size", .kind = OUTPUT_SIZE}, {.key = "sha256", .heading = "SHA-256"},
+		{.key = "keyId", .heading = "Signed by key"}, {.key = "targets", .heading = "Targets"},
+		{0},
+	};
+	IOT_JSON record = NULL;
+	enum iot_status status = iot_ota_push(command_cloud(ctx), &spec, &record, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (args->unchecked)
+		iot_warn("the signature was not checked; devices are expected to refuse this update");
+	if (!args->wait)
+		return output_object(ctx->out, columns, record, err);
+	if (!ctx->quiet)
+		iot_notice("update '%s' is on its way", iot_json_str(record, "updateId", ""));
+	return follow(ctx, iot_json_str(record, "updateId", ""), args->timeout_ms, err);
+}
+
+static const struct cli_command cmd_push = {
+	.name = "push",
+	.summary = "Sign an image and send it to devices",
+	.description =
+		"The image is signed with the fleet's code-signing key, the signature is checked with the public key "
+		"that devices have, and a job and a stream are made that FreeRTOS OTA agents understand. With --wait the "
+		"command follows the update until every device has ended it and its exit code tells how. Ctrl-C only "
+		"stops watching; 'iotctl ota watch' goes on, 'iotctl ota cancel' ends the update.",
+	.args = CLI_ARGS(ARG_PATH("IMAGE", struct push_args, image, "firmware file", .complete = COMPLETE_FILE)),
+	.opts = CLI_OPTS(
+		OPT_LIST(0, "to", "DEVICE", struct push_args, devices, "to this device; may be repeated",
+			 .complete = COMPLETE_DEVICE),
+		OPT_LIST('g', "group", "GROUP", struct push_args, groups, "to the devices of this group; may be repeated",
+			 .complete = COMPLETE_GROUP),
+		OPT_STR(0, "version", "VERSION", struct push_args, version, "of the image, if it does not say itself"),
+		OPT_FLAG('w', "wait", struct push_args, wait, "follow the update to its end"),
+		OPT_DURATION(0, "timeout", "TIME", struct push_args, timeout_ms, "with --wait: stop watching after this"),
+		OPT_DURATION(0, "device-timeout", "TIME", struct push_args, device_timeout_ms,
+			     "a device that takes longer is timed out", .fallback = "1h", .min = 60000, .max = 604800000),
+		OPT_INT(0, "per-minute", "N", struct push_args, per_minute, "roll out to at most so many devices a minute",
+			.min = 1, .max = 1000),
+		OPT_STR('k', "key", "KEY", struct push_args, key, "code-signing key: name, file or pkcs11: URI",
+			.complete = COMPLETE_KEY),
+		OPT_PATH(0, "signature", "FILE", struct push_args, signature, "use this signature, made by 'image sign'",
+			 .complete = COMPLETE_FILE),
+		OPT_PATH(0, "verify-key", "FILE", struct push_args, verify_key, "public key that the devices have",
+			 .complete = COMPLETE_FILE),
+		OPT_STR(0, "id", "ID", struct push_args, id, "name of the update"),
+		OPT_STR(0, "device-path", "PATH", struct push_args, device_path, "where the device puts the image"),
+		OPT_STR(0, "device-cert", "PATH", struct push_args, certificate_path,
+			"which certificate the device checks with", .fallback = "codesign.pem"),
+		OPT_FLAG('f', "force", struct push_args, force, "also to devices that run this version"),
+		OPT_FLAG(0, "allow-legacy", struct push_args, legacy, "allow SHA-1 signatures"),
+		OPT_FLAG(0, "unsigned", struct push_args, unsigned_image, "send no signature (needs --unchecked)"),
+		OPT_FLAG(0, "unchecked", struct push_args, unchecked, "send what devices should refuse, to see that they do")),
+	.examples = CLI_EXAMPLES({"ota push pump-1.1.0.bin --to pump-0001 --wait", "one device, and see it through"},
+				 {"ota push pump-1.1.0.bin --group beta --per-minute 100", "a group, slowly"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_PARTIAL, IOT_ABORTED, IOT_TIMEOUT, IOT_VERIFY, IOT_INTERRUPTED),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(push, struct push_args),
+};
+
+/* --- the others ---------------------------------------------------------------------------- */
+
+#define ONE_UPDATE CLI_ARGS(ARG_STR("UPDATE", struct update_args, update, "id of the update", .complete = COMPLETE_OTA))
+
+static enum iot_status print_row(json_t *record, void *data, struct iot_error *err)
+{
+	return output_row(((struct cli_context *)data)->out, record, err);
+}
+
+static enum iot_status list(struct cli_context *ctx, const void *args, struct iot_error *err)
+{
+	enum iot_status status = output_begin_list(ctx->out, update_columns, err);
+
+	(void)args;
+	if (status == IOT_OK)
+		status = iot_ota_list(command_cloud(ctx), print_row, ctx, err);
+	return status == IOT_OK ? output_end(ctx->out, err) : status;
+}
+
+static const struct cli_command cmd_list = {
+	.name = "list",
+	.summary = "List updates",
+	.examples = CLI_EXAMPLES({"ota list", "newest first"}),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN0(list),
+};
+
+static enum iot_status show(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct update_args *args = args_;
+	IOT_JSON record = NULL;
+	enum iot_status status = iot_ota_show(command_cloud(ctx), args->update, &record, err);
+
+	return status == IOT_OK ? print_update(ctx, record, err) : status;
+}
+
+static const struct cli_command cmd_show = {
+	.name = "show",
+	.summary = "Show an update device by device",
+	.description = "The table has one line per device; -o json has counts and document as well.",
+	.args = ONE_UPDATE,
+	.examples = CLI_EXAMPLES({"ota show v1_1_0-20261121T101530-3fa9", "what each device says"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(show, struct update_args),
+};
+
+static enum iot_status watch(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct update_args *args = args_;
+
+	return follow(ctx, args->update, args->timeout_ms, err);
+}
+
+static const struct cli_command cmd_watch = {
+	.name = "watch",
+	.summary = "Follow an update to its end",
+	.args = ONE_UPDATE,
+	.opts = CLI_OPTS(OPT_DURATION(0, "timeout", "TIME", struct update_args, timeout_ms, "stop watching after this")),
+	.examples = CLI_EXAMPLES({"ota watch v1_1_0-20261121T101530-3fa9", "from any machine with rights on the fleet"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_PARTIAL, IOT_ABORTED, IOT_TIMEOUT, IOT_INTERRUPTED),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(watch, struct update_args),
+};
+
+static enum iot_status cancel(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct update_args *args = args_;
+	IOT_JSON record = NULL;
+	enum iot_status status = iot_ota_cancel(command_cloud(ctx), args->update, args->force, &record, err);
+
+	return status == IOT_OK ? output_object(ctx->out, update_columns, record, err) : status;
+}
+
+static const struct cli_command cmd_cancel = {
+	.name = "cancel",
+	.summary = "End an update for the devices that have not begun it",
+	.args = ONE_UPDATE,
+	.opts = CLI_OPTS(OPT_FLAG('f', "force", struct update_args, force, "also for devices in the middle of it")),
+	.examples = CLI_EXAMPLES({"ota cancel v1_1_0-20261121T101530-3fa9", "queued devices are left as they are"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(cancel, struct update_args),
+};
+
+static enum iot_status doctor(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	static const struct output_column columns[] = {
+		{.key = "thingName", .heading = "Device"},
+		{.key = "status", .heading = "Status"},
+		{.key = "cause", .heading = "Cause"},
+		{.key = "cure", .heading = "What to do"},
+		{0},
+	};
+	const struct update_args *args = args_;
+	IOT_JSON records = NULL;
+	enum iot_status status = iot_ota_doctor(command_cloud(ctx), args->update, &records, err);
+
+	return status == IOT_OK ? output_array(ctx->out, columns, records, err) : status;
+}
+
+static const struct cli_command cmd_doctor_ota = {
+	.name = "doctor",
+	.summary = "Say why devices have not ended an update",
+	.args = ONE_UPDATE,
+	.examples = CLI_EXAMPLES({"ota doctor v1_1_0-20261121T101530-3fa9", "cause and cure for each one"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(doctor, struct update_args),
+};
+
+const struct cli_command cmd_ota = {
+	.name = "ota",
+	.summary = "Signed over-the-air updates",
+	.subcommands = CLI_COMMANDS(&cmd_push, &cmd_list, &cmd_show, &cmd_watch, &cmd_cancel, &cmd_doctor_ota),
+};

@@ -1,0 +1,82 @@
+/* iotctl serve: the local cloud's one process to start. */
+#include "command/commands.h"
+#include "command/context.h"
+#include "iotctl/broker.h"
+#include "iotctl/log.h"
+
+struct serve_args {
+	const char *listen, *plugin, *mosquitto;
+	int64_t port;
+	bool detach, stop, status;
+};
+
+static const struct output_column columns[] = {
+	{.key = "running", .heading = "Running", .kind = OUTPUT_BOOL},
+	{.key = "pid", .heading = "Process", .kind = OUTPUT_INT},
+	{.key = "mosquittoPid", .heading = "mosquitto", .kind = OUTPUT_INT},
+	{.key = "listen", .heading = "Listens on"},
+	{.key = "port", .heading = "Port", .kind = OUTPUT_INT},
+	{.key = "since", .heading = "Since"},
+	{.key = "connected", .heading = "Devices connected", .kind = OUTPUT_INT},
+	{0},
+};
+
+static enum iot_status print_status(struct cli_context *ctx, struct iot_error *err)
+{
+	IOT_JSON record = NULL;
+	enum iot_status status = iot_serve_status(command_fleet(ctx), &record, err);
+
+	if (status == IOT_OK)
+		status = output_object(ctx->out, columns, record, err);
+	if (status == IOT_OK && !iot_json_bool(record, "running", false)) {
+		iot_fail(err, IOT_NOT_FOUND, "serve is not running for fleet '%s'", command_fleet(ctx));
+		iot_error_hint(err, "start it with 'iotctl serve --detach'");
+		return IOT_NOT_FOUND;
+	}
+	return status;
+}
+
+static enum iot_status serve(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct serve_args *args = args_;
+	const struct iot_serve_options options = {
+		.fleet_dir = command_fleet(ctx),
+		.listen = args->listen,
+		.port = (int)args->port,
+		.detach = args->detach,
+		.plugin_path = args->plugin,
+		.mosquitto = args->mosquitto,
+	};
+
+	if (args->stop + args->status + args->detach > 1)
+		return iot_fail(err, IOT_USAGE, "--detach, --stop and --status exclude one another");
+	if (args->stop)
+		return iot_serve_stop(command_fleet(ctx), 15000, err);
+	if (args->status)
+		return print_status(ctx, err);
+	return iot_serve_run(&options, err);
+}
+
+const struct cli_command cmd_serve = {
+	.name = "serve",
+	.summary = "Run the local cloud: broker, jobs, file streams",
+	.description =
+		"Starts mosquitto with our plugin and keeps it running, and serves jobs, file streams and presence to the "
+		"fleet's devices. SIGTERM and Ctrl-C end all that was started. Nothing that devices must hear is lost when it "
+		"is stopped or killed at any moment.",
+	.opts = CLI_OPTS(
+		OPT_FLAG('d', "detach", struct serve_args, detach, "return when it listens, go on in the background"),
+		OPT_FLAG(0, "stop", struct serve_args, stop, "stop the one that runs"),
+		OPT_FLAG(0, "status", struct serve_args, status, "show the one that runs; exit code 3 when none does"),
+		OPT_STR(0, "listen", "ADDRESS", struct serve_args, listen, "address for devices", .fallback = "127.0.0.1"),
+		OPT_INT(0, "port", "PORT", struct serve_args, port, "port for devices, instead of the fleet's", .min = 1,
+			.max = 65535),
+		OPT_PATH(0, "plugin", "FILE", struct serve_args, plugin, "the broker plugin, if it is elsewhere",
+			 .complete = COMPLETE_FILE, .env = "IOTCTL_PLUGIN"),
+		OPT_PATH(0, "mosquitto", "FILE", struct serve_args, mosquitto, "the broker, if it is elsewhere",
+			 .complete = COMPLETE_FILE)),
+	.examples = CLI_EXAMPLES({"serve --detach", "start it"}, {"serve --status", "is it up?"}, {"serve --stop", "end it"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_TIMEOUT, IOT_SETTINGS),
+	.needs = CLI_NEEDS_FLEET,
+	CLI_RUN(serve, struct serve_args),
+};

@@ -1,0 +1,111 @@
+/* Short ways to call a cloud and to walk its lists. */
+#include "fleet/fleet_private.h"
+
+#include "iotctl/base.h"
+#include "iotctl/clock.h"
+
+#include <string.h>
+
+enum iot_status fleet_call(struct iot_cloud *cloud, const char *operation, json_t *request, json_t **ret_reply,
+			   struct iot_error *err)
+{
+	enum iot_status status = iot_cloud_call(cloud, operation, request, NULL, ret_reply, NULL, err);
+
+	json_decref(request);
+	return status;
+}
+
+/* Lists of certificates and policies page with marker and nextMarker, all others with nextToken. */
+static bool next_page(json_t *request, const json_t *reply)
+{
+	const char *token = iot_json_str(reply, "nextToken", NULL);
+	const char *marker = iot_json_str(reply, "nextMarker", NULL);
+
+	if (token != NULL)
+		iot_json_set_str(request, "nextToken", token);
+	else if (marker != NULL)
+		iot_json_set_str(request, "marker", marker);
+	return token != NULL || marker != NULL;
+}
+
+enum iot_status fleet_each(struct iot_cloud *cloud, const char *operation, json_t *request, const char *items,
+			   fleet_each_fn each, void *data, struct iot_error *err)
+{
+	enum iot_status status;
+	bool more = true;
+
+	if (request == NULL)
+		request = json_object();
+	do {
+		IOT_JSON reply = NULL;
+		json_t *item;
+		size_t i;
+
+		status = iot_cloud_call(cloud, operation, request, NULL, &reply, NULL, err);
+		if (status != IOT_OK)
+			break;
+		json_array_foreach(json_object_get(reply, items), i, item) {
+			status = each(item, data, err);
+			if (status != IOT_OK)
+				break;
+		}
+		more = next_page(request, reply);
+	} while (status == IOT_OK && more);
+	json_decref(request);
+	return status;
+}
+
+static enum iot_status append(json_t *item, void *data, struct iot_error *err)
+{
+	(void)err;
+	json_array_append((json_t *)data, item);
+	return IOT_OK;
+}
+
+enum iot_status fleet_collect(struct iot_cloud *cloud, const char *operation, json_t *request, const char *items,
+			      json_t **ret_array, struct iot_error *err)
+{
+	IOT_JSON array = json_array();
+	enum iot_status status = fleet_each(cloud, operation, request, items, append, array, err);
+
+	if (status == IOT_OK)
+		*ret_array = iot_take(array);
+	return status;
+}
+
+char *fleet_arn(struct iot_cloud *cloud, const char *kind, const char *name)
+{
+	return iot_strf("%s%s/%s", iot_cloud_arn_prefix(cloud), kind, name);
+}
+
+const char *fleet_arn_name(const char *arn)
+{
+	const char *slash = strchr(arn, '/');
+
+	return slash != NULL ? slash + 1 : arn;
+}
+
+bool fleet_exists(const struct iot_error *err)
+{
+	return strcmp(err->code, "ResourceAlreadyExistsException") == 0;
+}
+
+bool fleet_missing(const struct iot_error *err)
+{
+	return strcmp(err->code, "ResourceNotFoundException") == 0;
+}
+
+int64_t fleet_time_ms(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_number(value) ? (int64_t)(json_number_value(value) * 1000.0 + 0.5) : 0;
+}
+
+void fleet_set_time(json_t *object, const char *key, int64_t ms)
+{
+	char text[32];
+
+	if (ms != 0)
+		iot_json_set_str(object, key, iot_time_rfc3339(ms, text));
+}

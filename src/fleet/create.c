@@ -1,0 +1,468 @@
+/*
+ * Ensuring a device: thing, key, certificate, rights, folder. Every step looks
+ * at what is there first, so a call that was killed anywhere is finished by the
+ * same call: the key is found on disk, the certificate made for it too, and
+ * registering either again changes nothing.
+ */
+#include "fleet/fleet_private.h"
+
+#include "iotctl/base.h"
+#include "iotctl/cert.h"
+#include "iotctl/clock.h"
+#include "iotctl/fs.h"
+#include "iotctl/local.h"
+#include "iotctl/text.h"
+
+#include <string.h>
+
+struct making {
+	struct iot_cloud *cloud;
+	const struct iot_device_spec *spec;
+	bool changed;
+	char *certificate_id; /* owned */
+};
+
+/* --- everything is looked at before anything is done ----------------------------- */
+
+static enum iot_status check_named(struct iot_cloud *cloud, const char *operation, const char *member,
+				   const char *const *names, struct iot_error *err)
+{
+	for (; names != NULL && *names != NULL; names++) {
+		enum iot_status status = fleet_call(cloud, operation, json_pack("{s:s}", member, *names), NULL, err);
+
+		if (status != IOT_OK)
+			return status;
+	}
+	return IOT_OK;
+}
+
+static enum iot_status check_out(const struct iot_device_spec *spec, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *path = NULL;
+	struct iot_buf text = IOT_BUF_INIT(65536);
+	IOT_JSON record = NULL;
+	const char *other;
+	enum iot_status status = IOT_OK;
+
+	if (spec->out == NULL) {
+		if (spec->csr == NULL && (spec->policies == NULL || *spec->policies == NULL))
+			return IOT_OK;
+		iot_fail(err, IOT_USAGE, "a policy or a certificate request needs a place for the certificate");
+		iot_error_hint(err, "give a folder with --out DIR");
+		return IOT_USAGE;
+	}
+	path = iot_path(spec->out, "device.json");
+	if (!iot_fs_exists(path))
+		return IOT_OK;
+	status = iot_fs_read(path, &text, err);
+	if (status == IOT_OK)
+		status = iot_json_parse(text.data, text.len, path, &record, err);
+	iot_buf_release(&text);
+	if (status != IOT_OK)
+		return status;
+	other = iot_json_str(record, "thingName", "");
+	if (strcmp(other, spec->name) != 0)
+		return iot_fail(err, IOT_CONFLICT, "folder '%s' belongs to device '%s'", spec->out, other);
+	return IOT_OK;
+}
+
+static enum iot_status check(struct making *making, struct iot_error *err)
+{
+	const struct iot_device_spec *spec = making->spec;
+	enum iot_status status = iot_cert_check_name(spec->name, err);
+
+	if (status == IOT_OK && spec->alias != NULL)
+		status = iot_cert_check_name(spec->alias, err);
+	if (status == IOT_OK)
+		status = iot_clock_check(err);
+	if (status == IOT_OK)
+		status = check_named(making->cloud, "GetPolicy", "policyName", spec->policies, err);
+	if (status == IOT_OK)
+		status = check_named(making->cloud, "DescribeThingGroup", "thingGroupName", spec->groups, err);
+	if (status == IOT_OK)
+		status = check_out(spec, err);
+	return status;
+}
+
+/* --- the thing ------------------------------------------------------------------- */
+
+static enum iot_status wanted_attributes(const struct iot_device_spec *spec, json_t **ret, struct iot_error *err)
+{
+	IOT_JSON attributes = json_object();
+	const char *const *pair = spec->attributes;
+
+	iot_json_set_str(attributes, "alias", spec->alias);
+	for (; pair != NULL && *pair != NULL; pair++) {
+		const char *equals = strchr(*pair, '=');
+		IOT_CLEAN(iot_free_p) char *name = NULL;
+
+		if (equals == NULL || equals == *pair)
+			return iot_fail(err, IOT_USAGE, "attribute '%s' is not of the form NAME=VALUE", *pair);
+		name = iot_strndup(*pair, (size_t)(equals - *pair));
+		iot_json_set_str(attributes, name, equals + 1);
+	}
+	*ret = iot_take(attributes);
+	return IOT_OK;
+}
+
+static enum iot_status ensure_type(struct making *making, struct iot_error *err)
+{
+	const char *type = making->spec->type;
+	enum iot_status status;
+
+	if (type == NULL)
+		return IOT_OK;
+	status = fleet_call(making->cloud, "DescribeThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
+	if (status == IOT_OK || !fleet_missing(err))
+		return status;
+	iot_error_clear(err);
+	making->changed = true;
+	return fleet_call(making->cloud, "CreateThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
+}
+
+/* Does what is there differ from what is wanted? Attributes that nobody asked for do not count. */
+static const char *difference(const json_t *thing, const struct iot_device_spec *spec, const json_t *attributes)
+{
+	const char *type = iot_json_str(thing, "thingTypeName", NULL);
+	const char *key;
+	json_t *value;
+
+	if (spec->type != NULL && (type == NULL || strcmp(type, spec->type) != 0))
+		return "type";
+	json_object_foreach((json_t *)(uintptr_t)attributes, key, value) {
+		if (!json_equal(value, json_object_get(json_object_get(thing, "attributes"), key)))
+			return key;
+	}
+	return NULL;
+}
+
+static enum iot_status update_thing(struct making *making, json_t *attributes, struct iot_error *err)
+{
+	json_t *request = json_pack("{s:s, s:{s:O, s:b}}", "thingName", making->spec->name, "attributePayload", "attributes",
+				    attributes, "merge", 1);
+
+	iot_json_set_str(request, "thingTypeName", making->spec->type);
+	making->changed = true;
+	return fleet_call(making->cloud, "UpdateThing", request, NULL, err);
+}
+
+static enum iot_status ensure_thing(struct making *making, struct iot_error *err)
+{
+	const struct iot_device_spec *spec = making->spec;
+	IOT_JSON thing = NULL;
+	IOT_JSON attributes = NULL;
+	json_t *request;
+	const char *other;
+	enum iot_status status = wanted_attributes(spec, &attributes, err);
+
+	if (status != IOT_OK)
+		return status;
+	status = fleet_call(making->cloud, "DescribeThing", json_pack("{s:s}", "thingName", spec->name), &thing, err);
+	if (status == IOT_OK) {
+		other = difference(thing, spec, attributes);
+		if (other == NULL)
+			return IOT_OK;
+		if (spec->update) {
+			status = ensure_type(making, err);
+			return status == IOT_OK ? update_thing(making, attributes, err) : status;
+		}
+		iot_fail(err, IOT_CONFLICT, "device '%s' exists with another %s", spec->name, other);
+		iot_error_hint(err, "--update changes it");
+		return IOT_CONFLICT;
+	}
+	if (!fleet_missing(err))
+		return status;
+	iot_error_clear(err);
+	making->changed = true;
+	status = ensure_type(making, err);
+	if (status != IOT_OK)
+		return status;
+	request = json_pack("{s:s, s:{s:O}}", "thingName", spec->name, "attributePayload", "attributes", attributes);
+	iot_json_set_str(request, "thingTypeName", spec->type);
+	return fleet_call(making->cloud, "CreateThing", request, NULL, err);
+}
+
+/* --- key and certificate ----------------------------------------------------------- */
+
+/* The public key to certify: of the board's request, or of the key file, which is made when it is missing. */
+static enum iot_status ensure_key(struct making *making, struct iot_key **ret, struct iot_error *err)
+{
+	const struct iot_device_spec *spec = making->spec;
+	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "private.key");
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	enum iot_status status;
+
+	if (spec->csr != NULL) {
+		struct iot_buf pem = IOT_BUF_INIT(IOT_CSR_MAX);
+		struct iot_csr csr = {0};
+
+		status = iot_fs_read(spec->csr, &pem, err);
+		if (status == IOT_OK)
+			status = iot_csr_parse(iot_buf_str(&pem), pem.len, &csr, err);
+		if (status == IOT_OK)
+			*ret = iot_take(csr.key);
+		iot_csr_release(&csr);
+		iot_buf_release(&pem);
+		return status;
+	}
+	if (iot_fs_exists(path))
+		return iot_key_load(path, NULL, ret, err);
+	status = iot_key_generate(IOT_KEY_P256, &key, err);
+	if (status == IOT_OK)
+		status = iot_key_save_new(key, path, NULL, err);
+	if (status == IOT_OK)
+		*ret = iot_take(key);
+	making->changed = true;
+	return status;
+}
+
+static enum iot_status issue(struct making *making, const struct iot_key *key, struct iot_cert **ret,
+			     struct iot_error *err)
+{
+	const struct iot_fleet_paths *paths = iot_local_paths(making->cloud);
+	IOT_CLEAN(iot_free_p) char *ca_path = iot_path(paths->ca_dir, "issuing.pem");
+	IOT_CLEAN(iot_free_p) char *ca_key_path = NULL;
+	IOT_CLEAN(iot_key_free_p) struct iot_key *ca_key = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
+	struct iot_cert_request request = {.profile = IOT_PROFILE_DEVICE, .common_name = making->spec->name, .key = key,
+					   .days = making->spec->days > 0 ? making->spec->days : 3650};
+	enum iot_status status = iot_local_meta_get(making->cloud, "ca_key", &ca_key_path, err);
+
+	if (status == IOT_OK && ca_key_path == NULL)
+		ca_key_path = iot_path(paths->ca_dir, "issuing.key");
+	if (status == IOT_OK)
+		status = iot_cert_load(ca_path, &ca, err);
+	if (status == IOT_OK)
+		status = iot_key_load(ca_key_path, NULL, &ca_key, err);
+	if (status == IOT_OK)
+		status = iot_cert_issue(ca_key, ca, &request, ret, err);
+	return status;
+}
+
+/* The certificate on disk when there is one for this key, else a new one, written before it is registered. */
+static enum iot_status ensure_certificate(struct making *making, const struct iot_key *key, struct iot_buf *pem,
+					  struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_path(making->spec->out, "certificate.pem");
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	enum iot_status status;
+
+	if (iot_fs_exists(path)) {
+		status = iot_cert_load(path, &cert, err);
+		if (status != IOT_OK)
+			return status;
+		if (!iot_key_equal(iot_cert_key(cert), key)) {
+			iot_fail(err, IOT_CONFLICT, "'%s' is not a certificate for the device's key", path);
+			iot_error_hint(err, "move it away, or name another folder with --out");
+			return IOT_CONFLICT;
+		}
+		iot_cert_pem(cert, pem);
+		return iot_buf_check(pem, path, err);
+	}
+	status = issue(making, key, &cert, err);
+	if (status != IOT_OK)
+		return status;
+	making->changed = true;
+	iot_cert_pem(cert, pem);
+	return iot_fs_write(path, 0644, pem->data, pem->len, err);
+}
+
+static enum iot_status register_certificate(struct making *making, const char *pem, struct iot_error *err)
+{
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	enum iot_status status = iot_cert_parse_pem(pem, strlen(pem), "certificate", &cert, err);
+
+	if (status != IOT_OK)
+		return status;
+	making->certificate_id = iot_strdup(iot_cert_id(cert));
+	status = fleet_call(making->cloud, "RegisterCertificateWithoutCA",
+			    json_pack("{s:s, s:s}", "certificatePem", pem, "status", "ACTIVE"), NULL, err);
+	if (status == IOT_OK) {
+		making->changed = true;
+		return IOT_OK;
+	}
+	if (!fleet_exists(err))
+		return status;
+	iot_error_clear(err); /* registered by an earlier call */
+	return IOT_OK;
+}
+
+/* --- rights ------------------------------------------------------------------------- */
+
+static bool lists_name(const json_t *records, const char *member, const char *name)
+{
+	const json_t *record;
+	size_t i;
+
+	json_array_foreach(records, i, record) {
+		const char *have = json_is_string(record) ? json_string_value(record) : iot_json_str(record, member, "");
+
+		if (strcmp(have, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum iot_status attach(struct making *making, const char *arn, struct iot_error *err)
+{
+	const char *const *policy = making->spec->policies;
+	IOT_JSON have = NULL;
+	IOT_JSON principals = NULL;
+	enum iot_status status;
+
+	status = fleet_collect(making->cloud, "ListAttachedPolicies", json_pack("{s:s}", "target", arn), "policies", &have,
+			       err);
+	for (; status == IOT_OK && policy != NULL && *policy != NULL; policy++) {
+		if (lists_name(have, "policyName", *policy))
+			continue;
+		making->changed = true;
+		status = fleet_call(making->cloud, "AttachPolicy",
+				    json_pack("{s:s, s:s}", "policyName", *policy, "target", arn), NULL, err);
+	}
+	if (status == IOT_OK)
+		status = fleet_collect(making->cloud, "ListThingPrincipals",
+				       json_pack("{s:s}", "thingName", making->spec->name), "principals", &principals, err);
+	if (status != IOT_OK || lists_name(principals, "", arn))
+		return status;
+	making->changed = true;
+	return fleet_call(making->cloud, "AttachThingPrincipal",
+			  json_pack("{s:s, s:s}", "thingName", making->spec->name, "principal", arn), NULL, err);
+}
+
+static enum iot_status join_groups(struct making *making, struct iot_error *err)
+{
+	const char *const *group = making->spec->groups;
+	IOT_JSON have = NULL;
+	enum iot_status status;
+
+	if (group == NULL || *group == NULL)
+		return IOT_OK;
+	status = fleet_collect(making->cloud, "ListThingGroupsForThing", json_pack("{s:s}", "thingName", making->spec->name),
+			       "thingGroups", &have, err);
+	for (; status == IOT_OK && *group != NULL; group++) {
+		if (lists_name(have, "groupName", *group))
+			continue;
+		making->changed = true;
+		status = fleet_call(making->cloud, "AddThingToThingGroup",
+				    json_pack("{s:s, s:s}", "thingGroupName", *group, "thingName", making->spec->name), NULL,
+				    err);
+	}
+	return status;
+}
+
+/* --- the folder ----------------------------------------------------------------------- */
+
+static enum iot_status copy_file(const char *from, const char *dir, const char *name, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *to = iot_path(dir, name);
+	struct iot_buf data = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
+	enum iot_status status = iot_fs_read(from, &data, err);
+
+	if (status == IOT_OK)
+		status = iot_fs_write(to, 0644, data.data, data.len, err);
+	iot_buf_release(&data);
+	return status;
+}
+
+static enum iot_status write_device_json(struct making *making, struct iot_error *err)
+{
+	const struct iot_device_spec *spec = making->spec;
+	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "device.json");
+	IOT_CLEAN(iot_free_p) char *endpoint = NULL;
+	IOT_CLEAN(iot_free_p) char *port = NULL;
+	IOT_CLEAN(iot_free_p) char *text = NULL;
+	IOT_CLEAN(iot_free_p) char *line = NULL;
+	IOT_JSON record = json_object();
+	enum iot_status status = iot_local_meta_get(making->cloud, "endpoint", &endpoint, err);
+
+	if (status == IOT_OK)
+		status = iot_local_meta_get(making->cloud, "port", &port, err);
+	if (status != IOT_OK)
+		return status;
+	iot_json_set_str(record, "thingName", spec->name);
+	iot_json_set_str(record, "thingType", spec->type);
+	iot_json_set_str(record, "endpoint", endpoint);
+	iot_json_set_int(record, "port", port != NULL ? strtol(port, NULL, 10) : 8883);
+	text = json_dumps(record, JSON_INDENT(2));
+	line = iot_strf("%s\n", text);
+	return iot_fs_write(path, 0644, line, strlen(line), err);
+}
+
+static enum iot_status write_folder(struct making *making, struct iot_error *err)
+{
+	const struct iot_fleet_paths *paths = iot_local_paths(making->cloud);
+	IOT_CLEAN(iot_free_p) char *root = iot_path(paths->ca_dir, "root.pem");
+	IOT_CLEAN(iot_free_p) char *signer = iot_path(paths->codesign_dir, "default.pub");
+	enum iot_status status = copy_file(root, making->spec->out, "ca.pem", err);
+
+	if (status == IOT_OK)
+		status = copy_file(signer, making->spec->out, "codesign.pem", err);
+	if (status == IOT_OK)
+		status = write_device_json(making, err);
+	return status;
+}
+
+static enum iot_status make_identity(struct making *making, struct iot_error *err)
+{
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	IOT_CLEAN(iot_free_p) char *arn = NULL;
+	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
+	enum iot_status status = iot_fs_mkdirs(making->spec->out, 0700, err);
+
+	if (status == IOT_OK)
+		status = ensure_key(making, &key, err);
+	if (status == IOT_OK)
+		status = ensure_certificate(making, key, &pem, err);
+	if (status == IOT_OK)
+		status = register_certificate(making, iot_buf_str(&pem), err);
+	iot_buf_release(&pem);
+	if (status != IOT_OK)
+		return status;
+	arn = fleet_arn(making->cloud, "cert", making->certificate_id);
+	status = attach(making, arn, err);
+	if (status == IOT_OK)
+		status = write_folder(making, err);
+	return status;
+}
+
+enum iot_status iot_device_create(struct iot_cloud *cloud, const struct iot_device_spec *spec, json_t **ret_record,
+				  struct iot_error *err)
+{
+	struct making making = {cloud, spec, false, NULL};
+	struct iot_error scratch = IOT_ERROR_INIT;
+	enum iot_status status;
+
+	err = err != NULL ? err : &scratch;
+	status = check(&making, err);
+	if (status == IOT_OK)
+		status = ensure_thing(&making, err);
+	if (status == IOT_OK)
+		status = join_groups(&making, err);
+	if (status == IOT_OK && spec->out != NULL)
+		status = make_identity(&making, err);
+	if (status == IOT_OK) {
+		IOT_CLEAN(iot_free_p) char *arn = fleet_arn(cloud, "thing", spec->name);
+
+		*ret_record = json_pack("{s:s, s:s}", "thingName", spec->name, "thingArn", arn);
+		iot_json_set_str(*ret_record, "certificateId", making.certificate_id);
+		iot_json_set_str(*ret_record, "out", spec->out);
+		iot_json_set_bool(*ret_record, "changed", making.changed);
+	}
+	iot_error_while(err, "creating device '%.128s'", spec->name);
+	free(making.certificate_id);
+	return status;
+}
+
+enum iot_status iot_device_update(struct iot_cloud *cloud, const struct iot_device_spec *spec, json_t **ret_record,
+				  struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *thing = NULL;
+	struct iot_device_spec found = *spec;
+	enum iot_status status = iot_fleet_resolve(cloud, spec->name, &thing, err);
+
+	if (status != IOT_OK)
+		return status;
+	found.name = thing;
+	found.update = true;
+	return iot_device_create(cloud, &found, ret_record, err);
+}

@@ -1,0 +1,40 @@
+/* Shared by the use-cases: short ways to call a cloud and to walk its lists. */
+#ifndef IOTCTL_FLEET_PRIVATE_H
+#define IOTCTL_FLEET_PRIVATE_H
+
+#include "iotctl/fleet.h"
+
+/* Prefix of the job ids of updates, as AWS's own OTA service makes them. */
+#define FLEET_OTA_PREFIX "AFR_OTA-"
+
+/* iot_cloud_call with a request that is released; reply may be NULL. */
+IOT_CHECK enum iot_status fleet_call(struct iot_cloud *cloud, const char *operation, json_t *request, json_t **ret_reply,
+				     struct iot_error *err);
+
+/*
+ * Walk a paged list: `each` gets every element of the reply's member `items`
+ * (borrowed). A status other than IOT_OK from it ends the walk and is returned.
+ * `request` is released.
+ */
+typedef enum iot_status (*fleet_each_fn)(json_t *item, void *data, struct iot_error *err);
+IOT_CHECK enum iot_status fleet_each(struct iot_cloud *cloud, const char *operation, json_t *request, const char *items,
+				     fleet_each_fn each, void *data, struct iot_error *err);
+/* The whole list as one array. */
+IOT_CHECK enum iot_status fleet_collect(struct iot_cloud *cloud, const char *operation, json_t *request,
+					const char *items, json_t **ret_array, struct iot_error *err);
+
+/* "arn:aws:iot:REGION:ACCOUNT:KIND/NAME"; new memory. */
+char *fleet_arn(struct iot_cloud *cloud, const char *kind, const char *name);
+/* What follows the first '/' of an ARN; borrowed from it. */
+const char *fleet_arn_name(const char *arn);
+
+/* Is this the error of an object that exists already / does not exist? */
+bool fleet_exists(const struct iot_error *err);
+bool fleet_missing(const struct iot_error *err);
+
+/* Seconds (AWS's JSON timestamps, integer or real) to milliseconds; 0 when absent. */
+int64_t fleet_time_ms(const json_t *object, const char *key);
+/* Set `key` to an RFC 3339 text when ms is not 0. */
+void fleet_set_time(json_t *object, const char *key, int64_t ms);
+
+#endif

@@ -1,0 +1,322 @@
+/*
+ * Pushing an update: look at the image, sign it, check the signature with the
+ * key that devices have, store the image, create stream and job. Nothing is
+ * created before all checks passed; what a later failure leaves is taken back.
+ *
+ * The job document is the one FreeRTOS OTA agents parse (member afr_ota). Its
+ * second member, iotctl, is ours: version, digest and signing key, so that
+ * lists and devices' reports can be compared later. Agents skip it.
+ */
+#include "fleet/fleet_private.h"
+
+#include "iotctl/base.h"
+#include "iotctl/clock.h"
+#include "iotctl/fs.h"
+#include "iotctl/image.h"
+#include "iotctl/local.h"
+#include "iotctl/text.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define TARGETS_MAX 100      /* AWS: targets of a job */
+#define ID_MAX 36            /* the stream is named AFR_OTA-ID, and agents take at most 44 */
+#define FILE_MAX 24000000    /* AWS: a file of a stream, 24 MB */
+#define ROLE_ARN "arn:aws:iam::000000000000:role/iotctl" /* required by the API, without meaning on the local cloud */
+
+struct push {
+	struct iot_cloud *cloud;
+	const struct iot_push_spec *spec;
+	struct iot_image_info info;
+	struct iot_image_signature signature;
+	bool has_signature;
+	char version[32];
+	char id[ID_MAX + 1];
+	char name[sizeof(FLEET_OTA_PREFIX) + ID_MAX]; /* of job and stream */
+	json_t *targets;                              /* ARNs */
+};
+
+/* --- the image --------------------------------------------------------------------- */
+
+static enum iot_status check_image(struct push *push, struct iot_error *err)
+{
+	const struct iot_push_spec *spec = push->spec;
+	enum iot_status status = iot_image_inspect(spec->image, &push->info, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (push->info.size > FILE_MAX) {
+		iot_fail(err, IOT_USAGE, "image '%s' has %lld bytes: a stream carries at most 24 MB (%d)", spec->image,
+			 (long long)push->info.size, FILE_MAX);
+		return IOT_USAGE;
+	}
+	if (spec->version == NULL && *push->info.version == '\0') {
+		iot_fail(err, IOT_USAGE, "image '%s' does not say which version it is", spec->image);
+		iot_error_hint(err, "give it with --version");
+		return IOT_USAGE;
+	}
+	if (spec->version != NULL && *push->info.version != '\0' && strcmp(spec->version, push->info.version) != 0)
+		return iot_fail(err, IOT_USAGE, "image '%s' says it is version %s, not %.40s", spec->image,
+				push->info.version, spec->version);
+	snprintf(push->version, sizeof(push->version), "%s", spec->version != NULL ? spec->version : push->info.version);
+	return IOT_OK;
+}
+
+/* --- the signature ------------------------------------------------------------------ */
+
+static enum iot_status sign(struct push *push, struct iot_error *err)
+{
+	const struct iot_push_spec *spec = push->spec;
+	IOT_CLEAN(iot_free_p) char *path = NULL;
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	enum iot_status status;
+
+	if (spec->signature != NULL)
+		return iot_image_signature_read(spec->signature, &push->signature, err);
+	status = iot_codesign_path(push->cloud, spec->key, &path, err);
+	if (status == IOT_OK)
+		status = iot_key_load(path, NULL, &key, err);
+	if (status == IOT_OK)
+		status = iot_image_sign_file(spec->image, key, NULL, spec->legacy, &push->signature, err);
+	return status;
+}
+
+static enum iot_status verify(struct push *push, struct iot_error *err)
+{
+	const struct iot_push_spec *spec = push->spec;
+	IOT_CLEAN(iot_free_p) char *path = NULL;
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	enum iot_status status;
+
+	path = spec->verify_key != NULL ? iot_strdup(spec->verify_key)
+					: iot_path(iot_local_paths(push->cloud)->codesign_dir, "default.pub");
+	status = iot_key_load_public(path, &key, err);
+	if (status == IOT_OK)
+		status = iot_image_verify_signature(spec->image, key, &push->signature, spec->legacy, err);
+	if (status == IOT_VERIFY)
+		iot_error_hint(err, "devices would refuse it; sign with the key they have, or name that key with --verify-key");
+	return status;
+}
+
+static enum iot_status check_signature(struct push *push, struct iot_error *err)
+{
+	const struct iot_push_spec *spec = push->spec;
+	enum iot_status status;
+
+	if (spec->unsigned_image) {
+		if (spec->unchecked)
+			return IOT_OK;
+		iot_fail(err, IOT_VERIFY, "image '%s' would be sent without a signature", spec->image);
+		iot_error_hint(err, "devices refuse that; to see it happen, add --unchecked");
+		return IOT_VERIFY;
+	}
+	status = sign(push, err);
+	push->has_signature = status == IOT_OK;
+	if (status == IOT_OK && !spec->unchecked)
+		status = verify(push, err);
+	return status;
+}
+
+/* --- the targets ---------------------------------------------------------------------- */
+
+static enum iot_status check_running(struct push *push, const char *thing, struct iot_error *err)
+{
+	struct iot_error ignored = IOT_ERROR_INIT;
+	IOT_JSON state = NULL;
+
+	if (push->spec->force)
+		return IOT_OK;
+	if (fleet_call(push->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", thing), &state, &ignored) != IOT_OK ||
+	    strcmp(iot_json_str(state, "firmware", ""), push->version) != 0)
+		return IOT_OK;
+	iot_fail(err, IOT_CONFLICT, "device '%s' runs version %s already", thing, push->version);
+	iot_error_hint(err, "--force sends it all the same");
+	return IOT_CONFLICT;
+}
+
+static enum iot_status add_device(struct push *push, const char *device, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *thing = NULL;
+	IOT_CLEAN(iot_free_p) char *arn = NULL;
+	enum iot_status status = iot_fleet_resolve(push->cloud, device, &thing, err);
+
+	if (status == IOT_OK)
+		status = check_running(push, thing, err);
+	if (status != IOT_OK)
+		return status;
+	arn = fleet_arn(push->cloud, "thing", thing);
+	json_array_append_new(push->targets, json_string(arn));
+	return IOT_OK;
+}
+
+static enum iot_status add_group(struct push *push, const char *group, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *arn = NULL;
+	IOT_JSON members = NULL;
+	enum iot_status status;
+
+	status = fleet_call(push->cloud, "ListThingsInThingGroup",
+			    json_pack("{s:s, s:b, s:i}", "thingGroupName", group, "recursive", 1, "maxResults", 1), &members,
+			    err);
+	if (status != IOT_OK)
+		return status;
+	if (json_array_size(json_object_get(members, "things")) == 0)
+		return iot_fail(err, IOT_NOT_FOUND, "group '%s' has no devices", group);
+	arn = fleet_arn(push->cloud, "thinggroup", group);
+	json_array_append_new(push->targets, json_string(arn));
+	return IOT_OK;
+}
+
+static enum iot_status find_targets(struct push *push, struct iot_error *err)
+{
+	const char *const *name;
+	enum iot_status status = IOT_OK;
+
+	push->targets = json_array();
+	for (name = push->spec->devices; status == IOT_OK && name != NULL && *name != NULL; name++)
+		status = add_device(push, *name, err);
+	for (name = push->spec->groups; status == IOT_OK && name != NULL && *name != NULL; name++)
+		status = add_group(push, *name, err);
+	if (status != IOT_OK)
+		return status;
+	if (json_array_size(push->targets) == 0) {
+		iot_fail(err, IOT_USAGE, "nobody to update");
+		iot_error_hint(err, "name devices with --to, groups with --group");
+		return IOT_USAGE;
+	}
+	if (json_array_size(push->targets) > TARGETS_MAX) {
+		iot_fail(err, IOT_USAGE, "%zu targets are more than the %d that a job takes", json_array_size(push->targets),
+			 TARGETS_MAX);
+		iot_error_hint(err, "put the devices into a group and name that");
+		return IOT_USAGE;
+	}
+	return IOT_OK;
+}
+
+/* --- the job ------------------------------------------------------------------------------ */
+
+/* "v1_1_0-20261121T101530-3fa9": readable, and unique enough to be made on two laptops at once. */
+static enum iot_status choose_id(struct push *push, struct iot_error *err)
+{
+	const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+	const char *id = push->spec->id;
+	time_t now = (time_t)(iot_now_ms() / 1000);
+	unsigned char random[2];
+	struct tm tm;
+	char stamp[17];
+
+	if (id != NULL) {
+		if (iot_starts_with(id, FLEET_OTA_PREFIX))
+			id += strlen(FLEET_OTA_PREFIX);
+		if (*id == '\0' || strlen(id) > ID_MAX || strspn(id, allowed) != strlen(id))
+			return iot_fail(err, IOT_USAGE,
+					"'%.80s' is no id for an update: letters, digits, '-' and '_', at most %d", id, ID_MAX);
+		snprintf(push->id, sizeof(push->id), "%s", id);
+	} else {
+		gmtime_r(&now, &tm);
+		strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", &tm);
+		iot_random(random, sizeof(random));
+		snprintf(push->id, sizeof(push->id), "v%.10s-%s-%02x%02x", push->version, stamp, random[0], random[1]);
+		for (char *c = push->id; *c != '\0'; c++) {
+			if (strchr(allowed, *c) == NULL)
+				*c = '_';
+		}
+	}
+	snprintf(push->name, sizeof(push->name), "%s%s", FLEET_OTA_PREFIX, push->id);
+	return IOT_OK;
+}
+
+static json_t *job_document(const struct push *push)
+{
+	const struct iot_push_spec *spec = push->spec;
+	const char *slash = strrchr(spec->image, '/');
+	const char *path = spec->device_path != NULL ? spec->device_path : slash != NULL ? slash + 1 : spec->image;
+	const char *certificate = spec->certificate_path != NULL ? spec->certificate_path : "codesign.pem";
+	json_t *file = json_pack("{s:s, s:I, s:i, s:s}", "filepath", path, "filesize", (json_int_t)push->info.size, "fileid",
+				 0, "certfile", certificate);
+	json_t *ours = json_pack("{s:s, s:s}", "version", push->version, "sha256", push->info.sha256);
+
+	if (push->has_signature) {
+		json_object_set_new(file, push->signature.scheme->name, json_string(push->signature.signature));
+		if (*push->signature.key_id != '\0')
+			json_object_set_new(ours, "keyId", json_string(push->signature.key_id));
+	}
+	return json_pack("{s:{s:[s], s:s, s:[o]}, s:o}", "afr_ota", "protocols", "MQTT", "streamname", push->name, "files",
+			 file, "iotctl", ours);
+}
+
+static enum iot_status create_stream(struct push *push, struct iot_error *err)
+{
+	char sha256[65];
+	int64_t size;
+	enum iot_status status = iot_local_image_add(push->cloud, push->spec->image, sha256, &size, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (strcmp(sha256, push->info.sha256) != 0)
+		return iot_fail(err, IOT_CONFLICT, "image '%s' changed while it was being pushed", push->spec->image);
+	return fleet_call(push->cloud, "CreateStream",
+			  json_pack("{s:s, s:s, s:[{s:i, s:{s:s, s:s}}], s:s}", "streamId", push->name, "description",
+				    push->version, "files", "fileId", 0, "s3Location", "bucket", "local", "key", sha256,
+				    "roleArn", ROLE_ARN),
+			  NULL, err);
+}
+
+static enum iot_status create_job(struct push *push, struct iot_error *err)
+{
+	const struct iot_push_spec *spec = push->spec;
+	IOT_JSON document = job_document(push);
+	IOT_CLEAN(iot_free_p) char *text = iot_json_text(document);
+	json_t *request = json_pack("{s:s, s:O, s:s, s:s, s:{s:I}}", "jobId", push->name, "targets", push->targets, "document",
+				    text, "targetSelection", "SNAPSHOT", "timeoutConfig", "inProgressTimeoutInMinutes",
+				    (json_int_t)(spec->timeout_minutes > 0 ? spec->timeout_minutes : 60));
+
+	if (spec->per_minute > 0)
+		json_object_set_new(request, "jobExecutionsRolloutConfig",
+				    json_pack("{s:I}", "maximumPerMinute", (json_int_t)spec->per_minute));
+	return fleet_call(push->cloud, "CreateJob", request, NULL, err);
+}
+
+static enum iot_status create(struct push *push, struct iot_error *err)
+{
+	enum iot_status status = create_stream(push, err);
+
+	if (status != IOT_OK)
+		return status;
+	status = create_job(push, err);
+	if (status != IOT_OK) {
+		struct iot_error ignored = IOT_ERROR_INIT;
+
+		(void)!fleet_call(push->cloud, "DeleteStream", json_pack("{s:s}", "streamId", push->name), NULL, &ignored);
+	}
+	return status;
+}
+
+enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec *spec, json_t **ret_record,
+			     struct iot_error *err)
+{
+	struct push push = {.cloud = cloud, .spec = spec};
+	enum iot_status status = check_image(&push, err);
+
+	if (status == IOT_OK)
+		status = find_targets(&push, err);
+	if (status == IOT_OK)
+		status = choose_id(&push, err);
+	if (status == IOT_OK)
+		status = iot_clock_check(err);
+	if (status == IOT_OK)
+		status = check_signature(&push, err);
+	if (status == IOT_OK)
+		status = create(&push, err);
+	if (status == IOT_OK) {
+		*ret_record = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:O}", "updateId", push.id, "jobId", push.name,
+					"streamId", push.name, "version", push.version, "size", (json_int_t)push.info.size,
+					"sha256", push.info.sha256, "targets", push.targets);
+		if (push.has_signature && *push.signature.key_id != '\0')
+			iot_json_set_str(*ret_record, "keyId", push.signature.key_id);
+	}
+	iot_error_while(err, "pushing '%s'", spec->image);
+	json_decref(push.targets);
+	return status;
+}

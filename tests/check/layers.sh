@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Imports point down, and each third-party library is called from one folder (ARCHITECTURE.md). Says every line that breaks it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+bad=0
+
+# Which public headers belong to which layer, and which layers a folder may use.
+declare -A layer_of=(
+  [base]=base [error]=base [buf]=base [text]=base [fs]=base [clock]=base [log]=base [json]=base
+  [cli]=cli [output]=cli [settings]=cli [progress]=cli [command]=command
+  [digest]=crypto [key]=crypto [cert]=crypto [image]=crypto [streamcbor]=crypto [tls]=crypto
+  [policy]=policy [topic]=policy [store]=store
+  [mqtt]=transport [process]=transport
+  [cloud]=cloud [local]=cloud [broker]=broker [sim]=sim [fleet]=fleet
+)
+declare -A may_use=(
+  [base]="base" [cli]="cli base" [crypto]="crypto base" [policy]="policy base" [store]="store base"
+  [transport]="transport crypto base"
+  [cloud]="cloud store policy crypto transport base"
+  [broker]="broker cloud store policy crypto transport base"
+  [broker/plugin]="broker store policy crypto base"
+  [sim]="sim cloud policy crypto transport base"
+  [fleet]="fleet cloud store policy crypto transport base"
+  [command]="command cli fleet broker sim cloud policy crypto transport base"
+)
+
+folder_of() { # src/broker/plugin/x.c -> broker/plugin; src/cloud/local/x.c -> cloud
+  case $1 in
+    src/broker/plugin/*) echo broker/plugin ;;
+    src/main.c | src/docgen.c) echo command ;;
+    *) cut -d/ -f2 <<<"$1" ;;
+  esac
+}
+
+while IFS=: read -r file line include; do
+  header=${include#*iotctl/}
+  header=${header%%.h*}
+  folder=$(folder_of "$file")
+  layer=${layer_of[$header]:-}
+  if [ -z "$layer" ]; then
+    echo "$file:$line: header '$header.h' has no layer; give it one in tests/check/layers.sh"
+    bad=1
+  elif [[ " ${may_use[$folder]:-} " != *" $layer "* ]]; then
+    echo "$file:$line: '$folder' may not use '$layer' (iotctl/$header.h)"
+    bad=1
+  fi
+done < <(grep -rnE '^#include "iotctl/' src --include='*.[ch]')
+
+only_in() { # PATTERN FOLDER...: this include appears in these folders alone
+  local pattern=$1 hit
+  shift
+  while IFS= read -r hit; do
+    for folder in "$@"; do
+      [[ $hit == "$folder"/* ]] && continue 2
+    done
+    echo "$hit: this library belongs to $*"
+    bad=1
+  done < <(grep -rnE "^#include <($pattern)" src include --include='*.[ch]')
+}
+only_in 'openssl/|cbor' src/crypto
+only_in 'sqlite3' src/store
+only_in 'mosquitto\.h' src/transport src/broker/plugin
+only_in 'mosquitto_(plugin|broker)' src/broker/plugin
+only_in 'jq\.h|jv\.h|ini\.h' src/cli
+only_in 'curl/' src/transport
+
+exit "$bad"

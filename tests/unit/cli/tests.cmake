@@ -1,0 +1,7 @@
+iot_unit(cli/test_parse iot_cli)
+iot_unit(cli/test_check iot_cli)
+iot_unit(cli/test_main iot_cli)
+iot_unit(cli/test_output iot_cli)
+iot_unit(cli/test_settings iot_cli)
+iot_unit(cli/test_generate iot_cli)
+iot_unit(cli/test_progress iot_cli)

@@ -1,0 +1,6 @@
+iot_unit(policy/test_condition iot_policy)
+iot_unit(policy/test_decide iot_policy)
+iot_unit(policy/test_lint iot_policy)
+iot_unit(policy/test_parse iot_policy)
+iot_unit(policy/test_topic iot_policy)
+iot_fuzz(policy iot_policy)
