@@ -9,11 +9,12 @@
  *       client, subscribed or not; nothing happens when it is not connected
  *   'k' '0' CLIENT-ID NUL                                disconnect that client
  *
- * From the plugin: what devices publish to $aws/# reaches serve with the MQTT 5
- * user properties below, put there by the plugin; any that the device sent
- * itself under these names are removed first. Events are JSON objects on
- * IOT_EVENT_PREFIX + "connected" | "disconnected" | "denied", which only clients
- * of the unix socket may receive:
+ * From the plugin: what devices publish to $aws/#, and to topics that end in
+ * "/state", reaches serve with the MQTT 5 user properties below, put there by the
+ * plugin; any that the device sent itself under these names are removed first.
+ * Events are JSON objects on IOT_EVENT_PREFIX + "connected" | "disconnected" |
+ * "denied", which only clients of the unix socket may receive; one that subscribes
+ * to them is told of every device that is connected already:
  *   connected     {clientId, connection, thingName?, certificateId?, address, timestamp}
  *   disconnected  {clientId, connection, thingName?, reason, timestamp}
  *   denied        {clientId, thingName?, certificateId?, action, resource, policy?, statement?, reason, timestamp}

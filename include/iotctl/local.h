@@ -27,10 +27,12 @@ void iot_fleet_paths_init(struct iot_fleet_paths *paths, const char *fleet_dir);
 void iot_fleet_paths_release(struct iot_fleet_paths *paths);
 /*
  * (*) In a private folder under /tmp when the fleet's path is too long for a
- * socket's address. Make that folder, or make sure that it is there and private:
+ * socket's address, or has a blank in it. Make that folder, or make sure that it is there and private:
  * IOT_DENIED if it is another's.
  */
 IOT_CHECK enum iot_status iot_fleet_socket_dir(const struct iot_fleet_paths *paths, struct iot_error *err);
+/* Remove it again, if it is outside of the fleet directory and empty. */
+void iot_fleet_socket_dir_remove(const struct iot_fleet_paths *paths);
 
 /*
  * Make an empty fleet: directory 0700, registry, meta rows. IOT_CONFLICT if a
@@ -95,7 +97,10 @@ IOT_CHECK enum iot_status iot_local_presence_count(struct iot_cloud *cloud, int6
 IOT_CHECK enum iot_status iot_local_state(struct iot_cloud *cloud, const char *thing, const json_t *state,
 					  bool *ret_requeued, struct iot_error *err);
 
-/* Time passes: time out executions whose deadline went by, roll out what is due. *ret_next_ms: look again then (-1: no need). */
+/*
+ * Time passes: time out executions whose deadline went by, roll out what is due.
+ * *ret_next_ms: look again then (-1: no need), or after a wake or a device's report, which may bring it forward.
+ */
 IOT_CHECK enum iot_status iot_local_tick(struct iot_cloud *cloud, int64_t now_ms, int64_t *ret_next_ms,
 					 struct iot_error *err);
 

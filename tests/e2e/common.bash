@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # variables are for the tests that load this
 # Shared by the end-to-end tests: a private home for each test, a free port, and an end to everything that was started.
 # $IOTCTL_BIN is the folder of the built program.
 

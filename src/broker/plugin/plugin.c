@@ -234,6 +234,19 @@ static bool check_access(struct plugin *plugin, const struct mosquitto_evt_acl_c
 	}
 }
 
+/* Who begins to listen for events hears at the next tick who is here already. */
+static void announce(struct plugin *plugin)
+{
+	struct link *list = &plugin->clients.by_age;
+
+	for (struct link *at = list->next; at != list; at = at->next) {
+		const struct client *client = LINK_OWNER(at, struct client, age);
+
+		if (client->connected)
+			event_connected(&plugin->events, client, mosquitto_client_address(client->handle));
+	}
+}
+
 static int on_acl_check(int event, void *data, void *userdata)
 {
 	const struct mosquitto_evt_acl_check *check = data;
@@ -245,8 +258,11 @@ static int on_acl_check(int event, void *data, void *userdata)
 	(void)event;
 	if (client == NULL || id == NULL || strcmp(id, client->id) != 0 || check->topic == NULL)
 		return MOSQ_ERR_ACL_DENIED;
-	if (client_is_admin(client))
+	if (client_is_admin(client)) {
+		if (check->access == MOSQ_ACL_SUBSCRIBE && iot_starts_with(check->topic, IOT_EVENT_PREFIX))
+			announce(plugin);
 		return MOSQ_ERR_SUCCESS;
+	}
 	if (check->access == MOSQ_ACL_UNSUBSCRIBE)
 		return MOSQ_ERR_SUCCESS;
 	if (plugin->closed ||
@@ -271,7 +287,7 @@ static int on_message(int event, void *data, void *userdata)
 	const struct client *client;
 
 	(void)event;
-	if (!iot_starts_with(message->topic, "$aws/"))
+	if (!iot_starts_with(message->topic, "$aws/") && !iot_ends_with(message->topic, "/state"))
 		return MOSQ_ERR_SUCCESS;
 	client = clients_find(&plugin->clients, message->client);
 	if (client == NULL)

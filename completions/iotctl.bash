@@ -1,0 +1,605 @@
+# bash completion for iotctl, generated from its command tree
+# shellcheck shell=bash
+
+# Values that change: ask the program, which answers within 200 ms or not at all.
+_iotctl_live() {
+	local line
+	while IFS= read -r line; do
+		COMPREPLY+=("${line%%$'\t'*}")
+	done < <(iotctl __complete "$1" "$2" "${COMP_WORDS[@]:1}" 2>/dev/null)
+}
+
+# _iotctl_offer 'KIND [WORDS]' PREFIX
+_iotctl_offer() {
+	case $1 in
+	words\ *) mapfile -t COMPREPLY < <(compgen -W "${1#words }" -- "$2") ;;
+	live\ *) _iotctl_live "${1#live }" "$2" ;;
+	file)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$2")
+		;;
+	dir)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -d -- "$2")
+		;;
+	esac
+}
+
+# What the value of an option may be; nothing for one that takes none.
+_iotctl_value() {
+	case "$1 $2" in
+	'init --endpoint') echo 'none' ;;
+	'init --port') echo 'none' ;;
+	'init --directory') echo 'dir' ;;
+	'init --ca-key') echo 'file' ;;
+	'serve --listen') echo 'none' ;;
+	'serve --port') echo 'none' ;;
+	'serve --plugin') echo 'file' ;;
+	'serve --mosquitto') echo 'file' ;;
+	'device create --alias') echo 'none' ;;
+	'device create -t' | 'device create --type') echo 'live type' ;;
+	'device create -g' | 'device create --group') echo 'live group' ;;
+	'device create -a' | 'device create --attribute') echo 'none' ;;
+	'device create -p' | 'device create --policy') echo 'live policy' ;;
+	'device create --out') echo 'dir' ;;
+	'device create --csr') echo 'file' ;;
+	'device create --days') echo 'none' ;;
+	'device list -t' | 'device list --type') echo 'live type' ;;
+	'device list -g' | 'device list --group') echo 'live group' ;;
+	'device list -a' | 'device list --attribute') echo 'none' ;;
+	'device list --limit') echo 'none' ;;
+	'device update --alias') echo 'none' ;;
+	'device update -t' | 'device update --type') echo 'live type' ;;
+	'device update -g' | 'device update --group') echo 'live group' ;;
+	'device update -a' | 'device update --attribute') echo 'none' ;;
+	'type create --description') echo 'none' ;;
+	'group create --parent') echo 'live group' ;;
+	'group create --description') echo 'none' ;;
+	'group list --parent') echo 'live group' ;;
+	'policy show --version') echo 'none' ;;
+	'policy delete --version') echo 'none' ;;
+	'policy attach --to') echo 'live device' ;;
+	'policy attach -g' | 'policy attach --group') echo 'live group' ;;
+	'policy detach --to') echo 'live device' ;;
+	'policy detach -g' | 'policy detach --group') echo 'live group' ;;
+	'codesign create -t' | 'codesign create --type') echo 'words p256 rsa2048 rsa3072' ;;
+	'image sign -k' | 'image sign --key') echo 'live key' ;;
+	'image sign --scheme') echo 'words sig-sha256-ecdsa sig-sha256-rsa sig-sha1-rsa' ;;
+	'image sign --signature') echo 'file' ;;
+	'image verify -k' | 'image verify --key') echo 'file' ;;
+	'image verify --signature') echo 'file' ;;
+	'ota push --to') echo 'live device' ;;
+	'ota push -g' | 'ota push --group') echo 'live group' ;;
+	'ota push --version') echo 'none' ;;
+	'ota push --timeout') echo 'none' ;;
+	'ota push --device-timeout') echo 'none' ;;
+	'ota push --per-minute') echo 'none' ;;
+	'ota push -k' | 'ota push --key') echo 'live key' ;;
+	'ota push --signature') echo 'file' ;;
+	'ota push --verify-key') echo 'file' ;;
+	'ota push --id') echo 'none' ;;
+	'ota push --device-path') echo 'none' ;;
+	'ota push --device-cert') echo 'none' ;;
+	'ota watch --timeout') echo 'none' ;;
+	'job create --to') echo 'live device' ;;
+	'job create -g' | 'job create --group') echo 'live group' ;;
+	'job create --description') echo 'none' ;;
+	'job create --device-timeout') echo 'none' ;;
+	'job list --status') echo 'words IN_PROGRESS COMPLETED CANCELED SCHEDULED' ;;
+	'job executions --status') echo 'words QUEUED IN_PROGRESS SUCCEEDED FAILED TIMED_OUT REJECTED REMOVED CANCELED' ;;
+	'sim firmware --version') echo 'none' ;;
+	'sim firmware --out') echo 'file' ;;
+	'sim firmware --size') echo 'none' ;;
+	'sim device --image') echo 'file' ;;
+	'sim device --block-size') echo 'none' ;;
+	'sim device --window') echo 'none' ;;
+	'sim device --watchdog') echo 'none' ;;
+	'sim device --request-timeout') echo 'none' ;;
+	'sim device --exit-after') echo 'none' ;;
+	'sim device --fault') echo 'none' ;;
+	'sim fleet -n' | 'sim fleet --count') echo 'none' ;;
+	'sim fleet --connect-window') echo 'none' ;;
+	'sim fleet --image') echo 'file' ;;
+	'sim fleet --block-size') echo 'none' ;;
+	'sim fleet --window') echo 'none' ;;
+	'sim fleet --watchdog') echo 'none' ;;
+	'sim fleet --request-timeout') echo 'none' ;;
+	'sim fleet --exit-after') echo 'none' ;;
+	'sim fleet --fault') echo 'none' ;;
+	'api --input') echo 'file' ;;
+	'api --body') echo 'file' ;;
+	*' -o' | *' --output') echo 'words table wide json jsonl csv' ;;
+	*' --query') echo 'none' ;;
+	*' --profile') echo 'live profile' ;;
+	*' --fleet') echo 'live fleet' ;;
+	*' --color') echo 'words auto always never' ;;
+	*' --progress') echo 'words auto bar plain json none' ;;
+	esac
+}
+
+# Sets subs, opts and args of a command of the tree.
+_iotctl_node() {
+	subs='' args=() opts=' --output --query --profile --fleet --color --progress --quiet --verbose --no-input --help'
+	case $1 in
+	'')
+		subs='init serve backup restore doctor device type group policy cert ca codesign image ota job stream sim api settings completion version'
+		opts+=''
+		args=()
+		;;
+	'init')
+		subs=''
+		opts+=' --endpoint --port --directory --ca-key --keep-default'
+		args=('none')
+		;;
+	'serve')
+		subs=''
+		opts+=' --detach --stop --status --listen --port --plugin --mosquitto'
+		args=()
+		;;
+	'backup')
+		subs=''
+		opts+=''
+		args=('dir')
+		;;
+	'restore')
+		subs=''
+		opts+=''
+		args=('dir' 'none')
+		;;
+	'doctor')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'device')
+		subs='create list show update delete enable disable'
+		opts+=''
+		args=()
+		;;
+	'device create')
+		subs=''
+		opts+=' --alias --type --group --attribute --policy --out --csr --days --update'
+		args=('none')
+		;;
+	'device list')
+		subs=''
+		opts+=' --type --group --attribute --limit'
+		args=()
+		;;
+	'device show')
+		subs=''
+		opts+=''
+		args=('live device')
+		;;
+	'device update')
+		subs=''
+		opts+=' --alias --type --group --attribute'
+		args=('live device')
+		;;
+	'device delete')
+		subs=''
+		opts+=' --yes'
+		args=('live device')
+		;;
+	'device enable')
+		subs=''
+		opts+=''
+		args=('live device')
+		;;
+	'device disable')
+		subs=''
+		opts+=''
+		args=('live device')
+		;;
+	'type')
+		subs='create list show deprecate delete'
+		opts+=''
+		args=()
+		;;
+	'type create')
+		subs=''
+		opts+=' --description'
+		args=('live type')
+		;;
+	'type list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'type show')
+		subs=''
+		opts+=''
+		args=('live type')
+		;;
+	'type deprecate')
+		subs=''
+		opts+=' --undo'
+		args=('live type')
+		;;
+	'type delete')
+		subs=''
+		opts+=''
+		args=('live type')
+		;;
+	'group')
+		subs='create list show members add remove delete'
+		opts+=''
+		args=()
+		;;
+	'group create')
+		subs=''
+		opts+=' --parent --description'
+		args=('live group')
+		;;
+	'group list')
+		subs=''
+		opts+=' --parent'
+		args=()
+		;;
+	'group show')
+		subs=''
+		opts+=''
+		args=('live group')
+		;;
+	'group members')
+		subs=''
+		opts+=' --direct'
+		args=('live group')
+		;;
+	'group add')
+		subs=''
+		opts+=''
+		args=('live group' 'live device +')
+		;;
+	'group remove')
+		subs=''
+		opts+=''
+		args=('live group' 'live device +')
+		;;
+	'group delete')
+		subs=''
+		opts+=''
+		args=('live group')
+		;;
+	'policy')
+		subs='create update show list versions delete attach detach targets lint test'
+		opts+=''
+		args=()
+		;;
+	'policy create')
+		subs=''
+		opts+=''
+		args=('live policy' 'file')
+		;;
+	'policy update')
+		subs=''
+		opts+=''
+		args=('live policy' 'file')
+		;;
+	'policy show')
+		subs=''
+		opts+=' --version'
+		args=('live policy')
+		;;
+	'policy list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'policy versions')
+		subs=''
+		opts+=''
+		args=('live policy')
+		;;
+	'policy delete')
+		subs=''
+		opts+=' --version'
+		args=('live policy')
+		;;
+	'policy attach')
+		subs=''
+		opts+=' --to --group'
+		args=('live policy')
+		;;
+	'policy detach')
+		subs=''
+		opts+=' --to --group'
+		args=('live policy')
+		;;
+	'policy targets')
+		subs=''
+		opts+=''
+		args=('live policy')
+		;;
+	'policy lint')
+		subs=''
+		opts+=' --strict'
+		args=('file')
+		;;
+	'policy test')
+		subs=''
+		opts+=''
+		args=('live device' 'none +')
+		;;
+	'cert')
+		subs='list show register update delete'
+		opts+=''
+		args=()
+		;;
+	'cert list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'cert show')
+		subs=''
+		opts+=''
+		args=('live cert')
+		;;
+	'cert register')
+		subs=''
+		opts+=' --without-ca'
+		args=('file')
+		;;
+	'cert update')
+		subs=''
+		opts+=''
+		args=('live cert' 'words ACTIVE INACTIVE REVOKED')
+		;;
+	'cert delete')
+		subs=''
+		opts+=' --force'
+		args=('live cert')
+		;;
+	'ca')
+		subs='list root trust distrust'
+		opts+=''
+		args=()
+		;;
+	'ca list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'ca root')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'ca trust')
+		subs=''
+		opts+=''
+		args=('file')
+		;;
+	'ca distrust')
+		subs=''
+		opts+=''
+		args=('none')
+		;;
+	'codesign')
+		subs='create list public'
+		opts+=''
+		args=()
+		;;
+	'codesign create')
+		subs=''
+		opts+=' --type'
+		args=('none')
+		;;
+	'codesign list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'codesign public')
+		subs=''
+		opts+=''
+		args=('live key')
+		;;
+	'image')
+		subs='sign verify inspect'
+		opts+=''
+		args=()
+		;;
+	'image sign')
+		subs=''
+		opts+=' --key --scheme --signature --allow-legacy'
+		args=('file')
+		;;
+	'image verify')
+		subs=''
+		opts+=' --key --signature --allow-legacy'
+		args=('file')
+		;;
+	'image inspect')
+		subs=''
+		opts+=''
+		args=('file')
+		;;
+	'ota')
+		subs='push list show watch cancel doctor'
+		opts+=''
+		args=()
+		;;
+	'ota push')
+		subs=''
+		opts+=' --to --group --version --wait --timeout --device-timeout --per-minute --key --signature --verify-key --id --device-path --device-cert --force --allow-legacy --unsigned --unchecked'
+		args=('file')
+		;;
+	'ota list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'ota show')
+		subs=''
+		opts+=''
+		args=('live ota')
+		;;
+	'ota watch')
+		subs=''
+		opts+=' --timeout'
+		args=('live ota')
+		;;
+	'ota cancel')
+		subs=''
+		opts+=' --force'
+		args=('live ota')
+		;;
+	'ota doctor')
+		subs=''
+		opts+=''
+		args=('live ota')
+		;;
+	'job')
+		subs='create list show executions cancel cancel-one delete'
+		opts+=''
+		args=()
+		;;
+	'job create')
+		subs=''
+		opts+=' --to --group --description --device-timeout'
+		args=('none' 'file')
+		;;
+	'job list')
+		subs=''
+		opts+=' --status'
+		args=()
+		;;
+	'job show')
+		subs=''
+		opts+=''
+		args=('live job')
+		;;
+	'job executions')
+		subs=''
+		opts+=' --status'
+		args=('live job')
+		;;
+	'job cancel')
+		subs=''
+		opts+=' --force'
+		args=('live job')
+		;;
+	'job cancel-one')
+		subs=''
+		opts+=' --force'
+		args=('live job' 'live device')
+		;;
+	'job delete')
+		subs=''
+		opts+=' --force --yes'
+		args=('live job')
+		;;
+	'stream')
+		subs='list show delete'
+		opts+=''
+		args=()
+		;;
+	'stream list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'stream show')
+		subs=''
+		opts+=''
+		args=('none')
+		;;
+	'stream delete')
+		subs=''
+		opts+=''
+		args=('none')
+		;;
+	'sim')
+		subs='firmware device fleet'
+		opts+=''
+		args=()
+		;;
+	'sim firmware')
+		subs=''
+		opts+=' --version --out --size --crash --hang --fail-test'
+		args=()
+		;;
+	'sim device')
+		subs=''
+		opts+=' --image --block-size --window --watchdog --request-timeout --exit-after --once --fault --factory-boot'
+		args=('dir')
+		;;
+	'sim fleet')
+		subs=''
+		opts+=' --count --connect-window --image --block-size --window --watchdog --request-timeout --exit-after --once --fault'
+		args=('dir')
+		;;
+	'api')
+		subs=''
+		opts+=' --list --input --body'
+		args=('live operation' 'none +')
+		;;
+	'settings')
+		subs='show set'
+		opts+=''
+		args=()
+		;;
+	'settings show')
+		subs=''
+		opts+=' --origin'
+		args=()
+		;;
+	'settings set')
+		subs=''
+		opts+=' --unset'
+		args=('live setting' 'none')
+		;;
+	'completion')
+		subs=''
+		opts+=''
+		args=('words bash zsh fish')
+		;;
+	'version')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	esac
+}
+
+_iotctl() {
+	local cur=${COMP_WORDS[COMP_CWORD]} path='' pending='' ended='' word subs opts i count=0
+	local -a args
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		if [[ $word == '=' ]]; then
+			continue
+		elif [[ $pending ]]; then
+			pending=''
+		elif [[ ! $ended && $word == '--' ]]; then
+			ended=1
+		elif [[ ! $ended && $word == -?* ]]; then
+			pending=$(_iotctl_value "$path" "$word")
+		else
+			_iotctl_node "$path"
+			if [[ $subs && " $subs " == *" $word "* ]]; then
+				path=${path:+$path }$word
+			else
+				count=$((count + 1))
+			fi
+		fi
+	done
+	_iotctl_node "$path"
+	if [[ $pending ]]; then
+		[[ $cur == '=' ]] && cur=''
+		_iotctl_offer "$pending" "$cur"
+	elif [[ ! $ended && $cur == -* ]]; then
+		_iotctl_offer "words $opts" "$cur"
+	elif [[ $subs ]]; then
+		_iotctl_offer "words $subs" "$cur"
+	elif ((count < ${#args[@]})); then
+		_iotctl_offer "${args[count]}" "$cur"
+	elif ((${#args[@]} > 0)) && [[ ${args[-1]} == *' +' ]]; then
+		_iotctl_offer "${args[-1]% +}" "$cur"
+	fi
+}
+
+complete -F _iotctl iotctl

@@ -1,0 +1,394 @@
+# fish completion for iotctl, generated from its command tree
+
+# The command that has been typed so far: "device show".
+function __iotctl_path
+    set -l words (commandline -opc)
+    set -l path
+    set -l skip 0
+    for word in $words[2..-1]
+        if test $skip -eq 1
+            set skip 0
+            continue
+        end
+        switch $word
+            case -o --output --query --profile --fleet --color --progress
+                set skip 1
+            case '-*'
+            case '*'
+                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'api' 'settings' 'settings show' 'settings set' 'completion' 'version'
+                    break
+                end
+                set path $path $word
+        end
+    end
+    string join ' ' $path
+end
+
+# Values that change: ask the program, which answers within 200 ms or not at all.
+function __iotctl_live
+    set -l words (commandline -opc)
+    iotctl __complete $argv[1] (commandline -ct) $words[2..-1] 2>/dev/null
+end
+
+function __iotctl_at
+    set -l path (__iotctl_path)
+    test "$path" = "$argv[1]"
+end
+
+complete -c iotctl -f
+complete -c iotctl -s o -l output -x -a 'table wide json jsonl csv' -d 'format of the result'
+complete -c iotctl -l query -x -d 'filter the JSON result with a jq expression'
+complete -c iotctl -l profile -x -a '(__iotctl_live profile)' -d 'profile of the settings files'
+complete -c iotctl -l fleet -x -a '(__iotctl_live fleet)' -d 'fleet to work on: a name, or a folder if it has a slash'
+complete -c iotctl -l color -x -a 'auto always never' -d 'colours'
+complete -c iotctl -l progress -x -a 'auto bar plain json none' -d 'how progress is shown on stderr'
+complete -c iotctl -s q -l quiet -d 'no notices and no progress, only warnings and errors'
+complete -c iotctl -s v -l verbose -d 'say what is done; twice for details'
+complete -c iotctl -l no-input -d 'never ask, fail instead'
+complete -c iotctl -s h -l help -d 'show help; with -o json, describe the command as JSON'
+complete -c iotctl -s V -l version -d 'show the version'
+
+complete -c iotctl -n "__iotctl_at ''" -a init -d 'Make a fleet: registry, CA, code-signing key, device policy'
+complete -c iotctl -n "__iotctl_at ''" -a serve -d 'Run the local cloud: broker, jobs, file streams'
+complete -c iotctl -n "__iotctl_at ''" -a backup -d 'Copy a fleet, also while it is in use'
+complete -c iotctl -n "__iotctl_at ''" -a restore -d 'Make a fleet from a backup'
+complete -c iotctl -n "__iotctl_at ''" -a doctor -d 'Look for what is wrong with the fleet and this machine'
+complete -c iotctl -n "__iotctl_at ''" -a device -d 'Devices: things with their keys, certificates, rights'
+complete -c iotctl -n "__iotctl_at ''" -a type -d 'Thing types'
+complete -c iotctl -n "__iotctl_at ''" -a group -d 'Thing groups'
+complete -c iotctl -n "__iotctl_at ''" -a policy -d 'What devices may do'
+complete -c iotctl -n "__iotctl_at ''" -a cert -d 'Device certificates'
+complete -c iotctl -n "__iotctl_at ''" -a ca -d 'Certification authorities'
+complete -c iotctl -n "__iotctl_at ''" -a codesign -d 'Keys that firmware is signed with'
+complete -c iotctl -n "__iotctl_at ''" -a image -d 'Firmware images: sign, verify, inspect'
+complete -c iotctl -n "__iotctl_at ''" -a ota -d 'Signed over-the-air updates'
+complete -c iotctl -n "__iotctl_at ''" -a job -d 'Jobs: what devices are asked to do'
+complete -c iotctl -n "__iotctl_at ''" -a stream -d 'File streams: what devices download from'
+complete -c iotctl -n "__iotctl_at ''" -a sim -d 'Software devices, and firmware for them'
+complete -c iotctl -n "__iotctl_at ''" -a api -d 'Call one operation of the cloud by its name'
+complete -c iotctl -n "__iotctl_at ''" -a settings -d 'The tool\'s own settings and profiles'
+complete -c iotctl -n "__iotctl_at ''" -a completion -d 'Print the completion script for a shell'
+complete -c iotctl -n "__iotctl_at ''" -a version -d 'Show the version'
+
+complete -c iotctl -n "__iotctl_at 'init'" -l endpoint -x -d 'host name or address that devices use'
+complete -c iotctl -n "__iotctl_at 'init'" -l port -x -d 'port that devices use'
+complete -c iotctl -n "__iotctl_at 'init'" -l directory -x -a '(__fish_complete_directories (commandline -ct))' -d 'where, instead of the user\'s data folder'
+complete -c iotctl -n "__iotctl_at 'init'" -l ca-key -r -F -d 'key of the issuing CA: a file or a pkcs11: URI'
+complete -c iotctl -n "__iotctl_at 'init'" -l keep-default -d 'do not make it the default fleet'
+
+complete -c iotctl -n "__iotctl_at 'serve'" -s d -l detach -d 'return when it listens, go on in the background'
+complete -c iotctl -n "__iotctl_at 'serve'" -l stop -d 'stop the one that runs'
+complete -c iotctl -n "__iotctl_at 'serve'" -l status -d 'show the one that runs; exit code 3 when none does'
+complete -c iotctl -n "__iotctl_at 'serve'" -l listen -x -d 'address for devices'
+complete -c iotctl -n "__iotctl_at 'serve'" -l port -x -d 'port for devices, instead of the fleet\'s'
+complete -c iotctl -n "__iotctl_at 'serve'" -l plugin -r -F -d 'the broker plugin, if it is elsewhere'
+complete -c iotctl -n "__iotctl_at 'serve'" -l mosquitto -r -F -d 'the broker, if it is elsewhere'
+
+complete -c iotctl -n "__iotctl_at 'backup'" -x -a '(__fish_complete_directories (commandline -ct))'
+
+complete -c iotctl -n "__iotctl_at 'restore'" -x -a '(__fish_complete_directories (commandline -ct))'
+
+
+complete -c iotctl -n "__iotctl_at 'device'" -a create -d 'Ensure a device: thing, key, certificate, policy'
+complete -c iotctl -n "__iotctl_at 'device'" -a list -d 'List devices'
+complete -c iotctl -n "__iotctl_at 'device'" -a show -d 'Show all that is known of a device'
+complete -c iotctl -n "__iotctl_at 'device'" -a update -d 'Change a device\'s type, alias, attributes, groups'
+complete -c iotctl -n "__iotctl_at 'device'" -a delete -d 'Delete a device with its certificates'
+complete -c iotctl -n "__iotctl_at 'device'" -a enable -d 'Let a device connect again'
+complete -c iotctl -n "__iotctl_at 'device'" -a disable -d 'Keep a device out; a live connection ends within a second'
+
+complete -c iotctl -n "__iotctl_at 'device create'" -l alias -x -d 'second name, unique in the fleet'
+complete -c iotctl -n "__iotctl_at 'device create'" -s t -l type -x -a '(__iotctl_live type)' -d 'thing type; made when it is new'
+complete -c iotctl -n "__iotctl_at 'device create'" -s g -l group -x -a '(__iotctl_live group)' -d 'join this group; may be repeated'
+complete -c iotctl -n "__iotctl_at 'device create'" -s a -l attribute -x -d 'attribute; may be repeated'
+complete -c iotctl -n "__iotctl_at 'device create'" -s p -l policy -x -a '(__iotctl_live policy)' -d 'attach this policy to its certificate; may be repeated'
+complete -c iotctl -n "__iotctl_at 'device create'" -l out -x -a '(__fish_complete_directories (commandline -ct))' -d 'folder for key and certificate'
+complete -c iotctl -n "__iotctl_at 'device create'" -l csr -r -F -d 'certificate request made on the board'
+complete -c iotctl -n "__iotctl_at 'device create'" -l days -x -d 'validity of the certificate'
+complete -c iotctl -n "__iotctl_at 'device create'" -l update -d 'change a device that exists with another spec'
+
+complete -c iotctl -n "__iotctl_at 'device list'" -s t -l type -x -a '(__iotctl_live type)' -d 'only of this type'
+complete -c iotctl -n "__iotctl_at 'device list'" -s g -l group -x -a '(__iotctl_live group)' -d 'only in this group or below it'
+complete -c iotctl -n "__iotctl_at 'device list'" -s a -l attribute -x -d 'only with this attribute'
+complete -c iotctl -n "__iotctl_at 'device list'" -l limit -x -d 'stop after so many'
+
+complete -c iotctl -n "__iotctl_at 'device show'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'device update'" -l alias -x -d 'second name, unique in the fleet'
+complete -c iotctl -n "__iotctl_at 'device update'" -s t -l type -x -a '(__iotctl_live type)' -d 'thing type; made when it is new'
+complete -c iotctl -n "__iotctl_at 'device update'" -s g -l group -x -a '(__iotctl_live group)' -d 'join this group; may be repeated'
+complete -c iotctl -n "__iotctl_at 'device update'" -s a -l attribute -x -d 'attribute; may be repeated'
+complete -c iotctl -n "__iotctl_at 'device update'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'device delete'" -s y -l yes -d 'do not ask'
+complete -c iotctl -n "__iotctl_at 'device delete'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'device enable'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'device disable'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'type'" -a create -d 'Make a thing type'
+complete -c iotctl -n "__iotctl_at 'type'" -a list -d 'List thing types'
+complete -c iotctl -n "__iotctl_at 'type'" -a show -d 'Show a thing type'
+complete -c iotctl -n "__iotctl_at 'type'" -a deprecate -d 'Let no new device have this type'
+complete -c iotctl -n "__iotctl_at 'type'" -a delete -d 'Delete a deprecated thing type that no device has'
+
+complete -c iotctl -n "__iotctl_at 'type create'" -l description -x -d 'what it is'
+complete -c iotctl -n "__iotctl_at 'type create'" -x -a '(__iotctl_live type)'
+
+
+complete -c iotctl -n "__iotctl_at 'type show'" -x -a '(__iotctl_live type)'
+
+complete -c iotctl -n "__iotctl_at 'type deprecate'" -l undo -d 'allow it again'
+complete -c iotctl -n "__iotctl_at 'type deprecate'" -x -a '(__iotctl_live type)'
+
+complete -c iotctl -n "__iotctl_at 'type delete'" -x -a '(__iotctl_live type)'
+
+complete -c iotctl -n "__iotctl_at 'group'" -a create -d 'Make a group'
+complete -c iotctl -n "__iotctl_at 'group'" -a list -d 'List groups'
+complete -c iotctl -n "__iotctl_at 'group'" -a show -d 'Show a group'
+complete -c iotctl -n "__iotctl_at 'group'" -a members -d 'List the devices of a group and of those below it'
+complete -c iotctl -n "__iotctl_at 'group'" -a add -d 'Put devices into a group'
+complete -c iotctl -n "__iotctl_at 'group'" -a remove -d 'Take devices out of a group'
+complete -c iotctl -n "__iotctl_at 'group'" -a delete -d 'Delete a group; its devices stay'
+
+complete -c iotctl -n "__iotctl_at 'group create'" -l parent -x -a '(__iotctl_live group)' -d 'group above it'
+complete -c iotctl -n "__iotctl_at 'group create'" -l description -x -d 'what it is'
+complete -c iotctl -n "__iotctl_at 'group create'" -x -a '(__iotctl_live group)'
+
+complete -c iotctl -n "__iotctl_at 'group list'" -l parent -x -a '(__iotctl_live group)' -d 'only below this one'
+
+complete -c iotctl -n "__iotctl_at 'group show'" -x -a '(__iotctl_live group)'
+
+complete -c iotctl -n "__iotctl_at 'group members'" -l direct -d 'not of those below it'
+complete -c iotctl -n "__iotctl_at 'group members'" -x -a '(__iotctl_live group)'
+
+complete -c iotctl -n "__iotctl_at 'group add'" -x -a '(__iotctl_live group)'
+complete -c iotctl -n "__iotctl_at 'group add'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'group remove'" -x -a '(__iotctl_live group)'
+complete -c iotctl -n "__iotctl_at 'group remove'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'group delete'" -x -a '(__iotctl_live group)'
+
+complete -c iotctl -n "__iotctl_at 'policy'" -a create -d 'Make a policy from a document'
+complete -c iotctl -n "__iotctl_at 'policy'" -a update -d 'Give a policy a new version, at once in force'
+complete -c iotctl -n "__iotctl_at 'policy'" -a show -d 'Print a policy\'s document'
+complete -c iotctl -n "__iotctl_at 'policy'" -a list -d 'List policies'
+complete -c iotctl -n "__iotctl_at 'policy'" -a versions -d 'List the versions of a policy'
+complete -c iotctl -n "__iotctl_at 'policy'" -a delete -d 'Delete a policy that is attached to nothing, or one version'
+complete -c iotctl -n "__iotctl_at 'policy'" -a attach -d 'Attach a policy to a device\'s certificates or to a group'
+complete -c iotctl -n "__iotctl_at 'policy'" -a detach -d 'Detach a policy; live connections feel it within a second'
+complete -c iotctl -n "__iotctl_at 'policy'" -a targets -d 'List what a policy is attached to'
+complete -c iotctl -n "__iotctl_at 'policy'" -a lint -d 'Say what is wrong or risky in a policy document'
+complete -c iotctl -n "__iotctl_at 'policy'" -a test -d 'Ask what a device may do'
+
+complete -c iotctl -n "__iotctl_at 'policy create'" -x -a '(__iotctl_live policy)'
+complete -c iotctl -n "__iotctl_at 'policy create'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'policy update'" -x -a '(__iotctl_live policy)'
+complete -c iotctl -n "__iotctl_at 'policy update'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'policy show'" -l version -x -d 'this version, not the default one'
+complete -c iotctl -n "__iotctl_at 'policy show'" -x -a '(__iotctl_live policy)'
+
+
+complete -c iotctl -n "__iotctl_at 'policy versions'" -x -a '(__iotctl_live policy)'
+
+complete -c iotctl -n "__iotctl_at 'policy delete'" -l version -x -d 'only this version'
+complete -c iotctl -n "__iotctl_at 'policy delete'" -x -a '(__iotctl_live policy)'
+
+complete -c iotctl -n "__iotctl_at 'policy attach'" -l to -x -a '(__iotctl_live device)' -d 'the certificates of this device'
+complete -c iotctl -n "__iotctl_at 'policy attach'" -s g -l group -x -a '(__iotctl_live group)' -d 'this group'
+complete -c iotctl -n "__iotctl_at 'policy attach'" -x -a '(__iotctl_live policy)'
+
+complete -c iotctl -n "__iotctl_at 'policy detach'" -l to -x -a '(__iotctl_live device)' -d 'the certificates of this device'
+complete -c iotctl -n "__iotctl_at 'policy detach'" -s g -l group -x -a '(__iotctl_live group)' -d 'this group'
+complete -c iotctl -n "__iotctl_at 'policy detach'" -x -a '(__iotctl_live policy)'
+
+complete -c iotctl -n "__iotctl_at 'policy targets'" -x -a '(__iotctl_live policy)'
+
+complete -c iotctl -n "__iotctl_at 'policy lint'" -l strict -d 'exit code 11 when anything was found'
+complete -c iotctl -n "__iotctl_at 'policy lint'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'policy test'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'cert'" -a list -d 'List certificates'
+complete -c iotctl -n "__iotctl_at 'cert'" -a show -d 'Show a certificate, its policies and devices'
+complete -c iotctl -n "__iotctl_at 'cert'" -a register -d 'Register a certificate that was made elsewhere'
+complete -c iotctl -n "__iotctl_at 'cert'" -a update -d 'Change a certificate\'s status'
+complete -c iotctl -n "__iotctl_at 'cert'" -a delete -d 'Delete a certificate that is not active'
+
+
+complete -c iotctl -n "__iotctl_at 'cert show'" -x -a '(__iotctl_live cert)'
+
+complete -c iotctl -n "__iotctl_at 'cert register'" -l without-ca -d 'trust this one certificate, not its CA'
+complete -c iotctl -n "__iotctl_at 'cert register'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'cert update'" -x -a '(__iotctl_live cert)'
+complete -c iotctl -n "__iotctl_at 'cert update'" -x -a 'ACTIVE INACTIVE REVOKED'
+
+complete -c iotctl -n "__iotctl_at 'cert delete'" -s f -l force -d 'also if policies are attached to it'
+complete -c iotctl -n "__iotctl_at 'cert delete'" -x -a '(__iotctl_live cert)'
+
+complete -c iotctl -n "__iotctl_at 'ca'" -a list -d 'List the CAs that devices\' certificates may come from'
+complete -c iotctl -n "__iotctl_at 'ca'" -a root -d 'Print the fleet\'s root certificate'
+complete -c iotctl -n "__iotctl_at 'ca'" -a trust -d 'Trust a vendor\'s CA, for modules born with its certificates'
+complete -c iotctl -n "__iotctl_at 'ca'" -a distrust -d 'No longer trust a vendor\'s CA'
+
+
+
+complete -c iotctl -n "__iotctl_at 'ca trust'" -r -F
+
+
+complete -c iotctl -n "__iotctl_at 'codesign'" -a create -d 'Make a code-signing key'
+complete -c iotctl -n "__iotctl_at 'codesign'" -a list -d 'List the fleet\'s code-signing keys'
+complete -c iotctl -n "__iotctl_at 'codesign'" -a public -d 'Print a public key as PEM, for a bootloader or a board'
+
+complete -c iotctl -n "__iotctl_at 'codesign create'" -s t -l type -x -a 'p256 rsa2048 rsa3072' -d 'kind of key'
+
+
+complete -c iotctl -n "__iotctl_at 'codesign public'" -x -a '(__iotctl_live key)'
+
+complete -c iotctl -n "__iotctl_at 'image'" -a sign -d 'Sign an image; the signature goes into IMAGE.sig.json'
+complete -c iotctl -n "__iotctl_at 'image'" -a verify -d 'Check an image against its signature and a public key'
+complete -c iotctl -n "__iotctl_at 'image'" -a inspect -d 'Show what an image is'
+
+complete -c iotctl -n "__iotctl_at 'image sign'" -s k -l key -x -a '(__iotctl_live key)' -d 'code-signing key: name, file or pkcs11: URI'
+complete -c iotctl -n "__iotctl_at 'image sign'" -l scheme -x -a 'sig-sha256-ecdsa sig-sha256-rsa sig-sha1-rsa' -d 'how; by default what fits the key'
+complete -c iotctl -n "__iotctl_at 'image sign'" -l signature -r -F -d 'where the signature goes'
+complete -c iotctl -n "__iotctl_at 'image sign'" -l allow-legacy -d 'allow SHA-1 signatures, for parts that know no other'
+complete -c iotctl -n "__iotctl_at 'image sign'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'image verify'" -s k -l key -r -F -d 'public key or certificate; by default the fleet\'s'
+complete -c iotctl -n "__iotctl_at 'image verify'" -l signature -r -F -d 'the signature file'
+complete -c iotctl -n "__iotctl_at 'image verify'" -l allow-legacy -d 'allow SHA-1 signatures, for parts that know no other'
+complete -c iotctl -n "__iotctl_at 'image verify'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'image inspect'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'ota'" -a push -d 'Sign an image and send it to devices'
+complete -c iotctl -n "__iotctl_at 'ota'" -a list -d 'List updates'
+complete -c iotctl -n "__iotctl_at 'ota'" -a show -d 'Show an update device by device'
+complete -c iotctl -n "__iotctl_at 'ota'" -a watch -d 'Follow an update to its end'
+complete -c iotctl -n "__iotctl_at 'ota'" -a cancel -d 'End an update for the devices that have not begun it'
+complete -c iotctl -n "__iotctl_at 'ota'" -a doctor -d 'Say why devices have not ended an update'
+
+complete -c iotctl -n "__iotctl_at 'ota push'" -l to -x -a '(__iotctl_live device)' -d 'to this device; may be repeated'
+complete -c iotctl -n "__iotctl_at 'ota push'" -s g -l group -x -a '(__iotctl_live group)' -d 'to the devices of this group; may be repeated'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l version -x -d 'of the image, if it does not say itself'
+complete -c iotctl -n "__iotctl_at 'ota push'" -s w -l wait -d 'follow the update to its end'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l timeout -x -d 'with --wait: stop watching after this'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l device-timeout -x -d 'a device that takes longer is timed out'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l per-minute -x -d 'roll out to at most so many devices a minute'
+complete -c iotctl -n "__iotctl_at 'ota push'" -s k -l key -x -a '(__iotctl_live key)' -d 'code-signing key: name, file or pkcs11: URI'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l signature -r -F -d 'use this signature, made by \'image sign\''
+complete -c iotctl -n "__iotctl_at 'ota push'" -l verify-key -r -F -d 'public key that the devices have'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l id -x -d 'name of the update'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l device-path -x -d 'where the device puts the image'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l device-cert -x -d 'which certificate the device checks with'
+complete -c iotctl -n "__iotctl_at 'ota push'" -s f -l force -d 'also to devices that run this version'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l allow-legacy -d 'allow SHA-1 signatures'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l unsigned -d 'send no signature (needs --unchecked)'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l unchecked -d 'send what devices should refuse, to see that they do'
+complete -c iotctl -n "__iotctl_at 'ota push'" -r -F
+
+
+complete -c iotctl -n "__iotctl_at 'ota show'" -x -a '(__iotctl_live ota)'
+
+complete -c iotctl -n "__iotctl_at 'ota watch'" -l timeout -x -d 'stop watching after this'
+complete -c iotctl -n "__iotctl_at 'ota watch'" -x -a '(__iotctl_live ota)'
+
+complete -c iotctl -n "__iotctl_at 'ota cancel'" -s f -l force -d 'also for devices in the middle of it'
+complete -c iotctl -n "__iotctl_at 'ota cancel'" -x -a '(__iotctl_live ota)'
+
+complete -c iotctl -n "__iotctl_at 'ota doctor'" -x -a '(__iotctl_live ota)'
+
+complete -c iotctl -n "__iotctl_at 'job'" -a create -d 'Give devices a job of your own'
+complete -c iotctl -n "__iotctl_at 'job'" -a list -d 'List jobs'
+complete -c iotctl -n "__iotctl_at 'job'" -a show -d 'Show a job with its document and counts'
+complete -c iotctl -n "__iotctl_at 'job'" -a executions -d 'List a job\'s executions, device by device'
+complete -c iotctl -n "__iotctl_at 'job'" -a cancel -d 'End a job for the devices that have not begun it'
+complete -c iotctl -n "__iotctl_at 'job'" -a cancel-one -d 'End a job for one device'
+complete -c iotctl -n "__iotctl_at 'job'" -a delete -d 'Delete a job that has ended, with its history'
+
+complete -c iotctl -n "__iotctl_at 'job create'" -l to -x -a '(__iotctl_live device)' -d 'this device; may be repeated'
+complete -c iotctl -n "__iotctl_at 'job create'" -s g -l group -x -a '(__iotctl_live group)' -d 'the devices of this group; may be repeated'
+complete -c iotctl -n "__iotctl_at 'job create'" -l description -x -d 'what it is for'
+complete -c iotctl -n "__iotctl_at 'job create'" -l device-timeout -x -d 'a device that takes longer is timed out'
+complete -c iotctl -n "__iotctl_at 'job create'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'job list'" -l status -x -a 'IN_PROGRESS COMPLETED CANCELED SCHEDULED' -d 'only in this state'
+
+complete -c iotctl -n "__iotctl_at 'job show'" -x -a '(__iotctl_live job)'
+
+complete -c iotctl -n "__iotctl_at 'job executions'" -l status -x -a 'QUEUED IN_PROGRESS SUCCEEDED FAILED TIMED_OUT REJECTED REMOVED CANCELED' -d 'only in this state'
+complete -c iotctl -n "__iotctl_at 'job executions'" -x -a '(__iotctl_live job)'
+
+complete -c iotctl -n "__iotctl_at 'job cancel'" -s f -l force -d 'also where it is in progress'
+complete -c iotctl -n "__iotctl_at 'job cancel'" -x -a '(__iotctl_live job)'
+
+complete -c iotctl -n "__iotctl_at 'job cancel-one'" -s f -l force -d 'also where it is in progress'
+complete -c iotctl -n "__iotctl_at 'job cancel-one'" -x -a '(__iotctl_live job)'
+complete -c iotctl -n "__iotctl_at 'job cancel-one'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'job delete'" -s f -l force -d 'also where it is in progress'
+complete -c iotctl -n "__iotctl_at 'job delete'" -s y -l yes -d 'do not ask'
+complete -c iotctl -n "__iotctl_at 'job delete'" -x -a '(__iotctl_live job)'
+
+complete -c iotctl -n "__iotctl_at 'stream'" -a list -d 'List streams'
+complete -c iotctl -n "__iotctl_at 'stream'" -a show -d 'Show a stream\'s files'
+complete -c iotctl -n "__iotctl_at 'stream'" -a delete -d 'Delete a stream; devices can no longer download from it'
+
+
+
+
+complete -c iotctl -n "__iotctl_at 'sim'" -a firmware -d 'Make firmware for software devices'
+complete -c iotctl -n "__iotctl_at 'sim'" -a device -d 'Run a software device from its folder'
+complete -c iotctl -n "__iotctl_at 'sim'" -a fleet -d 'Run many software devices in one process'
+
+complete -c iotctl -n "__iotctl_at 'sim firmware'" -l version -x -d 'version of the image'
+complete -c iotctl -n "__iotctl_at 'sim firmware'" -l out -r -F -d 'where; by default firmware-X.Y.Z.bin'
+complete -c iotctl -n "__iotctl_at 'sim firmware'" -l size -x -d 'size of the image'
+complete -c iotctl -n "__iotctl_at 'sim firmware'" -l crash -d 'crashes when it is booted'
+complete -c iotctl -n "__iotctl_at 'sim firmware'" -l hang -d 'hangs until the watchdog bites'
+complete -c iotctl -n "__iotctl_at 'sim firmware'" -l fail-test -d 'fails its self-test'
+
+complete -c iotctl -n "__iotctl_at 'sim device'" -l image -r -F -d 'firmware of the factory slot, for the first start'
+complete -c iotctl -n "__iotctl_at 'sim device'" -l block-size -x -d 'bytes in a block of an update'
+complete -c iotctl -n "__iotctl_at 'sim device'" -l window -x -d 'blocks asked for at once'
+complete -c iotctl -n "__iotctl_at 'sim device'" -l watchdog -x -d 'an image that hangs is reset'
+complete -c iotctl -n "__iotctl_at 'sim device'" -l request-timeout -x -d 'an unanswered request is repeated'
+complete -c iotctl -n "__iotctl_at 'sim device'" -l exit-after -x -d 'end after this'
+complete -c iotctl -n "__iotctl_at 'sim device'" -l once -d 'end when no job is left'
+complete -c iotctl -n "__iotctl_at 'sim device'" -l fault -x -d 'misbehave in this way'
+complete -c iotctl -n "__iotctl_at 'sim device'" -l factory-boot -d 'forget both update slots and boot the factory image'
+complete -c iotctl -n "__iotctl_at 'sim device'" -x -a '(__fish_complete_directories (commandline -ct))'
+
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -s n -l count -x -d 'how many of them'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -l connect-window -x -d 'connects under way at once'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -l image -r -F -d 'firmware of the factory slot, for the first start'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -l block-size -x -d 'bytes in a block of an update'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -l window -x -d 'blocks asked for at once'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -l watchdog -x -d 'an image that hangs is reset'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -l request-timeout -x -d 'an unanswered request is repeated'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -l exit-after -x -d 'end after this'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -l once -d 'end when no job is left'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -l fault -x -d 'misbehave in this way'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -x -a '(__fish_complete_directories (commandline -ct))'
+
+complete -c iotctl -n "__iotctl_at 'api'" -s l -l list -d 'list the operations'
+complete -c iotctl -n "__iotctl_at 'api'" -l input -r -F -d 'the request as a JSON object'
+complete -c iotctl -n "__iotctl_at 'api'" -l body -r -F -d 'bytes that go with the request'
+complete -c iotctl -n "__iotctl_at 'api'" -x -a '(__iotctl_live operation)'
+
+complete -c iotctl -n "__iotctl_at 'settings'" -a show -d 'Show every setting, and where it comes from'
+complete -c iotctl -n "__iotctl_at 'settings'" -a set -d 'Change a setting in the user\'s own file'
+
+complete -c iotctl -n "__iotctl_at 'settings show'" -l origin -d 'say which file, variable or option won'
+
+complete -c iotctl -n "__iotctl_at 'settings set'" -l unset -d 'remove it'
+complete -c iotctl -n "__iotctl_at 'settings set'" -x -a '(__iotctl_live setting)'
+
+complete -c iotctl -n "__iotctl_at 'completion'" -x -a 'bash zsh fish'
+

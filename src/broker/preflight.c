@@ -1,0 +1,182 @@
+/* What serve needs before it starts anything: programs, and a port that nobody has. */
+#include "broker/serve_private.h"
+
+#include "iotctl/base.h"
+#include "iotctl/fs.h"
+#include "iotctl/text.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PLUGIN_FILE "iotctl_mosquitto.so"
+#define DEFAULT_LISTEN "127.0.0.1"
+#define DEFAULT_PORT 8883
+
+/* --- the setup ------------------------------------------------------------------------ */
+
+void serve_setup_init(struct serve_setup *setup, const struct iot_serve_options *options)
+{
+	*setup = (struct serve_setup)SERVE_SETUP_INIT;
+	iot_fleet_paths_init(&setup->paths, options->fleet_dir);
+	setup->config = iot_path(setup->paths.broker_dir, "mosquitto.conf");
+	setup->log = iot_path(setup->paths.broker_dir, "mosquitto.log");
+	setup->own_log = iot_path(setup->paths.broker_dir, "serve.log");
+	setup->status = iot_path(setup->paths.broker_dir, "serve.json");
+}
+
+void serve_setup_release(struct serve_setup *setup)
+{
+	iot_fleet_paths_release(&setup->paths);
+	free(setup->listen);
+	free(setup->plugin);
+	free(setup->mosquitto);
+	free(setup->config);
+	free(setup->log);
+	free(setup->own_log);
+	free(setup->status);
+	iot_close_p(&setup->lock);
+	*setup = (struct serve_setup)SERVE_SETUP_INIT;
+}
+
+/* --- programs ---------------------------------------------------------------------------- */
+
+static enum iot_status find_mosquitto(struct serve_setup *setup, const char *wanted, struct iot_error *err)
+{
+	setup->mosquitto = iot_process_find(wanted != NULL ? wanted : "mosquitto");
+	if (setup->mosquitto != NULL)
+		return IOT_OK;
+	iot_fail(err, IOT_NOT_FOUND, "program '%s' is not there", wanted != NULL ? wanted : "mosquitto");
+	iot_error_hint(err, "'sudo apt-get install mosquitto' installs it");
+	return IOT_NOT_FOUND;
+}
+
+/* Folder of the running program, without a slash at its end; NULL if it cannot be told. New memory. */
+static char *program_folder(void)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char *slash;
+
+	if (n <= 0)
+		return NULL;
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	if (slash == NULL)
+		return NULL;
+	*slash = '\0';
+	return iot_strdup(path);
+}
+
+/* Installed beside the program, or in the build tree it was built in. */
+static enum iot_status find_plugin(struct serve_setup *setup, const char *wanted, struct iot_error *err)
+{
+	static const char *const places[] = {"../" IOT_LIBDIR "/iotctl", "../lib/iotctl", ".", "lib", "../lib", "../../lib"};
+	IOT_CLEAN(iot_free_p) char *folder = program_folder();
+
+	if (wanted != NULL) {
+		IOT_CLEAN(iot_free_p) char *path = iot_path_absolute(wanted);
+
+		if (!iot_fs_exists(path))
+			return iot_fail(err, IOT_NOT_FOUND, "the broker plugin '%s' is not there", path);
+		setup->plugin = iot_take(path);
+		return IOT_OK;
+	}
+	for (size_t i = 0; folder != NULL && i < IOT_LENGTH(places); i++) {
+		IOT_CLEAN(iot_free_p) char *joined = iot_strf("%s/%s/" PLUGIN_FILE, folder, places[i]);
+		IOT_CLEAN(iot_free_p) char *path = iot_path_absolute(joined);
+
+		if (iot_fs_exists(path)) {
+			setup->plugin = iot_take(path);
+			return IOT_OK;
+		}
+	}
+	iot_fail(err, IOT_NOT_FOUND, "the broker plugin '" PLUGIN_FILE "' is not there");
+	iot_error_hint(err, "name it with --plugin, or install iotctl completely");
+	return IOT_NOT_FOUND;
+}
+
+/* --- address and port ------------------------------------------------------------------------ */
+
+static enum iot_status try_bind(const struct addrinfo *address, const char *listen_on, int port, struct iot_error *err)
+{
+	IOT_CLEAN(iot_close_p) int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	IOT_CLEAN(iot_free_p) char *owner = NULL;
+	int on = 1, fault;
+
+	if (fd < 0)
+		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot make a socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (address->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, 1) == 0)
+		return IOT_OK;
+	fault = errno;
+	if (fault == EADDRINUSE) {
+		owner = serve_port_owner(port);
+		iot_fail(err, IOT_CONFLICT, "port %d is in use%s", port, owner);
+		iot_error_hint(err, "choose another one with --port");
+		return IOT_CONFLICT;
+	}
+	iot_fail_errno(err, fault == EACCES ? IOT_DENIED : IOT_SETTINGS, fault, "cannot listen on '%s' port %d", listen_on,
+		       port);
+	return fault == EACCES ? IOT_DENIED : IOT_SETTINGS;
+}
+
+enum iot_status serve_port_check(const char *listen_on, int port, struct iot_error *err)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct addrinfo *list = NULL;
+	enum iot_status status = IOT_OK;
+	char service[16];
+	int rc;
+
+	snprintf(service, sizeof(service), "%d", port);
+	rc = getaddrinfo(listen_on, service, &hints, &list);
+	if (rc != 0)
+		return iot_fail(err, IOT_SETTINGS, "cannot listen on '%s': %s", listen_on, gai_strerror(rc));
+	for (const struct addrinfo *at = list; at != NULL && status == IOT_OK; at = at->ai_next)
+		status = try_bind(at, listen_on, port, err);
+	freeaddrinfo(list);
+	return status;
+}
+
+static enum iot_status choose_address(struct serve_setup *setup, const struct iot_serve_options *options,
+				      struct iot_cloud *cloud, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *listen_on = NULL, *port = NULL;
+	enum iot_status status = iot_local_meta_get(cloud, "listen", &listen_on, err);
+	int64_t number = options->port > 0 ? options->port : DEFAULT_PORT;
+
+	if (status == IOT_OK)
+		status = iot_local_meta_get(cloud, "port", &port, err);
+	if (status == IOT_OK && options->port <= 0 && port != NULL)
+		status = iot_parse_int(port, 1, 65535, &number, err);
+	if (status != IOT_OK)
+		return status;
+	setup->port = (int)number;
+	if (options->listen != NULL)
+		setup->listen = iot_strdup(options->listen);
+	else
+		setup->listen = listen_on != NULL ? iot_take(listen_on) : iot_strdup(DEFAULT_LISTEN);
+	if (strpbrk(setup->listen, " \t\r\n") != NULL || setup->listen[0] == '\0')
+		return iot_fail(err, IOT_SETTINGS, "'%s' is not an address to listen on", setup->listen);
+	return IOT_OK;
+}
+
+enum iot_status serve_preflight(struct serve_setup *setup, const struct iot_serve_options *options,
+				struct iot_cloud *cloud, struct iot_error *err)
+{
+	enum iot_status status = find_mosquitto(setup, options->mosquitto, err);
+
+	if (status == IOT_OK)
+		status = find_plugin(setup, options->plugin_path, err);
+	if (status == IOT_OK)
+		status = choose_address(setup, options, cloud, err);
+	if (status != IOT_OK)
+		return status;
+	serve_end_stray(setup);
+	return serve_port_check(setup->listen, setup->port, err);
+}

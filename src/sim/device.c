@@ -1,0 +1,527 @@
+/*
+ * The board. It boots what its boot loader says, lets the image behave as its
+ * header tells (run, crash, hang), and while one runs keeps a connection and an
+ * agent. What the agent wants (a restart) is done only after libmosquitto has
+ * returned, since it ends the connection.
+ */
+#include "sim/device.h"
+
+#include "iotctl/base.h"
+#include "iotctl/clock.h"
+#include "iotctl/mqtt.h"
+#include "iotctl/streamcbor.h"
+#include "iotctl/text.h"
+#include "sim/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	BLOCK_SIZE = 4096,
+	WINDOW = 8,
+	WATCHDOG_MS = 2000,
+	REQUEST_TIMEOUT_MS = 2000,
+	TEST_TIMEOUT_MS = 60000,
+	RESTART_MS = 50,
+	BACKOFF_MIN_MS = 200,
+	BACKOFF_MAX_MS = 5000,
+	GATE_MS = 20,      /* look again whether others have connected */
+	IO_MS = 1000,      /* keep-alive work */
+	USELESS_BOOTS = 3, /* an image that is not under test and never runs */
+};
+
+enum board_state { BOARD_OFF, BOARD_HANGING, BOARD_RUNNING };
+
+struct sim_device {
+	struct sim_config config;
+	struct iot_sim_device_options options; /* texts not kept */
+	struct sim_device_hooks hooks;
+	struct sim_faults faults;
+	char *client_id;
+
+	struct sim_slots slots;
+	struct sim_booted booted;
+	enum board_state state;
+	enum sim_reset reset;
+	int64_t state_until; /* of OFF and HANGING */
+	int useless_boots;
+	bool factory_boot;
+
+	struct iot_mqtt *mqtt;
+	struct sim_agent *agent;
+	bool connecting; /* counted by the gate */
+	unsigned connections;
+	int64_t connect_at, io_at;
+	int64_t backoff;
+	char last_loss[160];
+
+	enum iot_status last_job;
+	bool ended;
+	enum iot_status end_status;
+	struct iot_error error;
+};
+
+/* What an event is called in a line for people, and how loud it is. */
+static const struct {
+	const char *name, *words;
+	bool quiet;
+} event_words[] = {
+	{"booted", "booted", false},
+	{"connected", "connected", false},
+	{"lost", "not connected:", false},
+	{"job", "job", false},
+	{"download", "downloading", false},
+	{"progress", "downloading", false},
+	{"stall", "stream:", true},
+	{"foreign", "stream:", true},
+	{"signature", "signature", false},
+	{"ready", "ready to test", false},
+	{"test", "self test of", false},
+	{"accepted", "accepted", false},
+	{"rejected", "", false},
+	{"failed", "", false},
+	{"reported", "reported", false},
+	{"unreported", "the cloud does not want the report on", false},
+	{"refused", "refused:", false},
+	{"gone", "", false},
+	{"idle", "", true},
+	{"reverted", "", false},
+	{"crashed", "crashed", false},
+	{"hangs", "hangs", false},
+	{"watchdog", "watchdog reset", false},
+};
+
+static void say(struct sim_device *device, const char *name, const char *fmt, ...) IOT_PRINTF(3, 4);
+static void say(struct sim_device *device, const char *name, const char *fmt, ...)
+{
+	enum iot_log_level level = device->hooks.level;
+	const char *words = name;
+	char detail[512];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(detail, sizeof(detail), fmt, args);
+	va_end(args);
+	for (size_t i = 0; i < IOT_LENGTH(event_words); i++) {
+		if (strcmp(event_words[i].name, name) != 0)
+			continue;
+		words = event_words[i].words;
+		if (event_words[i].quiet && level < IOT_LOG_INFO)
+			level = IOT_LOG_INFO;
+	}
+	iot_log(level, "%s: %s%s%s", device->config.thing, words, words[0] != '\0' && detail[0] != '\0' ? " " : "",
+		detail);
+	if (device->hooks.event != NULL)
+		device->hooks.event(device->config.thing, name, detail, device->hooks.data);
+}
+
+static void end(struct sim_device *device, enum iot_status status)
+{
+	device->ended = true;
+	device->end_status = status;
+}
+
+static void leave_gate(struct sim_device *device)
+{
+	if (device->connecting && device->hooks.gate != NULL)
+		device->hooks.gate->free++;
+	device->connecting = false;
+}
+
+/* --- the agent's port ------------------------------------------------------- */
+
+static bool port_publish(void *data, const char *topic, const void *payload, size_t len, int qos)
+{
+	struct sim_device *device = data;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	if (iot_mqtt_publish(device->mqtt, topic, payload, len, qos, false, NULL, &err) == IOT_OK)
+		return true;
+	iot_log_error(IOT_LOG_INFO, "", &err);
+	return false;
+}
+
+static bool port_subscribe(void *data, const char *filter, int qos)
+{
+	struct sim_device *device = data;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	if (iot_mqtt_subscribe(device->mqtt, filter, qos, NULL, &err) == IOT_OK)
+		return true;
+	iot_log_error(IOT_LOG_INFO, "", &err);
+	return false;
+}
+
+/* How a job went is told by the report on it. */
+static void port_event(void *data, const char *name, const char *detail)
+{
+	struct sim_device *device = data;
+	const struct sim_report *report = &device->slots.report;
+
+	if (strcmp(name, "unreported") == 0)
+		device->last_job = IOT_FAILURE;
+	if (strcmp(name, "reported") == 0)
+		device->last_job = strcmp(report->status, "SUCCEEDED") == 0        ? IOT_OK
+				   : iot_starts_with(report->reason, "0x000000e3") ? IOT_VERIFY
+										   : IOT_FAILURE;
+	say(device, name, "%s", detail);
+}
+
+/* --- the connection --------------------------------------------------------- */
+
+static void on_connected(struct iot_mqtt *mqtt, void *data)
+{
+	struct sim_device *device = data;
+
+	(void)mqtt;
+	leave_gate(device);
+	device->backoff = 0;
+	device->last_loss[0] = '\0';
+	say(device, "connected", "to %s:%d", device->config.endpoint, device->config.port);
+	sim_agent_online(device->agent, iot_monotonic_ms());
+}
+
+/* Full jitter between half and all of it, so that a fleet does not come back in step. */
+static void connect_later(struct sim_device *device)
+{
+	uint32_t dice;
+
+	iot_random(&dice, sizeof(dice));
+	device->backoff = device->backoff == 0 ? BACKOFF_MIN_MS : device->backoff * 2;
+	if (device->backoff > BACKOFF_MAX_MS)
+		device->backoff = BACKOFF_MAX_MS;
+	device->connect_at =
+		iot_monotonic_ms() + device->backoff / 2 + (int64_t)(dice % (uint32_t)(device->backoff / 2));
+}
+
+static void not_connected(struct sim_device *device, const char *reason)
+{
+	leave_gate(device);
+	connect_later(device);
+	/* The same reason again and again is said once. */
+	if (strncmp(device->last_loss, reason, sizeof(device->last_loss) - 1) != 0)
+		say(device, "lost", "%s", reason);
+	snprintf(device->last_loss, sizeof(device->last_loss), "%s", reason);
+}
+
+static void on_disconnected(struct iot_mqtt *mqtt, enum iot_status status, const char *reason, void *data)
+{
+	struct sim_device *device = data;
+
+	(void)mqtt, (void)status;
+	if (device->agent != NULL)
+		sim_agent_offline(device->agent);
+	not_connected(device, reason);
+}
+
+static void on_message(struct iot_mqtt *mqtt, const struct iot_mqtt_message *message, void *data)
+{
+	struct sim_device *device = data;
+
+	(void)mqtt;
+	sim_agent_message(device->agent, message->topic, message->payload, message->payload_len, iot_monotonic_ms());
+}
+
+static void on_subscribed(struct iot_mqtt *mqtt, int mid, bool granted, void *data)
+{
+	(void)mqtt, (void)mid;
+	if (!granted)
+		say(data, "refused", "a subscription");
+}
+
+static void start_connecting(struct sim_device *device)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	enum iot_status status;
+	char line[1024];
+
+	if (device->hooks.gate != NULL) {
+		if (device->hooks.gate->free <= 0) {
+			device->connect_at = iot_monotonic_ms() + GATE_MS;
+			return;
+		}
+		device->hooks.gate->free--;
+	}
+	device->connecting = true;
+	device->connect_at = INT64_MAX;
+	device->connections++;
+	status = iot_mqtt_start(device->mqtt, &err);
+	if (status == IOT_OK) {
+		device->io_at = iot_monotonic_ms(); /* it may have failed already */
+		return;
+	}
+	not_connected(device, iot_error_line(&err, line, sizeof(line)));
+	if (status != IOT_AGAIN) { /* no use in trying again */
+		device->error = err;
+		end(device, status);
+	}
+}
+
+static enum iot_status open_client(struct sim_device *device, struct iot_error *err)
+{
+	const struct iot_mqtt_options options = {
+		.host = device->config.endpoint,
+		.port = device->config.port,
+		.client_id = device->client_id != NULL ? device->client_id : device->config.client_id,
+		.ca_file = device->config.ca_file,
+		.cert_file = device->config.cert_file,
+		.key_file = device->config.key_file,
+	};
+	static const struct iot_mqtt_events events = {
+		.connected = on_connected,
+		.disconnected = on_disconnected,
+		.message = on_message,
+		.subscribed = on_subscribed,
+	};
+
+	return iot_mqtt_new(&options, &events, device, &device->mqtt, err);
+}
+
+/* --- booting ------------------------------------------------------------------ */
+
+static void turn_off(struct sim_device *device, enum sim_reset reset, int64_t for_ms)
+{
+	if (device->mqtt != NULL)
+		iot_mqtt_disconnect(device->mqtt, 0); /* what matters was acknowledged before */
+	iot_mqtt_free(device->mqtt);
+	device->mqtt = NULL;
+	leave_gate(device);
+	sim_agent_free(device->agent);
+	device->agent = NULL;
+	device->state = BOARD_OFF;
+	device->reset = reset;
+	device->state_until = iot_monotonic_ms() + for_ms;
+}
+
+static void run_image(struct sim_device *device, int64_t now)
+{
+	const struct sim_agent_options options = {
+		.thing = device->config.thing,
+		.state_topic = device->config.state_topic,
+		.slots = &device->slots,
+		.booted = &device->booted,
+		.codesign_key = device->config.codesign_key,
+		.block_size = (uint32_t)device->options.block_size,
+		.window = (uint32_t)device->options.window,
+		.request_timeout_ms = device->options.request_timeout_ms,
+		.test_timeout_ms = TEST_TIMEOUT_MS,
+		.faults = device->faults,
+		.port = {port_publish, port_subscribe, port_event, device},
+	};
+
+	device->useless_boots = 0;
+	if (open_client(device, &device->error) != IOT_OK) {
+		end(device, device->error.status);
+		return;
+	}
+	device->agent = sim_agent_new(&options, now);
+	device->state = BOARD_RUNNING;
+	device->connect_at = now;
+	device->io_at = now + IO_MS;
+}
+
+/* An image that crashes or hangs though it is not under test will do so for ever. */
+static bool is_useless(struct sim_device *device)
+{
+	char version[16];
+
+	if (device->booted.boot == SIM_BOOT_TEST || ++device->useless_boots < USELESS_BOOTS)
+		return false;
+	end(device,
+	    iot_fail(&device->error, IOT_FAILURE, "image %s in slot '%s' does not run: it %s at every boot",
+		     iot_sim_version_text(&device->booted.firmware, version), sim_slot_name(device->booted.slot),
+		     device->booted.firmware.behaviour == IOT_SIM_CRASH ? "crashes" : "hangs"));
+	return true;
+}
+
+static void boot(struct sim_device *device, int64_t now)
+{
+	enum iot_status status =
+		sim_slots_boot(&device->slots, device->reset, device->factory_boot, &device->booted, &device->error);
+	char version[16];
+
+	if (status != IOT_OK) {
+		end(device, status);
+		return;
+	}
+	device->factory_boot = false;
+	iot_sim_version_text(&device->booted.firmware, version);
+	say(device, "booted", "%s from %s (%s)", version,
+	    device->booted.slot == SIM_FACTORY ? "factory"
+	    : device->booted.slot == SIM_A     ? "slot a"
+					       : "slot b",
+	    sim_boot_name(device->booted.boot));
+	if (device->booted.boot == SIM_BOOT_REVERT && device->slots.report.job_id[0] != '\0')
+		say(device, "reverted", "%s", device->slots.report.reason);
+	switch (device->booted.firmware.behaviour) {
+	case IOT_SIM_CRASH:
+		say(device, "crashed", "%s", version);
+		if (!is_useless(device))
+			turn_off(device, SIM_RESET_CRASH, RESTART_MS);
+		break;
+	case IOT_SIM_HANG:
+		say(device, "hangs", "%s", version);
+		device->state = BOARD_HANGING;
+		device->state_until = now + device->options.watchdog_ms;
+		break;
+	default:
+		run_image(device, now);
+	}
+}
+
+/* --- for the loop --------------------------------------------------------------- */
+
+static void follow_agent(struct sim_device *device)
+{
+	if (device->ended || device->agent == NULL)
+		return;
+	if (sim_agent_wish(device->agent) == SIM_RESTART)
+		turn_off(device, SIM_RESET_SOFT, RESTART_MS);
+	else if (device->options.once && sim_agent_idle(device->agent))
+		end(device, device->last_job);
+}
+
+void sim_device_tick(struct sim_device *device)
+{
+	int64_t now = iot_monotonic_ms();
+
+	if (device->ended)
+		return;
+	if (device->state == BOARD_OFF && now >= device->state_until) {
+		boot(device, now);
+	} else if (device->state == BOARD_HANGING && now >= device->state_until) {
+		say(device, "watchdog", "%s", "");
+		if (!is_useless(device))
+			turn_off(device, SIM_RESET_WATCHDOG, RESTART_MS);
+	}
+	if (device->state != BOARD_RUNNING || device->ended)
+		return;
+	if (now >= device->connect_at)
+		start_connecting(device);
+	if (now >= device->io_at)
+		sim_device_io(device, 0);
+	if (device->agent != NULL)
+		sim_agent_tick(device->agent, now);
+	follow_agent(device);
+}
+
+void sim_device_io(struct sim_device *device, short revents)
+{
+	if (device->mqtt == NULL || device->ended)
+		return;
+	device->io_at = iot_monotonic_ms() + IO_MS;
+	iot_mqtt_io(device->mqtt, revents);
+	follow_agent(device);
+}
+
+int64_t sim_device_deadline(const struct sim_device *device)
+{
+	int64_t next = device->io_at, agent;
+
+	if (device->ended)
+		return INT64_MAX;
+	if (device->state != BOARD_RUNNING)
+		return device->state_until;
+	agent = sim_agent_deadline(device->agent);
+	next = agent < next ? agent : next;
+	return device->connect_at < next ? device->connect_at : next;
+}
+
+int sim_device_fd(const struct sim_device *device)
+{
+	return device->mqtt != NULL ? iot_mqtt_fd(device->mqtt) : -1;
+}
+
+short sim_device_poll_events(const struct sim_device *device)
+{
+	return device->mqtt != NULL ? iot_mqtt_poll_events(device->mqtt) : 0;
+}
+
+bool sim_device_is_connected(const struct sim_device *device)
+{
+	return device->mqtt != NULL && iot_mqtt_is_connected(device->mqtt);
+}
+
+unsigned sim_device_connections(const struct sim_device *device)
+{
+	return device->connections;
+}
+
+bool sim_device_is_idle(const struct sim_device *device)
+{
+	return device->agent != NULL && sim_agent_idle(device->agent);
+}
+
+bool sim_device_ended(const struct sim_device *device, enum iot_status *ret_status)
+{
+	if (device->ended && ret_status != NULL)
+		*ret_status = device->end_status;
+	return device->ended;
+}
+
+const struct iot_error *sim_device_error(const struct sim_device *device)
+{
+	return &device->error;
+}
+
+const char *sim_device_thing(const struct sim_device *device)
+{
+	return device->config.thing;
+}
+
+static enum iot_status check_options(struct iot_sim_device_options *options, struct iot_error *err)
+{
+	if (options->block_size == 0)
+		options->block_size = BLOCK_SIZE;
+	if (options->window == 0)
+		options->window = WINDOW;
+	if (options->watchdog_ms == 0)
+		options->watchdog_ms = WATCHDOG_MS;
+	if (options->request_timeout_ms == 0)
+		options->request_timeout_ms = REQUEST_TIMEOUT_MS;
+	if (options->block_size < IOT_STREAM_BLOCK_MIN || options->block_size > IOT_STREAM_BLOCK_MAX)
+		return iot_fail(err, IOT_USAGE, "a block is of %d to %d bytes, not %d", IOT_STREAM_BLOCK_MIN,
+				IOT_STREAM_BLOCK_MAX, options->block_size);
+	if (options->window < 1 || options->window > 1024)
+		return iot_fail(err, IOT_USAGE, "a window is of 1 to 1024 blocks, not %d", options->window);
+	if (options->watchdog_ms < 0 || options->request_timeout_ms < 0)
+		return iot_fail(err, IOT_USAGE, "a time-out cannot be negative");
+	return IOT_OK;
+}
+
+enum iot_status sim_device_new(const struct iot_sim_device_options *options, const struct sim_device_hooks *hooks,
+			       struct sim_device **ret, struct iot_error *err)
+{
+	struct sim_device *device = iot_alloc(sizeof(*device));
+	enum iot_status status;
+
+	device->slots.lock_fd = -1;
+	device->options = *options;
+	device->hooks = *hooks;
+	device->factory_boot = options->factory_boot;
+	status = check_options(&device->options, err);
+	if (status == IOT_OK)
+		status = sim_faults_parse(options->fault, &device->faults, &device->client_id, err);
+	if (status == IOT_OK)
+		status = sim_config_load(options->dir, &device->config, err);
+	if (status == IOT_OK)
+		status = sim_slots_open(device->config.sim_dir, options->image, &device->slots, err);
+	device->options.dir = device->options.image = device->options.fault = NULL;
+	if (status != IOT_OK) {
+		sim_device_free(device);
+		return status;
+	}
+	*ret = device;
+	return IOT_OK;
+}
+
+void sim_device_free(struct sim_device *device)
+{
+	if (device == NULL)
+		return;
+	turn_off(device, SIM_RESET_POWER, 0);
+	sim_slots_release(&device->slots);
+	sim_config_release(&device->config);
+	free(device->client_id);
+	free(device);
+}

@@ -1,0 +1,169 @@
+/*
+ * The registry's schema, one step per version (the first release has all that are
+ * here: a compiler need not take longer texts). Times are milliseconds since
+ * 1970 (UTC). Names, states and members are AWS IoT's. What the broker plugin
+ * decides by (certificates, attachments, policies, groups) is watched by
+ * triggers that count an epoch up, so that the plugin knows when to look again.
+ */
+#include "iotctl/store.h"
+
+#include "iotctl/base.h"
+
+/* The lines follow the tables. */
+/* clang-format off */
+static const char things[] =
+	"CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+
+	"CREATE TABLE types ("
+	" id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL,"
+	" description TEXT, searchable TEXT NOT NULL DEFAULT '[]'," /* JSON array of attribute names */
+	" deprecated_at INTEGER, created_at INTEGER NOT NULL);"
+
+	"CREATE TABLE things ("
+	" id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL,"
+	" type_id INTEGER REFERENCES types(id), version INTEGER NOT NULL DEFAULT 1,"
+	" attributes TEXT NOT NULL DEFAULT '{}'," /* JSON object; member 'alias' is the device's second name */
+	" created_at INTEGER NOT NULL);"
+	"CREATE UNIQUE INDEX things_alias ON things(json_extract(attributes, '$.alias'))"
+	" WHERE json_extract(attributes, '$.alias') IS NOT NULL;"
+	"CREATE INDEX things_type ON things(type_id);"
+
+	"CREATE TABLE groups ("
+	" id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL,"
+	" parent_id INTEGER REFERENCES groups(id), version INTEGER NOT NULL DEFAULT 1,"
+	" description TEXT, attributes TEXT NOT NULL DEFAULT '{}', created_at INTEGER NOT NULL);"
+	"CREATE INDEX groups_parent ON groups(parent_id);"
+	"CREATE TABLE group_members ("
+	" group_id INTEGER NOT NULL REFERENCES groups(id) ON DELETE CASCADE,"
+	" thing_id INTEGER NOT NULL REFERENCES things(id) ON DELETE CASCADE,"
+	" PRIMARY KEY (group_id, thing_id)) WITHOUT ROWID;"
+	"CREATE INDEX group_members_thing ON group_members(thing_id);";
+
+static const char access_rules[] =
+	"CREATE TABLE ca_certificates ("
+	" id TEXT PRIMARY KEY, pem TEXT NOT NULL, status TEXT NOT NULL, subject TEXT NOT NULL,"
+	" own INTEGER NOT NULL DEFAULT 0," /* 1: the fleet's own CA, 0: a trusted vendor's */
+	" auto_registration INTEGER NOT NULL DEFAULT 0, mode TEXT NOT NULL DEFAULT 'SNI_ONLY',"
+	" not_before INTEGER NOT NULL, not_after INTEGER NOT NULL,"
+	" created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL);"
+
+	"CREATE TABLE certificates ("
+	" id TEXT PRIMARY KEY," /* lower-case hex SHA-256 of the DER */
+	" pem TEXT NOT NULL, status TEXT NOT NULL, ca_id TEXT, mode TEXT NOT NULL DEFAULT 'DEFAULT',"
+	" self_signed INTEGER NOT NULL DEFAULT 0," /* 1: its own issuer, goes into the trust directory itself */
+	" key_id TEXT NOT NULL," /* hex SHA-256 of the public key's SubjectPublicKeyInfo */
+	" key_origin TEXT," /* 'host' or 'board'; NULL: unknown */
+	" exposed_on_wire INTEGER NOT NULL DEFAULT 0,"
+	" not_before INTEGER NOT NULL, not_after INTEGER NOT NULL,"
+	" created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL);" /* with rowid: the PEM makes wide rows */
+	"CREATE INDEX certificates_key ON certificates(key_id);"
+	"CREATE INDEX certificates_ca ON certificates(ca_id, created_at, id);"
+	"CREATE INDEX certificates_self_signed ON certificates(id) WHERE self_signed = 1;"
+	"CREATE INDEX certificates_created ON certificates(created_at, id);"
+	"CREATE TABLE thing_principals ("
+	" thing_id INTEGER NOT NULL REFERENCES things(id),"
+	" certificate_id TEXT NOT NULL REFERENCES certificates(id),"
+	" type TEXT NOT NULL DEFAULT 'NON_EXCLUSIVE_THING',"
+	" PRIMARY KEY (thing_id, certificate_id)) WITHOUT ROWID;"
+	"CREATE INDEX thing_principals_certificate ON thing_principals(certificate_id);"
+
+	"CREATE TABLE policies ("
+	" id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, default_version INTEGER NOT NULL,"
+	" next_version INTEGER NOT NULL, created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL);"
+	"CREATE TABLE policy_versions ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT," /* never reused: the plugin's cache key of a compiled document */
+	" policy_id INTEGER NOT NULL REFERENCES policies(id) ON DELETE CASCADE, version INTEGER NOT NULL,"
+	" document TEXT NOT NULL, created_at INTEGER NOT NULL, UNIQUE (policy_id, version));"
+	"CREATE TABLE policy_attachments ("
+	" policy_id INTEGER NOT NULL REFERENCES policies(id),"
+	" certificate_id TEXT REFERENCES certificates(id), group_id INTEGER REFERENCES groups(id),"
+	" CHECK ((certificate_id IS NULL) <> (group_id IS NULL)));"
+	"CREATE UNIQUE INDEX policy_attachments_certificate ON policy_attachments(certificate_id, policy_id)"
+	" WHERE certificate_id IS NOT NULL;"
+	"CREATE UNIQUE INDEX policy_attachments_group ON policy_attachments(group_id, policy_id)"
+	" WHERE group_id IS NOT NULL;"
+	"CREATE INDEX policy_attachments_policy ON policy_attachments(policy_id);";
+
+static const char jobs[] =
+	"CREATE TABLE jobs ("
+	" id INTEGER PRIMARY KEY, job_id TEXT NOT NULL UNIQUE, document TEXT NOT NULL,"
+	" targets TEXT NOT NULL," /* JSON array of ARNs */
+	" selection TEXT NOT NULL, status TEXT NOT NULL, description TEXT, comment TEXT, reason_code TEXT,"
+	" force_canceled INTEGER NOT NULL DEFAULT 0, config TEXT NOT NULL DEFAULT '{}'," /* rollout, abort, timeout, ... */
+	" created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, completed_at INTEGER);"
+	"CREATE INDEX jobs_active ON jobs(status, id) WHERE status IN ('IN_PROGRESS', 'SCHEDULED');"
+	"CREATE TABLE executions ("
+	" id INTEGER PRIMARY KEY, job INTEGER NOT NULL REFERENCES jobs(id) ON DELETE CASCADE,"
+	" thing_id INTEGER NOT NULL REFERENCES things(id) ON DELETE CASCADE, number INTEGER NOT NULL,"
+	" status TEXT NOT NULL, details TEXT NOT NULL DEFAULT '{}', version INTEGER NOT NULL DEFAULT 1,"
+	" force_canceled INTEGER NOT NULL DEFAULT 0, queued_at INTEGER NOT NULL, started_at INTEGER,"
+	" updated_at INTEGER NOT NULL, step_deadline INTEGER, deadline INTEGER, UNIQUE (job, thing_id, number));"
+	"CREATE INDEX executions_pending ON executions(thing_id, queued_at, id)"
+	" WHERE status IN ('QUEUED', 'IN_PROGRESS');"
+	"CREATE INDEX executions_thing ON executions(thing_id, id);"
+	"CREATE INDEX executions_status ON executions(job, status);"
+	"CREATE INDEX executions_deadline ON executions(min(ifnull(step_deadline, deadline), ifnull(deadline, step_deadline)))"
+	" WHERE status = 'IN_PROGRESS';"
+
+	"CREATE TABLE streams ("
+	" id INTEGER PRIMARY KEY, stream_id TEXT NOT NULL UNIQUE, description TEXT,"
+	" version INTEGER NOT NULL DEFAULT 1, role_arn TEXT NOT NULL DEFAULT '',"
+	" created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);"
+	"CREATE TABLE stream_files ("
+	" stream INTEGER NOT NULL REFERENCES streams(id) ON DELETE CASCADE, file_id INTEGER NOT NULL,"
+	" bucket TEXT NOT NULL, key TEXT NOT NULL, object_version TEXT," /* the s3Location as given */
+	" sha256 TEXT NOT NULL, size INTEGER NOT NULL," /* the image in images/ */
+	" PRIMARY KEY (stream, file_id)) WITHOUT ROWID;"
+	"CREATE INDEX stream_files_image ON stream_files(sha256);"
+	"CREATE TABLE ota_updates ("
+	" id INTEGER PRIMARY KEY, ota_update_id TEXT NOT NULL UNIQUE, job_id TEXT NOT NULL, stream_id TEXT,"
+	" status TEXT NOT NULL, request TEXT NOT NULL," /* the create request, as JSON */
+	" image_version TEXT, error TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);"
+	"CREATE INDEX ota_updates_job ON ota_updates(job_id);";
+
+/* What serve heard from and about devices. */
+static const char services[] =
+	"CREATE TABLE presence ("
+	" client_id TEXT PRIMARY KEY, connected INTEGER NOT NULL, connection INTEGER NOT NULL,"
+	" changed_at INTEGER NOT NULL, reason TEXT, address TEXT, certificate_id TEXT) WITHOUT ROWID;"
+	"CREATE TABLE device_state ("
+	" thing_id INTEGER PRIMARY KEY REFERENCES things(id) ON DELETE CASCADE,"
+	" firmware TEXT, state TEXT NOT NULL, reported_at INTEGER NOT NULL);"
+
+	/* What devices must hear, written in the transaction that changes it; serve deletes a row once it was said. */
+	"CREATE TABLE outbox ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, thing_id INTEGER,"
+	" topic TEXT, payload BLOB, qos INTEGER NOT NULL DEFAULT 1, retain INTEGER NOT NULL DEFAULT 0,"
+	" created_at INTEGER NOT NULL);"
+	"CREATE UNIQUE INDEX outbox_jobs ON outbox(thing_id) WHERE kind = 'jobs';" /* one is enough: replaced by newer */
+
+	"CREATE TABLE epoch (one INTEGER PRIMARY KEY CHECK (one = 1), value INTEGER NOT NULL);"
+	"INSERT INTO epoch VALUES (1, 1);";
+
+/* For each table that access is decided by: any change counts the epoch up. */
+#define WATCH(table, event, when)                                                                     \
+	"CREATE TRIGGER " table "_" event " AFTER " when " ON " table                                 \
+	" BEGIN UPDATE epoch SET value = value + 1; END;"
+
+static const char watches[] =
+	WATCH("certificates", "update", "UPDATE OF status")
+	WATCH("certificates", "delete", "DELETE")
+	WATCH("thing_principals", "insert", "INSERT")
+	WATCH("thing_principals", "delete", "DELETE")
+	WATCH("policies", "update", "UPDATE OF default_version")
+	WATCH("policy_attachments", "insert", "INSERT")
+	WATCH("policy_attachments", "delete", "DELETE")
+	WATCH("group_members", "insert", "INSERT")
+	WATCH("group_members", "delete", "DELETE")
+	WATCH("groups", "update", "UPDATE OF parent_id")
+	WATCH("things", "update", "UPDATE OF type_id, attributes");
+
+/* clang-format on */
+static const char *const steps[] = {things, access_rules, jobs, services, watches};
+
+const struct iot_schema iot_registry_schema = {
+	.name = "registry",
+	.application_id = 0x696f7463, /* "iotc" */
+	.steps = steps,
+	.step_count = (int)IOT_LENGTH(steps),
+};

@@ -1,0 +1,269 @@
+/*
+ * contract_cloud VARIANT CASES.json [SCENARIO]: run the scenarios of a file
+ * (see cases.h) against one variant of a cloud, each on an empty one.
+ */
+#include "cases.h"
+
+#include "iotctl/base.h"
+#include "iotctl/cert.h"
+#include "iotctl/cloud.h"
+#include "iotctl/fs.h"
+#include "iotctl/local.h"
+#include "iotctl/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- variants -------------------------------------------------------------------- */
+
+/* A way to reach a cloud. `open` makes an empty one; `close` leaves nothing behind. */
+struct variant {
+	const char *name;
+	struct iot_cloud *(*open)(void);
+	void (*close)(struct iot_cloud *cloud);
+};
+
+static char *folder;
+
+static void must(enum iot_status status, const struct iot_error *err)
+{
+	char line[1024];
+
+	if (status == IOT_OK)
+		return;
+	fprintf(stderr, "set-up failed: %s\n", iot_error_line(err, line, sizeof(line)));
+	exit(2);
+}
+
+/* Root and issuing CA where the local cloud looks for them. */
+static void make_authority(const char *ca_dir)
+{
+	IOT_CLEAN(iot_key_free_p) struct iot_key *root_key = NULL;
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *root = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *issuing = NULL;
+	IOT_CLEAN(iot_free_p) char *key_path = iot_path(ca_dir, "issuing.key");
+	IOT_CLEAN(iot_free_p) char *cert_path = iot_path(ca_dir, "issuing.pem");
+	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
+	struct iot_error err = IOT_ERROR_INIT;
+
+	must(iot_key_generate(IOT_KEY_P256, &root_key, &err), &err);
+	must(iot_key_generate(IOT_KEY_P256, &key, &err), &err);
+	must(iot_ca_create_root(root_key, "contract root CA", 100, &root, &err), &err);
+	must(iot_ca_create_intermediate(root_key, root, key, "contract issuing CA", 90, &issuing, &err), &err);
+	must(iot_key_save_new(key, key_path, NULL, &err), &err);
+	iot_cert_pem(issuing, &pem);
+	must(iot_fs_write(cert_path, 0644, pem.data, pem.len, &err), &err);
+	iot_buf_release(&pem);
+}
+
+static struct iot_cloud *open_local(void)
+{
+	char template[] = "/tmp/iotctl-contract-XXXXXX";
+	struct iot_cloud *cloud = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	if (mkdtemp(template) == NULL)
+		exit(2);
+	folder = iot_path(template, "fleet");
+	must(iot_local_create(folder, "contract", &err), &err);
+	must(iot_local_open(folder, &cloud, &err), &err);
+	make_authority(iot_local_paths(cloud)->ca_dir);
+	must(iot_local_meta_set(cloud, "endpoint", "broker.example", &err), &err);
+	return cloud;
+}
+
+static void close_local(struct iot_cloud *cloud)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	iot_cloud_free(cloud);
+	*strrchr(folder, '/') = '\0';
+	must(iot_fs_remove_tree(folder, &err), &err);
+	free(folder);
+	folder = NULL;
+}
+
+static const struct variant variants[] = {
+	{"local", open_local, close_local},
+};
+
+/* --- what cases may refer to -------------------------------------------------------- */
+
+static void give_cert(json_t *variables, const char *name, const struct iot_cert *cert)
+{
+	IOT_CLEAN(iot_free_p) char *id_name = iot_strf("%sId", name);
+	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
+
+	iot_cert_pem(cert, &pem);
+	iot_json_set_str(variables, name, iot_buf_str(&pem));
+	iot_json_set_str(variables, id_name, iot_cert_id(cert));
+	iot_buf_release(&pem);
+}
+
+/* A request, a vendor's CA with a certificate of it, a certificate of nobody's, a self-signed one. */
+static json_t *make_variables(struct iot_cloud *cloud)
+{
+	IOT_CLEAN(iot_key_free_p) struct iot_key *ca_key = NULL;
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *other_ca = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	struct iot_buf csr = IOT_BUF_INIT(IOT_CSR_MAX);
+	struct iot_error err = IOT_ERROR_INIT;
+	json_t *variables = json_object();
+
+	must(iot_key_generate(IOT_KEY_P256, &ca_key, &err), &err);
+	must(iot_key_generate(IOT_KEY_P256, &key, &err), &err);
+	must(iot_ca_create_root(ca_key, "vendor CA", 100, &ca, &err), &err);
+	must(iot_ca_create_root(key, "vendor CA", 100, &other_ca, &err), &err);
+	must(iot_cert_issue(ca_key, ca,
+			    &(struct iot_cert_request){
+				    .profile = IOT_PROFILE_DEVICE, .common_name = "module-1", .key = key, .days = 10},
+			    &cert, &err),
+	     &err);
+	must(iot_csr_create(key, "pump-1", &csr, &err), &err);
+	iot_json_set_str(variables, "csr", iot_buf_str(&csr));
+	iot_buf_release(&csr);
+	give_cert(variables, "vendorCa", ca);
+	give_cert(variables, "sameNameCa", other_ca);
+	give_cert(variables, "vendorCert", cert);
+	iot_json_set_str(variables, "arn", iot_cloud_arn_prefix(cloud));
+	return variables;
+}
+
+/* --- running ------------------------------------------------------------------------ */
+
+static bool complain(const char *scenario, const char *call, const char *what, const char *detail)
+{
+	fprintf(stderr, "%s: %s: %s%s%s\n", scenario, call, what, *detail != '\0' ? ": " : "", detail);
+	return false;
+}
+
+static bool judge_failure(const char *scenario, const json_t *step, enum iot_status status, const struct iot_error *err)
+{
+	const char *call = iot_json_str(step, "call", "");
+	const char *code = iot_json_str(step, "code", NULL);
+	const char *says = iot_json_str(step, "says", "");
+	char line[1024];
+
+	iot_error_line(err, line, sizeof(line));
+	if (code == NULL)
+		return complain(scenario, call, "failed", line);
+	if (strcmp(code, err->code) != 0)
+		return complain(scenario, call, err->code, line);
+	if (status != iot_cloud_code_status(code))
+		return complain(scenario, call, "the status is not the code's", line);
+	if (strstr(line, says) == NULL)
+		return complain(scenario, call, "says something else", line);
+	return true;
+}
+
+static bool judge_reply(const char *scenario, const json_t *step, const json_t *reply, json_t *variables)
+{
+	const char *call = iot_json_str(step, "call", "");
+	const json_t *expected = json_object_get(step, "reply");
+	const char *name;
+	json_t *path;
+	char where[256] = "";
+
+	if (json_object_get(step, "code") != NULL)
+		return complain(scenario, call, "did not fail", "");
+	if (expected != NULL && !cases_match(expected, reply, where, sizeof(where))) {
+		IOT_CLEAN(iot_free_p) char *text = iot_json_text(reply);
+
+		complain(scenario, call, "the reply differs", where);
+		return complain(scenario, call, "it is", text);
+	}
+	json_object_foreach(json_object_get(step, "save"), name, path) {
+		json_t *value = cases_member(reply, json_string_value(path));
+
+		if (!json_is_string(value))
+			return complain(scenario, call, "there is nothing to save at", json_string_value(path));
+		json_object_set(variables, name, value);
+	}
+	return true;
+}
+
+static bool run_step(const char *scenario, struct iot_cloud *cloud, const json_t *step, json_t *variables)
+{
+	IOT_JSON filled = cases_replace(step, variables);
+	const char *call = iot_json_str(filled, "call", "");
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON reply = NULL;
+	enum iot_status status;
+
+	status = iot_cloud_call(cloud, call, json_object_get(filled, "with"), NULL, &reply, NULL, &err);
+	if (status != IOT_OK)
+		return judge_failure(scenario, filled, status, &err);
+	return judge_reply(scenario, filled, reply, variables);
+}
+
+static bool run_scenario(const struct variant *variant, const json_t *scenario)
+{
+	const char *name = iot_json_str(scenario, "scenario", "?");
+	struct iot_cloud *cloud = variant->open();
+	IOT_JSON variables = make_variables(cloud);
+	bool ok = true;
+	json_t *step;
+	size_t i;
+
+	json_array_foreach(json_object_get(scenario, "steps"), i, step) {
+		int64_t count = iot_json_int(step, "repeat", 1);
+
+		for (int64_t round = 1; ok && round <= count; round++) {
+			char number[24];
+
+			snprintf(number, sizeof(number), "%lld", (long long)round);
+			iot_json_set_str(variables, "i", number);
+			ok = run_step(name, cloud, step, variables);
+		}
+		if (!ok) {
+			fprintf(stderr, "%s: step %zu failed\n", name, i + 1);
+			break;
+		}
+	}
+	variant->close(cloud);
+	return ok;
+}
+
+static json_t *load(const char *path)
+{
+	struct iot_buf text = IOT_BUF_INIT(1 << 20);
+	struct iot_error err = IOT_ERROR_INIT;
+	json_t *cases = NULL;
+
+	must(iot_fs_read(path, &text, &err), &err);
+	must(iot_json_parse(text.data, text.len, path, &cases, &err), &err);
+	iot_buf_release(&text);
+	return cases;
+}
+
+int main(int argc, char **argv)
+{
+	const struct variant *variant = NULL;
+	IOT_JSON cases = NULL;
+	json_t *scenario;
+	int failures = 0;
+	int count = 0;
+	size_t i;
+
+	for (i = 0; argc >= 3 && i < IOT_LENGTH(variants); i++) {
+		if (strcmp(variants[i].name, argv[1]) == 0)
+			variant = &variants[i];
+	}
+	if (variant == NULL) {
+		fprintf(stderr, "usage: contract_cloud VARIANT CASES.json [SCENARIO]\n");
+		return 2;
+	}
+	iot_log_set_level(IOT_LOG_ERROR);
+	cases = load(argv[2]);
+	json_array_foreach(cases, i, scenario) {
+		if (argc > 3 && strcmp(argv[3], iot_json_str(scenario, "scenario", "")) != 0)
+			continue;
+		count++;
+		failures += !run_scenario(variant, scenario);
+	}
+	printf("%d scenarios, %d failed\n", count, failures);
+	return failures != 0 || count == 0;
+}

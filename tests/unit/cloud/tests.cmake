@@ -1,0 +1,8 @@
+iot_unit(cloud/test_operations iot_cloud)
+iot_unit(cloud/test_local iot_cloud)
+iot_unit(cloud/test_jobs iot_cloud)
+iot_unit(cloud/test_executions iot_cloud)
+iot_unit(cloud/test_rollout iot_cloud)
+iot_unit(cloud/test_streams iot_cloud)
+iot_unit(cloud/test_ota iot_cloud)
+iot_unit(cloud/test_presence iot_cloud)

@@ -1,0 +1,1 @@
+iot_unit(store/test_store iot_store PkgConfig::SQLITE)

@@ -1,0 +1,2 @@
+iot_unit(transport/test_process iot_transport)
+iot_unit(transport/test_mqtt iot_transport iot_crypto)
