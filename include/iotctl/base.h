@@ -43,5 +43,7 @@ void iot_free_p(void *pp);
 /* For IOT_CLEAN on a FILE * and on an int descriptor (closed when >= 0). */
 void iot_fclose_p(void *fp);
 void iot_close_p(int *fd);
+/* Hand a descriptor over: the variable is -1 afterwards. */
+int iot_take_fd(int *fd);
 
 #endif

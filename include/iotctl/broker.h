@@ -18,6 +18,9 @@
  *   connected     {clientId, connection, thingName?, certificateId?, address, timestamp}
  *   disconnected  {clientId, connection, thingName?, reason, timestamp}
  *   denied        {clientId, thingName?, certificateId?, action, resource, policy?, statement?, reason, timestamp}
+ * Of the plugin in role "staging" a connected event has two members more, certificatePem (the module's birth
+ * certificate, which may not be registered) and listens (true: it hears what is delivered to it), and the event is
+ * repeated when the module subscribes.
  * `connection` is a number that grows with every connection over the life of
  * the registry (milliseconds at broker start, plus a counter).
  */
@@ -35,6 +38,7 @@
 /* Options of the plugin in mosquitto.conf (plugin_opt_...). */
 #define IOT_PLUGIN_OPT_REGISTRY "registry"         /* path of registry.db */
 #define IOT_PLUGIN_OPT_ADMIN_SOCKET "admin_socket" /* path of the unix listener whose clients are the fleet's own user */
+#define IOT_PLUGIN_OPT_ROLE "role"                 /* "fleet" (if absent), or "staging" (optional) */
 #define IOT_PLUGIN_OPT_READY "ready"               /* file the plugin creates when it decides (optional) */
 
 /* --- serve ----------------------------------------------------------------- */
@@ -46,6 +50,7 @@ struct iot_serve_options {
 	bool detach;             /* return when it listens; the rest goes on in the background */
 	const char *plugin_path; /* NULL: beside the program, or the installed one */
 	const char *mosquitto;   /* program; NULL: looked up */
+	int staging_port;        /* of the staging endpoint, kept for later; 0: as it was; < 0: none from now on */
 };
 
 /*
@@ -60,7 +65,7 @@ IOT_CHECK enum iot_status iot_serve_run(const struct iot_serve_options *options,
 /* Ask the serve of a fleet to stop and wait until all it had started is gone. IOT_NOT_FOUND: none runs. */
 IOT_CHECK enum iot_status iot_serve_stop(const char *fleet_dir, int timeout_ms, struct iot_error *err);
 
-/* What runs: JSON {running, pid, mosquittoPid, listen, port, since, connected, version}. */
+/* What runs: JSON {running, pid, mosquittoPid, listen, port, stagingPort?, since, connected, version}. */
 #include "iotctl/json.h"
 IOT_CHECK enum iot_status iot_serve_status(const char *fleet_dir, json_t **ret, struct iot_error *err);
 

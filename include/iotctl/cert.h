@@ -87,6 +87,15 @@ IOT_CHECK enum iot_status iot_cert_check_name(const char *name, struct iot_error
 /* The common name when there is exactly one and it passes the check above. IOT_VERIFY otherwise. Borrowed. */
 IOT_CHECK enum iot_status iot_cert_common_name(const struct iot_cert *cert, const char **ret, struct iot_error *err);
 
+/*
+ * The UID of an ExpressLink module, which is its thing name: the subject's serialNumber where its vendor put it there,
+ * else the common name; exactly one, and a name as above. IOT_VERIFY otherwise. Borrowed.
+ */
+IOT_CHECK enum iot_status iot_cert_uid(const struct iot_cert *cert, const char **ret, struct iot_error *err);
+
+/* IOT_OK if this key signed the certificate, whoever's it is (names, dates and uses are not looked at); else IOT_VERIFY. */
+IOT_CHECK enum iot_status iot_cert_verify_signed_by(const struct iot_cert *cert, const struct iot_key *key,
+						    struct iot_error *err);
 /* IOT_OK if ca is a CA certificate whose name and key issued cert (dates are not looked at); IOT_VERIFY otherwise. */
 IOT_CHECK enum iot_status iot_cert_verify_issued_by(const struct iot_cert *cert, const struct iot_cert *ca,
 						    struct iot_error *err);
@@ -113,7 +122,8 @@ IOT_CHECK enum iot_status iot_ca_create_intermediate(const struct iot_key *root_
 enum iot_cert_profile {
 	IOT_PROFILE_DEVICE,   /* client authentication; subject CN */
 	IOT_PROFILE_OPERATOR, /* client authentication; subject CN and OU=operator */
-	IOT_PROFILE_SERVER    /* server authentication; names in subjectAltName */
+	IOT_PROFILE_SERVER,   /* server authentication; names in subjectAltName */
+	IOT_PROFILE_CODESIGN  /* code signing: what updates are checked with */
 };
 
 struct iot_cert_request {
@@ -130,7 +140,8 @@ struct iot_cert_request {
  * SHA-256, basicConstraints CA:FALSE (critical), keyUsage digitalSignature
  * (critical; and keyEncipherment for RSA), extendedKeyUsage, subject and
  * authority key identifiers. Valid from five minutes ago, never before or
- * beyond the CA. IOT_FAILURE when the clock is certainly wrong, IOT_CONFLICT
+ * beyond the CA. Without ca_cert it is self-signed: ca_key is then the key of the
+ * request. IOT_FAILURE when the clock is certainly wrong, IOT_CONFLICT
  * when the CA has expired, is none, or the key is not its own, IOT_USAGE for a
  * bad request.
  */

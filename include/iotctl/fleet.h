@@ -9,6 +9,7 @@
 #include "iotctl/cloud.h"
 #include "iotctl/error.h"
 #include "iotctl/json.h"
+#include "iotctl/key.h"
 
 #include <stdint.h>
 
@@ -103,20 +104,114 @@ IOT_CHECK enum iot_status iot_device_update(struct iot_cloud *cloud, const struc
 IOT_CHECK enum iot_status iot_device_delete(struct iot_cloud *cloud, const char *device, json_t **ret_record,
 					    struct iot_error *err);
 
+/* --- provisioning a board ------------------------------------------------------ */
+
+struct iot_provision_spec {
+	const char *board;             /* kind: "expresslink" */
+	const char *port;
+	int baud;                      /* 0: the kind's own */
+	const char *alias;             /* second name, also written into the board; NULL: none */
+	const char *serial_number;     /* of the product, unique in the fleet; NULL: none */
+	const char *type;              /* thing type, made when it is new; NULL: none */
+	const char *const *policies;   /* NULL-terminated; NULL: "device" */
+	const char *const *groups;     /* NULL-terminated; NULL: none */
+	const char *wifi_ssid;         /* NULL: left as it is */
+	const struct iot_secret_source *wifi_password; /* NULL: left as it is */
+	const char *apn;               /* NULL: left as it is */
+	const char *codesign;          /* code-signing key that updates are checked with; NULL: "default" */
+	bool replace;                  /* take over a board of another fleet; change a device that exists with another spec */
+	int pulse;                     /* enum iot_serial_pulse: reset the board by this line first */
+	const char *journal;           /* file of the station's journal; made when it is missing */
+	const char *transcript;        /* NULL: none */
+	int interrupt_fd;              /* below 0: none */
+	int connect_timeout_ms;        /* 0: 120 s */
+	int proof_timeout_ms;          /* the broker must have seen it by then; 0: 15 s */
+	void (*progress)(const char *step, void *data); /* may be NULL */
+	void *data;
+};
+/*
+ * Make the board on a port a device of the fleet: identify, reserve, register
+ * its certificate, thing, policy, program it, let it connect, and see at the
+ * broker that it did. Every step is written to the journal before it is done
+ * and can be repeated: the same call finishes one that was killed, and changes
+ * nothing on a board that is done.
+ *
+ * *ret_record: {thingName, alias?, board, vendor, model, version, certificateId,
+ * keyOrigin, endpoint, items: {NAME: "same"|"written"|"accepted"}, proof: [...],
+ * notProved: [...], resumed, changed}.
+ *
+ * IOT_CONFLICT: the board belongs to another fleet, or a name or number is
+ * taken. IOT_BOARD: board or port. IOT_VERIFY: it did not prove itself, or its
+ * certificate's CA is not trusted.
+ */
+IOT_CHECK enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provision_spec *spec,
+					json_t **ret_record, struct iot_error *err);
+
+/* --- claims: modules that become devices by themselves ------------------------ */
+
+/* What an ExpressLink module is to be when it shows up at serve's staging endpoint. */
+struct iot_claim_spec {
+	const char *uid;             /* its thing name to be: what its birth certificate is named */
+	const char *alias;           /* NULL: none */
+	const char *type;            /* NULL: none; made when it does not exist */
+	const char *const *policies; /* NULL-terminated; NULL or none: "device", which a fleet has from its start */
+	const char *const *groups;   /* NULL-terminated; NULL: none; must exist */
+	const char *certificate;     /* SHA-256 fingerprint of the birth certificate, hex; NULL: any of a trusted CA */
+	bool update;                 /* change a claim that is there with other properties, instead of IOT_CONFLICT */
+};
+/*
+ * Ensure a claim. *ret_record: {thingName, alias?, thingTypeName?, policies, groups,
+ * certificateId?, changed}. It needs no claim and nothing changes when the UID is
+ * a device of that alias and type already. IOT_CONFLICT as iot_local_claim().
+ */
+IOT_CHECK enum iot_status iot_claim(struct iot_cloud *cloud, const struct iot_claim_spec *spec, json_t **ret_record,
+				    struct iot_error *err);
+/*
+ * Claim what a CSV file lists: columns uid, name, type, policy, group, certificate, of which uid is required; several
+ * policies or groups in a cell are separated by ';'. The whole file is looked at before the first claim is made. `each`
+ * gets a record per row, {line, thingName, changed, error?}, once the row is safe. IOT_PARTIAL: some failed.
+ */
+IOT_CHECK enum iot_status iot_claim_file(struct iot_cloud *cloud, const char *path, bool update,
+					 enum iot_status (*each)(json_t *record, void *data, struct iot_error *err),
+					 void *data, struct iot_error *err);
+
 /* --- code signing ------------------------------------------------------------ */
 
 /* Make code-signing key NAME in the fleet directory. Record {name, keyId, type, public}. IOT_CONFLICT if it exists. */
 IOT_CHECK enum iot_status iot_codesign_create(struct iot_cloud *cloud, const char *name, const char *type,
 					      json_t **ret_record, struct iot_error *err);
 IOT_CHECK enum iot_status iot_codesign_list(struct iot_cloud *cloud, json_t **ret_records, struct iot_error *err);
+/*
+ * The certificate of code-signing key NAME (NULL: "default"), for boards that check updates with one: self-signed, made
+ * once and kept as codesign/NAME.pem. PEM is appended.
+ */
+IOT_CHECK enum iot_status iot_codesign_certificate(struct iot_cloud *cloud, const char *name, struct iot_buf *pem,
+						   struct iot_error *err);
 /* Path (or pkcs11: URI) of code-signing key `name_or_path`, new memory: NULL means "default". */
 IOT_CHECK enum iot_status iot_codesign_path(struct iot_cloud *cloud, const char *name_or_path, char **ret,
 					    struct iot_error *err);
 
 /* --- updates ------------------------------------------------------------------ */
 
+/*
+ * What an image is for. The first is an ordinary FreeRTOS update; the others go
+ * to ExpressLink modules, which tell them apart by the job document's fileType
+ * (AWS IoT ExpressLink programmer's guide, OTA updates).
+ */
+enum iot_push_kind {
+	IOT_PUSH_FIRMWARE,    /* no fileType */
+	IOT_PUSH_HOST,        /* 202: firmware of the host behind a module; the fleet's key */
+	IOT_PUSH_MODULE,      /* 101: the module's own firmware; signed by its vendor */
+	IOT_PUSH_MODULE_CERT, /* 103: the module's OTA certificate; signed by its vendor */
+	IOT_PUSH_ROOT_CA,     /* 107: root certificate of the endpoint; a certificate, not signed as code */
+	IOT_PUSH_HOST_CERT    /* 204: the host's OTA certificate; a certificate, not signed as code */
+};
+/* "firmware", "host", ... in the order of the enum; NULL-terminated. */
+extern const char *const iot_push_kind_names[];
+
 struct iot_push_spec {
 	const char *image;
+	enum iot_push_kind kind;
 	const char *version;            /* of the image; NULL: what the image says of itself */
 	const char *const *devices;     /* NULL-terminated names or aliases; NULL: none */
 	const char *const *groups;      /* NULL-terminated; NULL: none */

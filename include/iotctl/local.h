@@ -20,6 +20,7 @@ struct iot_fleet_paths {
 	char *images_dir;    /* images/SHA256 */
 	char *broker_dir;    /* broker/: mosquitto.conf, server certificate, logs, sockets */
 	char *admin_socket;  /* broker/admin.sock: mosquitto's unix listener for the fleet's own user (*) */
+	char *staging_socket; /* broker/staging.sock: the same of the staging endpoint's mosquitto (*) */
 	char *notify_socket; /* broker/notify.sock: datagrams wake serve (*) */
 	char *lock;          /* broker/serve.lock: held by serve, contains its pid */
 };
@@ -59,12 +60,17 @@ IOT_CHECK enum iot_status iot_local_meta_set(struct iot_cloud *cloud, const char
  */
 IOT_CHECK enum iot_status iot_local_trust_sync(struct iot_cloud *cloud, struct iot_error *err);
 
+/* Record where the key of a registered certificate was made: "host" or "board". */
+IOT_CHECK enum iot_status iot_local_key_origin(struct iot_cloud *cloud, const char *certificate_id, const char *origin,
+					       struct iot_error *err);
+
 /* --- for serve ------------------------------------------------------------ */
 
 /* One thing that must be said. Borrowed during the call. */
 struct iot_outbox_row {
 	int64_t id;
-	const char *kind;  /* "jobs": the pending jobs of `thing` changed; "publish": topic and payload as given */
+	const char *kind;  /* "jobs": the pending jobs of `thing` changed; "publish": topic and payload as given;
+			    * "claim": the module with the UID in `topic` was claimed */
 	const char *thing; /* may be NULL */
 	const char *topic;
 	const void *payload;
@@ -123,6 +129,43 @@ IOT_CHECK enum iot_status iot_local_execution_state(struct iot_cloud *cloud, con
 IOT_CHECK enum iot_status iot_local_stream_open(struct iot_cloud *cloud, const char *thing, const char *stream,
 						int file_id, int *ret_fd, int64_t *ret_size, int64_t *ret_version,
 						struct iot_error *err);
+
+/* --- claims: modules that become devices by themselves -------------------- */
+
+/*
+ * A claim says what the module with a UID is to be when it shows up in staging:
+ * {thingName, alias?, thingTypeName?, policies: [], groups: [], certificateId?}.
+ * thingName is the UID. Policies and groups must exist when it is carried out.
+ */
+
+/*
+ * Ensure a claim. *ret_changed: false when it is there already, or when the UID
+ * is a device with a certificate, alias and type as claimed. IOT_CONFLICT: it is
+ * there with other contents (unless `update`), the device is another, or the
+ * alias is taken. A running serve carries it out at once if the module waits.
+ */
+IOT_CHECK enum iot_status iot_local_claim(struct iot_cloud *cloud, const json_t *claim, bool update, bool *ret_changed,
+					  struct iot_error *err);
+/* Take back a claim that no module has answered. IOT_NOT_FOUND: none waits for that UID. */
+IOT_CHECK enum iot_status iot_local_unclaim(struct iot_cloud *cloud, const char *uid, struct iot_error *err);
+/* Call `each` with every claim that waits, and claimedAt (ms since the epoch) in it. */
+IOT_CHECK enum iot_status iot_local_claims(struct iot_cloud *cloud,
+					   enum iot_status (*each)(json_t *claim, void *data, struct iot_error *err),
+					   void *data, struct iot_error *err);
+
+enum iot_claim_state {
+	IOT_CLAIM_NONE, /* nobody claimed it, and it is no device of the fleet with this certificate */
+	IOT_CLAIM_HOME, /* it is a device of the fleet */
+	IOT_CLAIM_DONE  /* it has just become one */
+};
+/*
+ * A module with this certificate is in staging; its name is the certificate's
+ * UID (iot_cert_uid). If it is claimed: register the certificate (ACTIVE; a
+ * registered CA must have issued it), make thing, type, policies and groups, all
+ * or nothing. IOT_VERIFY or IOT_DENIED: it is claimed, but not with this certificate.
+ */
+IOT_CHECK enum iot_status iot_local_claim_settle(struct iot_cloud *cloud, const char *certificate_pem,
+						 enum iot_claim_state *ret, struct iot_error *err);
 
 /*
  * Put an image into images/ under its SHA-256 (hex, 65 bytes with NUL), durable

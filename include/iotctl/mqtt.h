@@ -83,6 +83,9 @@ IOT_CHECK enum iot_status iot_mqtt_connect(struct iot_mqtt *mqtt, int timeout_ms
  */
 void iot_mqtt_disconnect(struct iot_mqtt *mqtt, int timeout_ms);
 bool iot_mqtt_is_connected(const struct iot_mqtt *mqtt);
+/* How far the last attempt to connect came: which of them failed, when it failed. */
+enum iot_mqtt_stage { IOT_MQTT_NETWORK, IOT_MQTT_TLS, IOT_MQTT_LOGIN };
+enum iot_mqtt_stage iot_mqtt_stage(const struct iot_mqtt *mqtt);
 
 /* IOT_AGAIN: not connected, or 10000 messages or 16 MiB wait to be sent; IOT_USAGE: not a valid topic, or too large. */
 IOT_CHECK enum iot_status iot_mqtt_publish(struct iot_mqtt *mqtt, const char *topic, const void *payload, size_t len,

@@ -8,7 +8,17 @@
  *   private.key      its key, 0600
  *   ca.pem           what the broker's certificate is checked against
  *   codesign.pem     public key that firmware must be signed with
- * A software device adds sim/: factory.bin slot-a.bin slot-b.bin state.json
+ * A software device adds sim/: factory.bin slot-a.bin slot-b.bin state.json download.map lock
+ *
+ * Topics: $aws/things/THING/... as FreeRTOS agents use them, and after every
+ * connect TYPE/THING/state (THING/state without a type), QoS 1:
+ *   {"firmware": "1.0.0", "boot": "power"|"test"|"factory"|"revert", "slot": "factory"|"a"|"b"}
+ *
+ * A FAILED job has statusDetails.reason "0xCODE: WORDS", codes of the FreeRTOS
+ * OTA library: 0c job document, 0d no protocol we speak, 0e blocks do not come,
+ * 0f older than what ran before, 10 the same, 11 reverted or not in a self test,
+ * 17 larger than the slot, e3 signature, e4 cannot write, e8 not an image of this
+ * board. A self test that fails says "rejected vX: self test failed".
  */
 #ifndef IOTCTL_SIM_H
 #define IOTCTL_SIM_H
@@ -64,5 +74,61 @@ struct iot_sim_fleet_options {
 IOT_CHECK enum iot_status iot_sim_fleet_run(const struct iot_sim_fleet_options *options,
 					    void (*event)(const char *thing, const char *name, const char *detail, void *data),
 					    void *data, struct iot_error *err);
+
+/*
+ * An ExpressLink module on a pty (AWS IoT ExpressLink programmer's guide, all but
+ * BLE): it holds its own key and certificate, speaks MQTT over TLS to whatever
+ * endpoint it is given, and keeps in its folder what a module keeps in flash, so
+ * that a kill is a power cut. The folder: birth.key certificate.pem state.json
+ * ota-signer.key (of the module's own updates) ota.bin ota.map root-ca.pem lock.
+ */
+struct iot_sim_expresslink_options {
+	const char *link;            /* the pty appears here, as a symbolic link */
+	const char *state;           /* folder; NULL: LINK.state */
+	const char *spec;            /* version of the guide to answer like: "v0.5" to "v1.3"; NULL: v1.3 */
+	const char *staging;         /* HOST[:PORT] of the vendor's staging endpoint; NULL: localhost:8886 */
+	int broker_port;             /* of endpoints without one; 0: 8883 */
+	int baud;                    /* pace bytes like a wire of this rate, 8N1; 0: at once */
+	const char *const *exec_times; /* [COMMAND=]TIME: how long commands take; the last that fits counts */
+	size_t exec_time_count;
+	const char *const *faults;   /* see iotctl-sim-expresslink(1) */
+	size_t fault_count;
+	uint64_t seed;               /* of the faults' dice */
+	/* For the first start only: */
+	const char *vendor_ca, *vendor_key; /* who issues the birth certificate; NULL: self-signed */
+	const char *root_ca;         /* factory value of RootCA: a PEM file; NULL: empty */
+	const char *firmware;        /* version of the module; NULL: 1.0.0 */
+
+	const char *ssid;            /* the only Wi-Fi network there is; NULL: no network is needed */
+	bool auto_accept;            /* host images are downloaded without the host's permission */
+	bool pem_prompt;             /* "OK" before a PEM is pasted and "OK COMPLETE" after it, as some modules do */
+	int64_t exit_after_ms;       /* 0: run until SIGTERM */
+};
+/* Returns when told to end. IOT_CONFLICT: the folder is in use; IOT_USAGE: bad options. Events as of devices. */
+IOT_CHECK enum iot_status iot_sim_expresslink_run(const struct iot_sim_expresslink_options *options,
+						  void (*event)(const char *name, const char *detail, void *data),
+						  void *data, struct iot_error *err);
+
+/*
+ * A host microcontroller that knows the network only through an ExpressLink
+ * module on a serial port: telemetry, commands, configuration, and its own
+ * updates with slots and boot loader as iot_sim_device_run's.
+ */
+struct iot_sim_host_options {
+	const char *port;         /* serial port or a link to one */
+	const char *dir;          /* its flash; NULL: PORT.host */
+	const char *image;        /* firmware for the factory slot; needed on the first start only */
+	const char *certificate;  /* PEM: certificate or public key its updates must be signed with; NULL: the module's check is enough */
+	const char *topic;        /* prefix of its topics; NULL: the thing name */
+	int64_t interval_ms;      /* between telemetry messages; 0: 10000 */
+	int read_size;            /* bytes asked for at once with OTA READ; 0: 1024 */
+	int64_t watchdog_ms;      /* as of devices; 0: 2000 */
+	bool factory_boot;
+	bool once;                /* end when an update has been reported (the status tells how it went) */
+	int64_t exit_after_ms;    /* 0: run until SIGTERM */
+};
+IOT_CHECK enum iot_status iot_sim_host_run(const struct iot_sim_host_options *options,
+					   void (*event)(const char *name, const char *detail, void *data), void *data,
+					   struct iot_error *err);
 
 #endif

@@ -29,6 +29,8 @@ struct iot_schema {
 
 /* The schema of the registry (store/registry_schema.c). */
 extern const struct iot_schema iot_registry_schema;
+/* The schema of a station's journal (store/journal_schema.c). */
+extern const struct iot_schema iot_journal_schema;
 
 enum iot_store_mode {
 	IOT_STORE_READ,   /* read only: never creates, never migrates */
@@ -91,6 +93,12 @@ IOT_CHECK enum iot_status iot_store_begin(struct iot_store *store, struct iot_er
 IOT_CHECK enum iot_status iot_store_commit(struct iot_store *store, struct iot_error *err);
 void iot_store_rollback(struct iot_store *store);
 bool iot_store_in_transaction(const struct iot_store *store);
+/*
+ * Does a commit wait until it is on the disk? By default it does. One that does not survives the end of the process,
+ * and is lost only if the machine stops before a later one has waited: for news that are soon out of date. Nothing
+ * changes inside of a transaction.
+ */
+void iot_store_set_durable(struct iot_store *store, bool durable);
 
 /* PRAGMA data_version: changes when another connection has changed the file. Cheap (no lock kept). */
 IOT_CHECK enum iot_status iot_store_data_version(struct iot_store *store, int64_t *ret, struct iot_error *err);

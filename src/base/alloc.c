@@ -101,6 +101,14 @@ void iot_fclose_p(void *fp)
 	errno = saved;
 }
 
+int iot_take_fd(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}
+
 void iot_close_p(int *fd)
 {
 	int saved = errno;

@@ -56,7 +56,7 @@ static void record(struct iot_error *err, enum iot_status status, const char *wh
 	err->hint[0] = '\0';
 }
 
-enum iot_status iot_fail(struct iot_error *err, enum iot_status status, const char *fmt, ...)
+enum iot_status (iot_fail)(struct iot_error *err, enum iot_status status, const char *fmt, ...)
 {
 	char what[sizeof(err->what) + 4];
 	va_list args;
@@ -84,7 +84,7 @@ static void errno_text(int errnum, char *out, size_t size)
 		out[0] = (char)tolower((unsigned char)out[0]);
 }
 
-enum iot_status iot_fail_errno(struct iot_error *err, enum iot_status status, int errnum, const char *fmt, ...)
+enum iot_status (iot_fail_errno)(struct iot_error *err, enum iot_status status, int errnum, const char *fmt, ...)
 {
 	char what[sizeof(err->what) + 4];
 	char reason[128];

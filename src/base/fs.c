@@ -222,16 +222,36 @@ enum iot_status iot_fs_write(const char *path, mode_t mode, const void *data, si
 	return IOT_OK;
 }
 
+/* Give a complete file its name; never to one that is taken. Not every file system has links, or the other way. */
+static int name_new(const char *temporary, const char *path)
+{
+	if (link(temporary, path) == 0)
+		return unlink(temporary);
+	if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK)
+		return -1;
+	return renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE);
+}
+
+static enum iot_status refuse_overwriting(const char *path, struct iot_error *err)
+{
+	iot_fail(err, IOT_CONFLICT, "'%s' exists already and is not overwritten", path);
+	iot_error_hint(err, "choose another name or move it away");
+	return IOT_CONFLICT;
+}
+
 enum iot_status iot_fs_create_private(const char *path, const void *data, size_t len, struct iot_error *err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int fault;
+	IOT_CLEAN(iot_free_p) char *folder = folder_of(path);
+	IOT_CLEAN(iot_free_p) char *temporary = NULL;
+	char unique[37];
+	struct stat st;
+	int fd, fault;
 
-	if (fd < 0 && errno == EEXIST) {
-		iot_fail(err, IOT_CONFLICT, "'%s' exists already and is not overwritten", path);
-		iot_error_hint(err, "choose another name or move it away");
-		return IOT_CONFLICT;
-	}
+	if (lstat(path, &st) == 0)
+		return refuse_overwriting(path, err);
+	iot_uuid(unique);
+	temporary = iot_strf("%s/.iotctl-%.13s.tmp", folder, unique);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return system_fault(err, errno, "create", path);
 	/* The umask may have taken rights from the owner. */
@@ -239,12 +259,17 @@ enum iot_status iot_fs_create_private(const char *path, const void *data, size_t
 		iot_close_p(&fd);
 		goto fail;
 	}
-	if (write_and_close(fd, data, len) == 0 && sync_folder_of(path) == 0)
+	if (write_and_close(fd, data, len) != 0 || name_new(temporary, path) != 0)
+		goto fail;
+	if (sync_folder_of(path) == 0)
 		return IOT_OK;
-fail:
 	fault = errno;
 	unlink(path);
 	return system_fault(err, fault, "write", path);
+fail:
+	fault = errno;
+	unlink(temporary);
+	return fault == EEXIST ? refuse_overwriting(path, err) : system_fault(err, fault, "write", path);
 }
 
 static enum iot_status make_folder(const char *path, mode_t mode, struct iot_error *err)

@@ -49,8 +49,9 @@ enum iot_status serve_apparmor_fail(const struct serve_setup *setup, struct iot_
 {
 	iot_fail(err, IOT_SETTINGS, "an AppArmor profile keeps mosquitto out of the fleet directory '%s'",
 		 setup->paths.dir);
-	iot_error_hint(err,
-		       "'sudo aa-complain %s' lifts it, or allow '%s/** rwk,' in /etc/apparmor.d/local/usr.sbin.mosquitto",
-		       setup->mosquitto, setup->paths.dir);
+	iot_error_hint(
+		err,
+		"'sudo aa-complain %s' lifts it, or allow '%s/** rwk,' in /etc/apparmor.d/local/usr.sbin.mosquitto",
+		setup->mosquitto, setup->paths.dir);
 	return IOT_SETTINGS;
 }

@@ -26,7 +26,8 @@ static enum iot_status put(struct iot_buf *out, const char *key, const char *val
 		return iot_fail(err, IOT_SETTINGS, "mosquitto's configuration cannot hold the path '%s'", value);
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)value[i] < ' ')
-			return iot_fail(err, IOT_SETTINGS, "mosquitto's configuration cannot hold the path '%s'", value);
+			return iot_fail(err, IOT_SETTINGS, "mosquitto's configuration cannot hold the path '%s'",
+					value);
 	iot_buf_addf(out, "%s %s\n", key, value);
 	return IOT_OK;
 }
@@ -58,10 +59,14 @@ static enum iot_status put_files(const struct serve_setup *setup, struct iot_buf
 	IOT_CLEAN(iot_free_p) char *log = iot_strf("file %s", setup->log);
 	enum iot_status status;
 
-	iot_buf_adds(out, "persistence true\n"
-			  "persistence_file mosquitto.db\n"
-			  "autosave_interval 300\n");
-	status = put(out, "persistence_location", folder, err);
+	/* Nothing in staging must outlive a connection: who comes again is told again. */
+	if (setup->is_staging)
+		iot_buf_adds(out, "persistence false\n");
+	else
+		iot_buf_adds(out, "persistence true\n"
+				  "persistence_file mosquitto.db\n"
+				  "autosave_interval 300\n");
+	status = setup->is_staging ? IOT_OK : put(out, "persistence_location", folder, err);
 	if (status == IOT_OK)
 		status = put(out, "log_dest", log, err);
 	iot_buf_adds(out, "log_type error\n"
@@ -80,6 +85,8 @@ static enum iot_status put_plugin(const struct serve_setup *setup, struct iot_bu
 		status = put(out, "plugin_opt_" IOT_PLUGIN_OPT_REGISTRY, setup->paths.registry, err);
 	if (status == IOT_OK)
 		status = put(out, "plugin_opt_" IOT_PLUGIN_OPT_ADMIN_SOCKET, setup->paths.admin_socket, err);
+	if (setup->is_staging)
+		iot_buf_adds(out, "plugin_opt_" IOT_PLUGIN_OPT_ROLE " staging\n");
 	return status;
 }
 

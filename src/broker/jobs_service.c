@@ -31,7 +31,10 @@ struct verb {
 
 static const struct verb verbs[] = {
 	{"get", false, "iot-jobs-data:GetPendingJobExecutions", {NULL}},
-	{"start-next", false, "iot-jobs-data:StartNextPendingJobExecution", {"statusDetails", "stepTimeoutInMinutes", NULL}},
+	{"start-next",
+	 false,
+	 "iot-jobs-data:StartNextPendingJobExecution",
+	 {"statusDetails", "stepTimeoutInMinutes", NULL}},
 	{"get", true, "iot-jobs-data:DescribeJobExecution", {"executionNumber", "includeJobDocument", NULL}},
 	{"update",
 	 true,
@@ -71,7 +74,7 @@ static bool parse_topic(const char *topic, struct job_request *ret)
 	char levels[3][NAME_MAX_BYTES + 1];
 	int count = 0;
 
-	if (!iot_starts_with(topic, prefix) || iot_ends_with(topic, "/"))
+	if (!iot_starts_with(topic, prefix) || iot_ends_with(topic, "/") || !iot_utf8_valid(topic, strlen(topic)))
 		return false;
 	topic += sizeof(prefix) - 1;
 	if (!take_level(&topic, ret->thing))

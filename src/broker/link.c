@@ -41,15 +41,15 @@ struct serve_link {
 	struct iot_process process;
 	struct iot_mqtt *mqtt;
 	enum phase phase;
-	bool was_up;          /* ever */
-	int64_t next;         /* WAITING: start then; STARTING: try to connect then */
-	int64_t deadline;     /* STARTING: give up then */
-	int64_t up_since;     /* when it came up last, unless it has ended since */
-	int64_t backoff;      /* ms */
-	int64_t log_start;    /* size of the log when it was started */
-	int ping;             /* id of the ping on its way; -1: none */
+	bool was_up;       /* ever */
+	int64_t next;      /* WAITING: start then; STARTING: try to connect then */
+	int64_t deadline;  /* STARTING: give up then */
+	int64_t up_since;  /* when it came up last, unless it has ended since */
+	int64_t backoff;   /* ms */
+	int64_t log_start; /* size of the log when it was started */
+	int ping;          /* id of the ping on its way; -1: none */
 	int64_t ping_sent, next_ping;
-	char reason[512];     /* why the connection went */
+	char reason[512]; /* why the connection went */
 };
 
 /* --- the connection's events --------------------------------------------------------- */
@@ -363,7 +363,8 @@ nfds_t serve_link_poll(const struct serve_link *link, struct pollfd fds[2])
 	nfds_t count = 0;
 
 	if (iot_mqtt_fd(link->mqtt) >= 0)
-		fds[count++] = (struct pollfd){.fd = iot_mqtt_fd(link->mqtt), .events = iot_mqtt_poll_events(link->mqtt)};
+		fds[count++] =
+			(struct pollfd){.fd = iot_mqtt_fd(link->mqtt), .events = iot_mqtt_poll_events(link->mqtt)};
 	if (link->process.pidfd >= 0)
 		fds[count++] = (struct pollfd){.fd = link->process.pidfd, .events = POLLIN};
 	return count;

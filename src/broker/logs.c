@@ -66,11 +66,29 @@ static const char *without_stamp(const char *line)
 	return len > 8 && line[len] == ' ' ? line + len + 1 : line;
 }
 
+/* The first error is the cause of what follows; mosquitto tells the details of a failed load in the line after it. */
+static char *pick(char *text)
+{
+	char *state = NULL, *found = NULL;
+	bool found_error = false;
+
+	for (char *line = strtok_r(text, "\n", &state); line != NULL; line = strtok_r(NULL, "\n", &state)) {
+		const char *words = without_stamp(line);
+
+		if (found_error)
+			return iot_starts_with(words, "Load error: ") ? iot_strf("%s %s", without_stamp(found), words)
+								      : iot_strdup(without_stamp(found));
+		found = line;
+		found_error = is_error(line);
+	}
+	return iot_strdup(found != NULL ? without_stamp(found) : "");
+}
+
 char *serve_log_tail(const char *path, int64_t from)
 {
 	IOT_CLEAN(iot_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char text[TAIL_MAX + 1], *state = NULL, *found = NULL;
-	bool found_error = false;
+	IOT_CLEAN(iot_free_p) char *picked = NULL;
+	char text[TAIL_MAX + 1];
 	int64_t size = serve_log_size(path);
 	ssize_t n;
 
@@ -80,17 +98,7 @@ char *serve_log_tail(const char *path, int64_t from)
 	if (n <= 0)
 		return iot_strdup("");
 	text[n] = '\0';
-	for (char *line = strtok_r(text, "\n", &state); line != NULL; line = strtok_r(NULL, "\n", &state)) {
-		bool error = is_error(line);
-
-		/* The first error is the cause of what follows. */
-		if (found_error)
-			break;
-		found = line;
-		found_error = error;
-	}
-	if (found == NULL)
-		return iot_strdup("");
-	iot_text_printable(found);
-	return iot_strndup(without_stamp(found), LINE_MAX_SHOWN);
+	picked = pick(text);
+	iot_text_printable(picked);
+	return iot_strndup(picked, LINE_MAX_SHOWN);
 }

@@ -23,10 +23,10 @@
 #include <unistd.h>
 
 enum {
-	LOOK_MS = 1000,       /* between looks at whether another process wrote, should a datagram get lost */
+	LOOK_MS = 1000, /* between looks at whether another process wrote, should a datagram get lost */
 	TICK_MAX_MS = 60000,
 	HOUSEKEEPING_MS = 60000,
-	STATE_MAX = 8192,     /* of a device's report */
+	STATE_MAX = 8192, /* of a device's report */
 	EVENT_MAX = 4096,
 };
 
@@ -38,6 +38,12 @@ static const char *const subscriptions[] = {
 	"$aws/things/+/jobs/+/update",
 	"$aws/things/+/streams/+/get/+",
 	"$aws/things/+/streams/+/describe/+",
+	"$aws/things/+/shadow/get",
+	"$aws/things/+/shadow/update",
+	"$aws/things/+/shadow/delete",
+	"$aws/things/+/shadow/name/+/get",
+	"$aws/things/+/shadow/name/+/update",
+	"$aws/things/+/shadow/name/+/delete",
 	"+/+/state", /* TYPE/THING/state, or THING/state of a thing without type */
 	"+/state",
 	IOT_EVENT_PREFIX "#",
@@ -47,6 +53,7 @@ struct serve {
 	const struct serve_setup *setup;
 	struct iot_cloud *cloud;
 	struct serve_link *link;
+	struct staging *staging; /* NULL: there is none */
 	struct notify *notify;
 	struct streams streams;
 	struct broker_port port;
@@ -55,8 +62,8 @@ struct serve {
 	struct serve_state state;
 	void (*ready)(void *data);
 	void *ready_data;
-	size_t granted; /* subscriptions */
-	bool is_ready, stopping;
+	size_t granted;                 /* subscriptions */
+	bool is_up, is_ready, stopping; /* up: all subscriptions are granted; ready: the caller was told */
 	int signal_fd, notify_fd;
 	sigset_t old_mask;
 	int64_t next_look, next_tick, next_housekeeping, next_notify; /* monotonic ms */
@@ -100,6 +107,30 @@ static void port_send(void *data, const void *message, size_t len)
 		iot_log_error(IOT_LOG_WARNING, "a reply was dropped: ", &err);
 }
 
+static enum iot_status port_exchange(void *data, const char *operation, const json_t *request,
+				     const struct iot_body *in, struct iot_buf *out, struct iot_error *err)
+{
+	struct serve *serve = data;
+
+	return iot_cloud_call(serve->cloud, operation, request, in, NULL, out, err);
+}
+
+static void port_publish(void *data, const char *topic, const void *payload, size_t len, int qos)
+{
+	struct serve *serve = data;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	if (iot_mqtt_publish(serve_link_mqtt(serve->link), topic, payload, len, qos, false, NULL, &err) != IOT_OK)
+		iot_log_error(IOT_LOG_WARNING, "a reply was dropped: ", &err);
+}
+
+static void port_claimed(void *data, const char *uid)
+{
+	struct serve *serve = data;
+
+	staging_claimed(serve->staging, uid);
+}
+
 /* --- what devices say ----------------------------------------------------------------------- */
 
 static const char *property(const struct iot_mqtt_message *message, const char *name)
@@ -133,8 +164,8 @@ static void take_state(struct serve *serve, const struct broker_request *request
 	if (!is_own_state(request))
 		return;
 	if (request->len > STATE_MAX) {
-		iot_warn("a state report of thing '%s' has %zu bytes: at most %d are read", request->thing, request->len,
-			 STATE_MAX);
+		iot_warn("a state report of thing '%s' has %zu bytes: at most %d are read", request->thing,
+			 request->len, STATE_MAX);
 		return;
 	}
 	if (iot_json_parse(request->payload, request->len, "state report", &state, &err) != IOT_OK ||
@@ -160,8 +191,10 @@ static void take_event(struct serve *serve, const struct iot_mqtt_message *messa
 		return;
 	iot_json_set_bool(event, "connected", connected);
 	json_array_append_new(serve->presence, event);
-	if (connected && iot_json_str(event, "thingName", NULL) != NULL)
+	if (connected && iot_json_str(event, "thingName", NULL) != NULL) {
 		notify_connected(serve->notify, iot_json_str(event, "thingName", NULL));
+		serve->next_notify = 0;
+	}
 }
 
 static void on_message(const struct iot_mqtt_message *message, void *data)
@@ -184,6 +217,8 @@ static void on_message(const struct iot_mqtt_message *message, void *data)
 		streams_answer(&serve->streams, &request);
 	else if (jobs_is_request(message->topic))
 		jobs_answer(&serve->port, &serve->out, &request);
+	else if (shadow_is_request(message->topic))
+		shadow_answer(&serve->port, &request);
 	else
 		take_state(serve, &request);
 }
@@ -198,7 +233,7 @@ static enum iot_status write_presence(struct serve *serve, struct iot_error *err
 
 	if (status != IOT_OK)
 		return status;
-	json_array_foreach (serve->presence, i, event) {
+	json_array_foreach(serve->presence, i, event) {
 		bool connected = iot_json_bool(event, "connected", false);
 
 		status = iot_local_presence(serve->cloud, iot_json_str(event, "clientId", ""), connected,
@@ -240,6 +275,8 @@ static void on_up(void *data)
 
 	serve->granted = 0;
 	json_array_clear(serve->presence);
+	notify_up(serve->notify, serve_link_mqtt(serve->link));
+	serve->next_notify = 0;
 	/* Whoever is connected is told by the plugin when we subscribe. */
 	if (iot_local_presence_reset(serve->cloud, &err) != IOT_OK)
 		iot_log_error(IOT_LOG_WARNING, "cannot reset who is connected: ", &err);
@@ -253,9 +290,19 @@ static void on_down(void *data)
 {
 	struct serve *serve = data;
 
+	serve->is_up = false;
 	notify_down(serve->notify);
 	if (!serve->stopping)
 		iot_warn("the connection to mosquitto is lost");
+}
+
+/* Once both brokers are there. */
+static void become_ready(struct serve *serve)
+{
+	if (serve->is_ready || !serve->is_up || !staging_is_ready(serve->staging))
+		return;
+	serve->is_ready = true;
+	serve->ready(serve->ready_data);
 }
 
 static void on_subscribed(int mid, bool granted, void *data)
@@ -269,13 +316,10 @@ static void on_subscribed(int mid, bool granted, void *data)
 	}
 	if (++serve->granted < IOT_LENGTH(subscriptions))
 		return;
-	notify_up(serve->notify, serve_link_mqtt(serve->link));
-	serve->next_notify = 0;
 	iot_notice("listening on '%s' port %d (mosquitto is process %ld)", serve->setup->listen, serve->setup->port,
 		   (long)serve_link_pid(serve->link));
-	if (!serve->is_ready)
-		serve->ready(serve->ready_data);
-	serve->is_ready = true;
+	serve->is_up = true;
+	become_ready(serve);
 }
 
 static void on_published(int mid, int reason_code, void *data)
@@ -286,14 +330,32 @@ static void on_published(int mid, int reason_code, void *data)
 	serve->next_notify = 0;
 }
 
+static void write_state(const struct serve *serve)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	if (serve_status_write(serve->setup, &serve->state, &err) != IOT_OK)
+		iot_log_error(IOT_LOG_WARNING, "", &err);
+}
+
 static void on_process(pid_t pid, void *data)
 {
 	struct serve *serve = data;
-	struct iot_error err = IOT_ERROR_INIT;
 
 	serve->state.mosquitto = pid;
-	if (serve_status_write(serve->setup, &serve->state, &err) != IOT_OK)
-		iot_log_error(IOT_LOG_WARNING, "", &err);
+	write_state(serve);
+}
+
+static void on_staging(void *data)
+{
+	struct serve *serve = data;
+	pid_t pid = staging_pid(serve->staging);
+
+	if (pid != serve->state.staging) {
+		serve->state.staging = pid;
+		write_state(serve);
+	}
+	become_ready(serve);
 }
 
 /* --- time ---------------------------------------------------------------------------------------------- */
@@ -330,6 +392,8 @@ static void housekeeping(struct serve *serve, int64_t now)
 	serve->next_housekeeping = now + HOUSEKEEPING_MS;
 	serve_log_rotate(serve->setup->log, MOSQUITTO_LOG_MAX);
 	serve_log_rotate(serve->setup->own_log, SERVE_LOG_MAX);
+	if (serve->setup->staging != NULL)
+		serve_log_rotate(serve->setup->staging->log, MOSQUITTO_LOG_MAX);
 }
 
 static void run_timers(struct serve *serve)
@@ -348,7 +412,8 @@ static void run_timers(struct serve *serve)
 
 static int time_left(const struct serve *serve)
 {
-	const int64_t times[] = {serve->next_look, serve->next_tick, serve->next_notify, serve->next_housekeeping};
+	const int64_t times[] = {serve->next_look, serve->next_tick, serve->next_notify, serve->next_housekeeping,
+				 staging_due(serve->staging)};
 	int64_t first = serve_link_due(serve->link);
 
 	for (size_t i = 0; i < IOT_LENGTH(times); i++)
@@ -429,11 +494,12 @@ static enum iot_status run(struct serve *serve, struct iot_error *err)
 	enum iot_status status = IOT_OK;
 
 	while (status == IOT_OK && !serve->stopping) {
-		struct pollfd fds[4] = {{.fd = serve->signal_fd, .events = POLLIN},
+		struct pollfd fds[6] = {{.fd = serve->signal_fd, .events = POLLIN},
 					{.fd = serve->notify_fd, .events = POLLIN}};
 		nfds_t count = serve_link_poll(serve->link, fds + 2);
+		nfds_t staging = staging_poll(serve->staging, fds + 2 + count);
 
-		if (poll(fds, 2 + count, time_left(serve)) < 0)
+		if (poll(fds, 2 + count + staging, time_left(serve)) < 0)
 			memset(fds, 0, sizeof(fds));
 		if ((fds[0].revents & POLLIN) != 0)
 			read_signals(serve);
@@ -442,6 +508,8 @@ static enum iot_status run(struct serve *serve, struct iot_error *err)
 		if (serve->stopping)
 			break;
 		status = serve_link_step(serve->link, fds + 2, count, err);
+		if (status == IOT_OK)
+			status = staging_step(serve->staging, fds + 2 + count, staging, err);
 		flush_presence(serve);
 		run_timers(serve);
 	}
@@ -466,6 +534,8 @@ static enum iot_status open_all(struct serve *serve, struct iot_error *err)
 		status = iot_store_data_version(iot_local_store(serve->cloud), &serve->data_version, err);
 	if (status == IOT_OK)
 		status = serve_link_new(serve->setup, &events, serve, &serve->link, err);
+	if (status == IOT_OK && serve->setup->staging != NULL)
+		status = staging_new(serve->setup->staging, serve->cloud, on_staging, serve, &serve->staging, err);
 	return status;
 }
 
@@ -474,6 +544,7 @@ static void close_all(struct serve *serve)
 	serve->stopping = true;
 	if (serve->link != NULL)
 		serve_link_stop(serve->link);
+	staging_free(serve->staging);
 	flush_presence(serve);
 	(void)!iot_local_presence_reset(serve->cloud, NULL);
 	serve_link_free(serve->link);
@@ -483,7 +554,6 @@ static void close_all(struct serve *serve)
 	if (serve->signal_fd >= 0)
 		sigprocmask(SIG_SETMASK, &serve->old_mask, NULL);
 	iot_close_p(&serve->signal_fd);
-	iot_fleet_socket_dir_remove(&serve->setup->paths);
 	unlink(serve->setup->status);
 	notify_free(serve->notify);
 	streams_release(&serve->streams);
@@ -507,7 +577,8 @@ enum iot_status serve_loop(const struct serve_setup *setup, struct iot_cloud *cl
 	};
 	enum iot_status status;
 
-	serve.port = (struct broker_port){&serve, port_call, port_execution_state, port_stream_open, port_send};
+	serve.port = (struct broker_port){&serve,    port_call,     port_execution_state, port_stream_open,
+					  port_send, port_exchange, port_publish,         port_claimed};
 	serve.notify = notify_new(cloud, &serve.port);
 	streams_init(&serve.streams, &serve.port);
 	status = open_all(&serve, err);

@@ -16,10 +16,10 @@
 #include <string.h>
 
 enum {
-	ROWS_MAX = 100,      /* on their way at once */
+	ROWS_MAX = 100, /* on their way at once */
 	MIDS_MAX = 2 * ROWS_MAX,
-	NEXT_SLOTS = 4096,   /* things whose next job is remembered; a power of 2 */
-	RETRY_MS = 1000,     /* after the registry or the queue had no room */
+	NEXT_SLOTS = 4096,         /* things whose next job is remembered; a power of 2 */
+	RETRY_MS = 1000,           /* after the registry or the queue had no room */
 	RETELL_WINDOW_MS = 300000, /* after the broker came up */
 	RETELL_AFTER_MS = 3000,    /* after the thing came: it subscribes first */
 	RETELL_MAX = 20000,
@@ -241,6 +241,11 @@ static enum iot_status say_new(struct notify *notify, const struct iot_outbox_ro
 		return tell_jobs(notify, place, row->thing);
 	if (strcmp(row->kind, "publish") == 0 && row->topic != NULL)
 		return publish(notify, place, row->topic, row->payload, row->payload_len, row->qos, row->retain);
+	if (strcmp(row->kind, "claim") == 0 && row->topic != NULL) {
+		if (notify->port->claimed != NULL)
+			notify->port->claimed(notify->port->data, row->topic);
+		return IOT_OK;
+	}
 	iot_warn("an outbox row of unknown kind '%s' is given up", row->kind);
 	return IOT_USAGE;
 }

@@ -27,8 +27,31 @@ void serve_setup_init(struct serve_setup *setup, const struct iot_serve_options 
 	setup->status = iot_path(setup->paths.broker_dir, "serve.json");
 }
 
+void serve_setup_add_staging(struct serve_setup *setup, int port)
+{
+	const struct iot_serve_options options = {.fleet_dir = setup->paths.dir};
+	struct serve_setup *staging = iot_alloc(sizeof(*staging));
+
+	serve_setup_init(staging, &options);
+	free(staging->paths.admin_socket);
+	free(staging->config);
+	free(staging->log);
+	staging->paths.admin_socket = iot_strdup(setup->paths.staging_socket);
+	staging->config = iot_path(setup->paths.broker_dir, STAGING_CONFIG);
+	staging->log = iot_path(setup->paths.broker_dir, "staging.log");
+	staging->listen = iot_strdup(setup->listen);
+	staging->plugin = iot_strdup(setup->plugin);
+	staging->mosquitto = iot_strdup(setup->mosquitto);
+	staging->port = port;
+	staging->is_staging = true;
+	setup->staging = staging;
+}
+
 void serve_setup_release(struct serve_setup *setup)
 {
+	if (setup->staging != NULL)
+		serve_setup_release(setup->staging);
+	free(setup->staging);
 	iot_fleet_paths_release(&setup->paths);
 	free(setup->listen);
 	free(setup->plugin);
@@ -73,7 +96,8 @@ static char *program_folder(void)
 /* Installed beside the program, or in the build tree it was built in. */
 static enum iot_status find_plugin(struct serve_setup *setup, const char *wanted, struct iot_error *err)
 {
-	static const char *const places[] = {"../" IOT_LIBDIR "/iotctl", "../lib/iotctl", ".", "lib", "../lib", "../../lib"};
+	static const char *const places[] = {
+		"../" IOT_LIBDIR "/iotctl", "../lib/iotctl", ".", "lib", "../lib", "../../lib"};
 	IOT_CLEAN(iot_free_p) char *folder = program_folder();
 
 	if (wanted != NULL) {
@@ -120,8 +144,8 @@ static enum iot_status try_bind(const struct addrinfo *address, const char *list
 		iot_error_hint(err, "choose another one with --port");
 		return IOT_CONFLICT;
 	}
-	iot_fail_errno(err, fault == EACCES ? IOT_DENIED : IOT_SETTINGS, fault, "cannot listen on '%s' port %d", listen_on,
-		       port);
+	iot_fail_errno(err, fault == EACCES ? IOT_DENIED : IOT_SETTINGS, fault, "cannot listen on '%s' port %d",
+		       listen_on, port);
 	return fault == EACCES ? IOT_DENIED : IOT_SETTINGS;
 }
 
@@ -166,6 +190,54 @@ static enum iot_status choose_address(struct serve_setup *setup, const struct io
 	return IOT_OK;
 }
 
+/* The staging endpoint that is wanted now, or was before. */
+static enum iot_status choose_staging(struct serve_setup *setup, const struct iot_serve_options *options,
+				      struct iot_cloud *cloud, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *kept = NULL;
+	int64_t port = options->staging_port;
+	enum iot_status status = iot_local_meta_get(cloud, "staging_port", &kept, err);
+
+	if (status == IOT_OK && port == 0 && kept != NULL)
+		status = iot_parse_int(kept, 0, 65535, &port, err);
+	if (status != IOT_OK || port <= 0)
+		return status;
+	if (port == setup->port) {
+		iot_fail(err, IOT_CONFLICT, "the staging endpoint cannot have the fleet's port %d", setup->port);
+		iot_error_hint(err, "choose another one with --staging-port");
+		return IOT_CONFLICT;
+	}
+	serve_setup_add_staging(setup, (int)port);
+	return IOT_OK;
+}
+
+/* Later serves do as this one was told to. */
+static enum iot_status keep_staging(const struct iot_serve_options *options, struct iot_cloud *cloud,
+				    struct iot_error *err)
+{
+	char text[16];
+
+	if (options->staging_port == 0)
+		return IOT_OK;
+	snprintf(text, sizeof(text), "%d", options->staging_port > 0 ? options->staging_port : 0);
+	return iot_local_meta_set(cloud, "staging_port", text, err);
+}
+
+static enum iot_status check_ports(const struct serve_setup *setup, struct iot_error *err)
+{
+	struct iot_error why = IOT_ERROR_INIT;
+	enum iot_status status = serve_port_check(setup->listen, setup->port, err);
+
+	if (status != IOT_OK || setup->staging == NULL)
+		return status;
+	status = serve_port_check(setup->listen, setup->staging->port, &why);
+	if (status == IOT_CONFLICT)
+		snprintf(why.hint, sizeof(why.hint), "choose another one with --staging-port");
+	if (status != IOT_OK && err != NULL)
+		*err = why;
+	return status;
+}
+
 enum iot_status serve_preflight(struct serve_setup *setup, const struct iot_serve_options *options,
 				struct iot_cloud *cloud, struct iot_error *err)
 {
@@ -175,8 +247,11 @@ enum iot_status serve_preflight(struct serve_setup *setup, const struct iot_serv
 		status = find_plugin(setup, options->plugin_path, err);
 	if (status == IOT_OK)
 		status = choose_address(setup, options, cloud, err);
+	if (status == IOT_OK)
+		status = choose_staging(setup, options, cloud, err);
 	if (status != IOT_OK)
 		return status;
 	serve_end_stray(setup);
-	return serve_port_check(setup->listen, setup->port, err);
+	status = check_ports(setup, err);
+	return status == IOT_OK ? keep_staging(options, cloud, err) : status;
 }

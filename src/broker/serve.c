@@ -46,9 +46,9 @@ static enum iot_status prepare(struct serve_setup *setup, const struct iot_serve
 	if (status == IOT_OK)
 		status = iot_fs_mkdirs(setup->paths.broker_dir, 0700, err);
 	if (status == IOT_OK)
-		status = iot_fleet_socket_dir(&setup->paths, err);
-	if (status == IOT_OK)
 		status = serve_take_lock(setup, err);
+	if (status == IOT_OK)
+		status = iot_fleet_socket_dir(&setup->paths, err);
 	if (status == IOT_OK)
 		status = serve_preflight(setup, options, *ret_cloud, err);
 	if (status != IOT_OK)
@@ -56,7 +56,11 @@ static enum iot_status prepare(struct serve_setup *setup, const struct iot_serve
 	serve_log_rotate(setup->own_log, SERVE_LOG_MAX);
 	serve_log_rotate(setup->log, MOSQUITTO_LOG_MAX);
 	raise_file_limit();
-	return serve_config_write(setup, err);
+	status = serve_config_write(setup, err);
+	if (status != IOT_OK || setup->staging == NULL)
+		return status;
+	serve_log_rotate(setup->staging->log, MOSQUITTO_LOG_MAX);
+	return serve_config_write(setup->staging, err);
 }
 
 static enum iot_status serve(const struct iot_serve_options *options, void (*ready)(void *data), void *data,
@@ -71,6 +75,8 @@ static enum iot_status serve(const struct iot_serve_options *options, void (*rea
 	status = prepare(&setup, options, &cloud, err);
 	if (status == IOT_OK)
 		status = serve_loop(&setup, cloud, ready, data, err);
+	if (setup.lock >= 0)
+		iot_fleet_socket_dir_remove(&setup.paths);
 	umask(mask);
 	return status;
 }
@@ -126,7 +132,8 @@ static enum iot_status detach_streams(const char *fleet_dir, int *pipe_fd, struc
 static _Noreturn void background(const struct iot_serve_options *options, int pipe_fd)
 {
 	IOT_CLEAN(iot_free_p) char *fleet_dir = iot_path_absolute(options->fleet_dir);
-	IOT_CLEAN(iot_free_p) char *plugin = options->plugin_path != NULL ? iot_path_absolute(options->plugin_path) : NULL;
+	IOT_CLEAN(iot_free_p)
+	char *plugin = options->plugin_path != NULL ? iot_path_absolute(options->plugin_path) : NULL;
 	struct iot_serve_options mine = *options;
 	struct iot_error err = IOT_ERROR_INIT;
 	enum iot_status status;
@@ -168,7 +175,8 @@ static enum iot_status await(pid_t child, int fd, const char *fleet_dir, struct 
 
 		kill(child, SIGTERM);
 		(void)waitpid(child, NULL, WNOHANG);
-		iot_fail(err, late ? IOT_TIMEOUT : IOT_FAILURE, "serve %s", late ? "is not ready after 20 s" : "ended at once");
+		iot_fail(err, late ? IOT_TIMEOUT : IOT_FAILURE, "serve %s",
+			 late ? "is not ready after 20 s" : "ended at once");
 		iot_error_hint(err, "its log is '%s/broker/serve.log'", fleet_dir);
 		return late ? IOT_TIMEOUT : IOT_FAILURE;
 	}

@@ -15,7 +15,8 @@
 #include <poll.h>
 
 #define SERVE_CLIENT_ID "iotctl-serve"
-#define SERVE_LOG_MAX (1024 * 1024)       /* of serve.log, when it starts */
+#define STAGING_CONFIG "staging.conf"
+#define SERVE_LOG_MAX (1024 * 1024) /* of serve.log, when it starts */
 #define MOSQUITTO_LOG_MAX (8 * 1024 * 1024)
 
 /* --- what serve runs with (preflight.c) ------------------------------------------ */
@@ -25,11 +26,18 @@ struct serve_setup {
 	char *listen, *plugin, *mosquitto;
 	char *config, *log, *own_log, *status; /* broker/: mosquitto.conf, mosquitto.log, serve.log, serve.json */
 	int port;
-	int lock; /* descriptor of the held lock; -1 */
+	int lock;                    /* descriptor of the held lock; -1 */
+	bool is_staging;             /* the setup of the staging endpoint's mosquitto */
+	struct serve_setup *staging; /* NULL: there is no staging endpoint */
 };
-#define SERVE_SETUP_INIT {.lock = -1}
+#define SERVE_SETUP_INIT                                                                                               \
+	{                                                                                                              \
+		.lock = -1                                                                                             \
+	}
 
 void serve_setup_release(struct serve_setup *setup);
+/* Add the setup of a staging endpoint to one that is complete. */
+void serve_setup_add_staging(struct serve_setup *setup, int port);
 /* Paths, and whatever of the options needs no registry. */
 void serve_setup_init(struct serve_setup *setup, const struct iot_serve_options *options);
 /* Take the lock and write our pid into it. IOT_CONFLICT names the one that has it. */
@@ -47,7 +55,8 @@ char *serve_port_owner(int port);
 /* Write the broker's configuration, 0600. IOT_SETTINGS: a path that such a file cannot hold. */
 IOT_CHECK enum iot_status serve_config_write(const struct serve_setup *setup, struct iot_error *err);
 /* The same as text, for tests. */
-IOT_CHECK enum iot_status serve_config_text(const struct serve_setup *setup, struct iot_buf *out, struct iot_error *err);
+IOT_CHECK enum iot_status serve_config_text(const struct serve_setup *setup, struct iot_buf *out,
+					    struct iot_error *err);
 
 /* --- logs (logs.c) ------------------------------------------------------------------ */
 
@@ -119,7 +128,7 @@ int64_t notify_run(struct notify *notify);
 /* --- status and stop (status.c) --------------------------------------------------------------- */
 
 struct serve_state {
-	pid_t mosquitto;
+	pid_t mosquitto, staging;
 	int64_t since; /* wall-clock ms */
 };
 IOT_CHECK enum iot_status serve_status_write(const struct serve_setup *setup, const struct serve_state *state,
@@ -128,6 +137,26 @@ IOT_CHECK enum iot_status serve_status_write(const struct serve_setup *setup, co
 IOT_CHECK enum iot_status serve_lock_holder(const char *lock, pid_t *ret, struct iot_error *err);
 /* End a mosquitto of this fleet that outlived its serve (it was stopped when serve died). */
 void serve_end_stray(const struct serve_setup *setup);
+
+/* --- the staging endpoint (staging.c) ----------------------------------------------------------- */
+
+struct staging;
+
+/* Its own mosquitto, and whoever is there. `changed` is called when that was started, has ended, or is up. */
+IOT_CHECK enum iot_status staging_new(const struct serve_setup *setup, struct iot_cloud *cloud,
+				      void (*changed)(void *data), void *data, struct staging **ret,
+				      struct iot_error *err);
+/* All take NULL: there is none, which is always ready and has nothing to do. */
+void staging_free(struct staging *staging);
+bool staging_is_ready(const struct staging *staging);
+pid_t staging_pid(const struct staging *staging);
+/* As serve_link_poll(), serve_link_due() and serve_link_step(). */
+nfds_t staging_poll(const struct staging *staging, struct pollfd fds[2]);
+int64_t staging_due(const struct staging *staging);
+IOT_CHECK enum iot_status staging_step(struct staging *staging, const struct pollfd *fds, nfds_t count,
+				       struct iot_error *err);
+/* The module was claimed: if it is there, it is taken in. */
+void staging_claimed(struct staging *staging, const char *uid);
 
 /* --- the loop (loop.c) ------------------------------------------------------------------------- */
 

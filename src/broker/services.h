@@ -1,11 +1,12 @@
 /*
- * The services that devices ask over the broker: Jobs and file streams. They know
+ * The services that devices ask over the broker: Jobs, file streams, shadows. They know
  * no broker and no registry, only a port, so that they run alone in tests.
  */
 #ifndef IOTCTL_BROKER_SERVICES_H
 #define IOTCTL_BROKER_SERVICES_H
 
 #include "iotctl/buf.h"
+#include "iotctl/cloud.h"
 #include "iotctl/error.h"
 #include "iotctl/json.h"
 
@@ -35,6 +36,13 @@ struct broker_port {
 				       int64_t *ret_size, int64_t *ret_version, struct iot_error *err);
 	/* A whole message for IOT_CONTROL_TOPIC. */
 	void (*send)(void *data, const void *message, size_t len);
+	/* An operation with a payload, whose reply's payload is appended to `out`. */
+	enum iot_status (*exchange)(void *data, const char *operation, const json_t *request, const struct iot_body *in,
+				    struct iot_buf *out, struct iot_error *err);
+	/* A message for everybody who has subscribed to its topic. */
+	void (*publish)(void *data, const char *topic, const void *payload, size_t len, int qos);
+	/* The module with this UID was claimed. NULL: nobody wants to know. */
+	void (*claimed)(void *data, const char *uid);
 };
 
 /* A payload of 128 KiB with all that goes in front of it. */
@@ -91,5 +99,11 @@ void stream_cache_changed(struct stream_cache *cache);
 /* From memory, or opened and remembered. Fails as stream_open does. */
 IOT_CHECK enum iot_status stream_cache_get(struct stream_cache *cache, const char *thing, const char *stream,
 					   int file_id, struct stream_file *ret, struct iot_error *err);
+
+/* --- shadows (shadow_service.c) --------------------------------------------------- */
+
+/* Answer a request on $aws/things/T/shadow/[name/N/]{get,update,delete}. */
+void shadow_answer(const struct broker_port *port, const struct broker_request *request);
+bool shadow_is_request(const char *topic);
 
 #endif

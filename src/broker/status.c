@@ -76,7 +76,8 @@ enum iot_status serve_lock_holder(const char *lock, pid_t *ret, struct iot_error
 			return IOT_OK;
 		}
 		if (iot_left(deadline) == 0)
-			return iot_fail(err, IOT_FAILURE, "'%s' is locked, but it cannot be told by which process", lock);
+			return iot_fail(err, IOT_FAILURE, "'%s' is locked, but it cannot be told by which process",
+					lock);
 		usleep(STEP_MS * 1000);
 	}
 	return IOT_OK;
@@ -117,6 +118,10 @@ enum iot_status serve_status_write(const struct serve_setup *setup, const struct
 		iot_json_set_int(record, "mosquittoPid", state->mosquitto);
 	iot_json_set_str(record, "listen", setup->listen);
 	iot_json_set_int(record, "port", setup->port);
+	if (setup->staging != NULL)
+		iot_json_set_int(record, "stagingPort", setup->staging->port);
+	if (state->staging > 0)
+		iot_json_set_int(record, "stagingPid", state->staging);
 	iot_json_set_str(record, "since", iot_time_rfc3339(state->since, since));
 	iot_json_set_str(record, "version", IOT_VERSION);
 	text = iot_json_text(record);
@@ -215,20 +220,27 @@ static bool wait_gone(int pidfd, pid_t pid, int64_t deadline)
 	return true;
 }
 
-void serve_end_stray(const struct serve_setup *setup)
+static void end_stray(pid_t pid, const char *config)
 {
-	IOT_JSON known = read_status(setup->status);
-	pid_t pid = (pid_t)iot_json_int(known, "mosquittoPid", 0);
 	IOT_CLEAN(iot_close_p) int pidfd = pid > 1 ? watch(pid) : -1;
 
 	/* Watched first, then looked at: what is killed is what was looked at. */
-	if (pid <= 1 || !runs_config(pid, setup->config))
+	if (pid <= 1 || !runs_config(pid, config))
 		return;
 	if (pidfd >= 0)
 		(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 	else
 		kill(pid, SIGKILL);
 	(void)wait_gone(pidfd, pid, iot_deadline(2000));
+}
+
+void serve_end_stray(const struct serve_setup *setup)
+{
+	IOT_CLEAN(iot_free_p) char *staging_config = iot_path(setup->paths.broker_dir, STAGING_CONFIG);
+	IOT_JSON known = read_status(setup->status);
+
+	end_stray((pid_t)iot_json_int(known, "mosquittoPid", 0), setup->config);
+	end_stray((pid_t)iot_json_int(known, "stagingPid", 0), staging_config);
 }
 
 enum iot_status iot_serve_stop(const char *fleet_dir, int timeout_ms, struct iot_error *err)
@@ -263,11 +275,13 @@ enum iot_status iot_serve_stop(const char *fleet_dir, int timeout_ms, struct iot
 		broker_fd = watch(broker);
 	if (broker > 1 && !runs_config(broker, config))
 		broker = 0;
-	if ((serve_fd >= 0 ? (int)syscall(SYS_pidfd_send_signal, serve_fd, SIGTERM, NULL, 0) : kill(pid, SIGTERM)) != 0 &&
+	if ((serve_fd >= 0 ? (int)syscall(SYS_pidfd_send_signal, serve_fd, SIGTERM, NULL, 0) : kill(pid, SIGTERM)) !=
+		    0 &&
 	    errno != ESRCH)
 		return iot_fail_errno(err, errno == EPERM ? IOT_DENIED : IOT_FAILURE, errno, "cannot stop process %ld",
 				      (long)pid);
 	if (!wait_gone(serve_fd, pid, deadline) || (broker > 1 && !wait_gone(broker_fd, broker, deadline)))
-		return iot_fail(err, IOT_TIMEOUT, "serve (process %ld) did not end within %d ms", (long)pid, timeout_ms);
+		return iot_fail(err, IOT_TIMEOUT, "serve (process %ld) did not end within %d ms", (long)pid,
+				timeout_ms);
 	return IOT_OK;
 }

@@ -31,13 +31,14 @@ struct stream_request {
 	size_t prefix; /* bytes of the topic up to and with the slash behind the stream's name */
 	bool describe, json;
 	struct iot_stream_get get;
-	json_t *body;         /* of a JSON request, which get borrows from */
+	json_t *body;          /* of a JSON request, which get borrows from */
 	struct iot_buf bitmap; /* of a JSON request */
 };
 
 void streams_init(struct streams *streams, const struct broker_port *port)
 {
-	*streams = (struct streams){.port = port, .cache = stream_cache_new(port), .out = IOT_BUF_INIT(BROKER_MESSAGE_MAX)};
+	*streams = (struct streams){
+		.port = port, .cache = stream_cache_new(port), .out = IOT_BUF_INIT(BROKER_MESSAGE_MAX)};
 }
 
 void streams_release(struct streams *streams)
@@ -72,11 +73,14 @@ static bool parse_topic(const char *topic, struct stream_request *ret)
 		const char *rest;
 		bool describe, json;
 	} kinds[] = {
-		{"get/cbor", false, false}, {"get/json", false, true}, {"describe/cbor", true, false}, {"describe/json", true, true},
+		{"get/cbor", false, false},
+		{"get/json", false, true},
+		{"describe/cbor", true, false},
+		{"describe/json", true, true},
 	};
 	const char *at;
 
-	if (!iot_starts_with(topic, start))
+	if (!iot_starts_with(topic, start) || !iot_utf8_valid(topic, strlen(topic)))
 		return false;
 	at = take_level(topic + sizeof(start) - 1, ret->thing);
 	if (at == NULL || !iot_starts_with(at, middle))
@@ -226,8 +230,9 @@ static const char *read_json(struct stream_request *request, struct iot_error *e
 static const char *read_cbor(struct stream_request *request, struct iot_error *err)
 {
 	const struct broker_request *from = request->from;
-	enum iot_status status = request->describe ? iot_stream_describe_parse(from->payload, from->len, &request->get, err)
-						   : iot_stream_get_parse(from->payload, from->len, &request->get, err);
+	enum iot_status status = request->describe
+					 ? iot_stream_describe_parse(from->payload, from->len, &request->get, err)
+					 : iot_stream_get_parse(from->payload, from->len, &request->get, err);
 
 	return status == IOT_OK ? NULL : "InvalidCbor";
 }
@@ -250,6 +255,8 @@ static bool read_fully(int fd, void *out, size_t len, int64_t offset)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0)
+			errno = 0; /* it ends too early */
 		if (n <= 0)
 			return false;
 		at += n;
@@ -267,8 +274,9 @@ static bool add_cbor_block(struct iot_buf *out, const struct stream_request *req
 	uint8_t head[IOT_STREAM_HEAD_MAX];
 	char *at;
 
-	iot_buf_add(out, head, iot_stream_data_head(head, get->token, get->token_len, (uint32_t)get->file,
-						    (uint32_t)block, (uint32_t)len));
+	iot_buf_add(out, head,
+		    iot_stream_data_head(head, get->token, get->token_len, (uint32_t)get->file, (uint32_t)block,
+					 (uint32_t)len));
 	at = iot_buf_reserve(out, len);
 	if (at == NULL || !read_fully(file->fd, at, len, (int64_t)(block * get->size)))
 		return false;
@@ -402,7 +410,7 @@ static enum iot_status list_files(struct streams *streams, const struct stream_r
 	json_t *item;
 
 	*ret_count = 0;
-	json_array_foreach (list, i, item) {
+	json_array_foreach(list, i, item) {
 		int id = (int)iot_json_int(item, "fileId", 0);
 		enum iot_status status;
 
@@ -480,7 +488,8 @@ void streams_answer(struct streams *streams, const struct broker_request *from)
 	code = request.json ? read_json(&request, &err) : read_cbor(&request, &err);
 	if (code != NULL) {
 		drop_long_token(&request.get);
-		reject(streams, &request, code, err.what[0] != '\0' ? err.what : "a member has another type than it should");
+		reject(streams, &request, code,
+		       err.what[0] != '\0' ? err.what : "a member has another type than it should");
 	} else if (request.describe) {
 		answer_describe(streams, &request);
 	} else {

@@ -66,6 +66,7 @@ const struct iot_operation iot_operations[] = {
 #include "operations/policies.inc"
 #include "operations/jobs.inc"
 #include "operations/updates.inc"
+#include "operations/shadows.inc"
 };
 /* clang-format on */
 const size_t iot_operation_count = IOT_LENGTH(iot_operations);

@@ -92,6 +92,7 @@ static const struct cli_command cmd_public = {
 
 const struct cli_command cmd_codesign = {
 	.name = "codesign",
+	.group = "updates",
 	.summary = "Keys that firmware is signed with",
 	.description = "The private keys are in the fleet's codesign/ folder, mode 0600. Wherever a code-signing key is "
 		       "named, the path of a PEM file or a pkcs11: URI does as well.",

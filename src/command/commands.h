@@ -6,24 +6,36 @@
 
 extern const struct cli_command cmd_api;
 extern const struct cli_command cmd_backup;
+extern const struct cli_command cmd_board;
 extern const struct cli_command cmd_ca;
 extern const struct cli_command cmd_cert;
 extern const struct cli_command cmd_codesign;
 extern const struct cli_command cmd_completion;
 extern const struct cli_command cmd_device;
+extern const struct cli_command cmd_device_claim;
+extern const struct cli_command cmd_device_claims;
+extern const struct cli_command cmd_device_unclaim;
 extern const struct cli_command cmd_doctor;
 extern const struct cli_command cmd_group;
 extern const struct cli_command cmd_image;
 extern const struct cli_command cmd_init;
 extern const struct cli_command cmd_job;
+extern const struct cli_command cmd_layout;
 extern const struct cli_command cmd_ota;
 extern const struct cli_command cmd_policy;
+extern const struct cli_command cmd_provision;
+extern const struct cli_command cmd_policy_generate; /* a verb of policy, in layout.c */
+extern const struct cli_command cmd_publish;
 extern const struct cli_command cmd_restore;
 extern const struct cli_command cmd_serve;
 extern const struct cli_command cmd_settings;
+extern const struct cli_command cmd_shadow;
 extern const struct cli_command cmd_sim;
 extern const struct cli_command cmd_stream;
+extern const struct cli_command cmd_subscribe;
 extern const struct cli_command cmd_type;
 extern const struct cli_command cmd_version;
+
+extern const struct cli_command cmd_sim_expresslink, cmd_sim_host; /* below cmd_sim */
 
 #endif

@@ -4,10 +4,12 @@
  */
 #include "command/context.h"
 
+#include "iotctl/broker.h"
 #include "iotctl/command.h"
 #include "iotctl/fleet.h"
 #include "iotctl/fs.h"
 #include "iotctl/local.h"
+#include "iotctl/log.h"
 #include "iotctl/text.h"
 
 #include <dirent.h>
@@ -83,6 +85,16 @@ enum iot_status command_call(struct cli_context *ctx, const char *operation, jso
 
 	json_decref(request);
 	return status;
+}
+
+void command_warn_unserved(const struct cli_context *ctx)
+{
+	IOT_JSON record = NULL;
+
+	if (command_fleet(ctx) == NULL || iot_serve_status(command_fleet(ctx), &record, NULL) != IOT_OK ||
+	    iot_json_bool(record, "running", false))
+		return;
+	iot_warn("serve is not running: devices are told when it is; 'iotctl serve --detach' starts it");
 }
 
 /* Elements that are bare strings (thing names, ARNs) become records with one member, the first column's. */

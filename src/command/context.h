@@ -36,6 +36,9 @@ static inline const char *const *command_list(const struct cli_list *list)
 	return list->count > 0 ? list->items : NULL;
 }
 
+/* Devices hear of something new only while serve runs: warn when it does not. */
+void command_warn_unserved(const struct cli_context *ctx);
+
 /* One call, its reply printed; `request` is released. */
 IOT_CHECK enum iot_status command_call(struct cli_context *ctx, const char *operation, json_t *request,
 				       json_t **ret_reply, struct iot_error *err);

@@ -1,4 +1,4 @@
-/* iotctl device: create, list, show, update, delete, enable, disable. */
+/* iotctl device: create, list, show, update, delete, enable, disable; claims are in claim.c. */
 #include "command/commands.h"
 #include "command/context.h"
 #include "iotctl/fleet.h"
@@ -283,8 +283,10 @@ static const struct cli_command cmd_delete = {
 
 const struct cli_command cmd_device = {
 	.name = "device",
+	.group = "registry",
 	.summary = "Devices: things with their keys, certificates, rights",
 	.description = "A device is a thing of AWS IoT with the certificates attached to it. Wherever a device is named, its "
 		       "alias does as well.",
-	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_list, &cmd_show, &cmd_update, &cmd_delete, &cmd_enable, &cmd_disable),
+	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_list, &cmd_show, &cmd_update, &cmd_delete, &cmd_enable, &cmd_disable,
+				    &cmd_device_claim, &cmd_device_claims, &cmd_device_unclaim),
 };

@@ -45,6 +45,7 @@ static enum iot_status init(struct cli_context *ctx, const void *args_, struct i
 
 const struct cli_command cmd_init = {
 	.name = "init",
+	.group = "fleet",
 	.summary = "Make a fleet: registry, CA, code-signing key, device policy",
 	.description = "The fleet lives in one directory: registry.db, ca/, codesign/, images/ and broker/. It becomes the "
 		       "default fleet of this user. Nothing is ever overwritten.\n\n"

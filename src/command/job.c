@@ -94,6 +94,8 @@ static enum iot_status create(struct cli_context *ctx, const void *args_, struct
 						      (json_int_t)((args->timeout_ms + 59999) / 60000)));
 		status = command_print_call(ctx, "CreateJob", request, columns, err);
 	}
+	if (status == IOT_OK)
+		command_warn_unserved(ctx);
 	iot_buf_release(&text);
 	return status;
 }

@@ -8,6 +8,7 @@ struct push_args {
 	const char *image, *version, *id, *key, *signature, *verify_key, *device_path, *certificate_path;
 	struct cli_list devices, groups;
 	bool wait, legacy, unsigned_image, unchecked, force;
+	int kind;
 	int64_t timeout_ms, device_timeout_ms, per_minute;
 };
 
@@ -54,11 +55,12 @@ static void show_progress(int64_t done, int64_t total, const char *text, void *d
 	progress_update(ctx->progress, done, text);
 }
 
-/* The executions are the result: a table of devices, or the whole record for programs. */
+/* The executions are the result: a table of devices, or the whole record for programs and queries. */
 static enum iot_status print_update(struct cli_context *ctx, const json_t *record, struct iot_error *err)
 {
-	if (output_get_format(ctx->out) == OUTPUT_TABLE || output_get_format(ctx->out) == OUTPUT_WIDE ||
-	    output_get_format(ctx->out) == OUTPUT_CSV)
+	enum output_format format = output_get_format(ctx->out);
+
+	if (!cli_given(ctx, "query") && (format == OUTPUT_TABLE || format == OUTPUT_WIDE || format == OUTPUT_CSV))
 		return output_array(ctx->out, execution_columns, json_object_get(record, "executions"), err);
 	return output_object(ctx->out, update_columns, record, err);
 }
@@ -85,6 +87,7 @@ static enum iot_status push(struct cli_context *ctx, const void *args_, struct i
 	const struct push_args *args = args_;
 	const struct iot_push_spec spec = {
 		.image = args->image,
+		.kind = (enum iot_push_kind)args->kind,
 		.version = args->version,
 		.devices = command_list(&args->devices),
 		.groups = command_list(&args->groups),
@@ -114,6 +117,7 @@ static enum iot_status push(struct cli_context *ctx, const void *args_, struct i
 		return status;
 	if (args->unchecked)
 		iot_warn("the signature was not checked; devices are expected to refuse this update");
+	command_warn_unserved(ctx);
 	if (!args->wait)
 		return output_object(ctx->out, columns, record, err);
 	if (!ctx->quiet)
@@ -136,6 +140,9 @@ static const struct cli_command cmd_push = {
 		OPT_LIST('g', "group", "GROUP", struct push_args, groups, "to the devices of this group; may be repeated",
 			 .complete = COMPLETE_GROUP),
 		OPT_STR(0, "version", "VERSION", struct push_args, version, "of the image, if it does not say itself"),
+		OPT_ENUM(0, "kind", "KIND", struct push_args, kind, "what it is; all but firmware go to ExpressLink modules",
+			 .choices = CLI_CHOICES("firmware", "host", "module", "module-cert", "root-ca", "host-cert"),
+			 .fallback = "firmware"),
 		OPT_FLAG('w', "wait", struct push_args, wait, "follow the update to its end"),
 		OPT_DURATION(0, "timeout", "TIME", struct push_args, timeout_ms, "with --wait: stop watching after this"),
 		OPT_DURATION(0, "device-timeout", "TIME", struct push_args, device_timeout_ms,

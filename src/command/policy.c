@@ -56,6 +56,11 @@ static void warn_of(const struct iot_policy *policy)
 static enum iot_status send_document(struct cli_context *ctx, const struct policy_args *args, const char *operation,
 				     struct iot_error *err)
 {
+	static const struct output_column sent_columns[] = {
+		{.key = "policyVersionId", .heading = "Version"},
+		{.key = "policyArn", .heading = "ARN"},
+		{0},
+	};
 	IOT_CLEAN(iot_policy_free_p) struct iot_policy *policy = NULL;
 	struct iot_buf text = IOT_BUF_INIT(IOT_POLICY_TEXT_MAX);
 	enum iot_status status = read_document(args->file, &text, &policy, err);
@@ -66,7 +71,7 @@ static enum iot_status send_document(struct cli_context *ctx, const struct polic
 		warn_of(policy);
 		if (args->make_default)
 			iot_json_set_bool(request, "setAsDefault", true);
-		status = command_print_call(ctx, operation, request, columns, err);
+		status = command_print_call(ctx, operation, request, sent_columns, err);
 	}
 	iot_buf_release(&text);
 	return status;
@@ -98,7 +103,7 @@ static enum iot_status show(struct cli_context *ctx, const void *args_, struct i
 				      &reply, err);
 	else
 		status = command_call(ctx, "GetPolicy", json_pack("{s:s}", "policyName", args->name), &reply, err);
-	if (status != IOT_OK || output_get_format(ctx->out) != OUTPUT_TABLE)
+	if (status != IOT_OK || output_get_format(ctx->out) != OUTPUT_TABLE || cli_given(ctx, "query"))
 		return status == IOT_OK ? output_object(ctx->out, columns, reply, err) : status;
 	document = iot_json_str(reply, "policyDocument", "");
 	status = output_raw(ctx->out, document, strlen(document), err);
@@ -412,5 +417,5 @@ const struct cli_command cmd_policy = {
 	.name = "policy",
 	.summary = "What devices may do",
 	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_update, &cmd_show, &cmd_list, &cmd_versions, &cmd_delete, &cmd_attach,
-				    &cmd_detach, &cmd_targets, &cmd_lint, &cmd_test),
+				    &cmd_detach, &cmd_targets, &cmd_lint, &cmd_test, &cmd_policy_generate),
 };

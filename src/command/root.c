@@ -11,8 +11,12 @@ const struct cli_command cmd_root = {
 	.subcommands = CLI_COMMANDS(&cmd_init, &cmd_serve, &cmd_backup, &cmd_restore, &cmd_doctor,
 				    /* registry */
 				    &cmd_device, &cmd_type, &cmd_group, &cmd_policy, &cmd_cert, &cmd_ca,
+				    /* boards */
+				    &cmd_board, &cmd_provision,
 				    /* updates */
 				    &cmd_codesign, &cmd_image, &cmd_ota, &cmd_job, &cmd_stream,
+				    /* messages */
+				    &cmd_publish, &cmd_subscribe, &cmd_layout, &cmd_shadow,
 				    /* tools */
 				    &cmd_sim, &cmd_api, &cmd_settings, &cmd_completion, &cmd_version),
 	.examples = CLI_EXAMPLES({"init demo", "make a fleet"}, {"serve --detach", "start its cloud"},

@@ -6,7 +6,7 @@
 
 struct serve_args {
 	const char *listen, *plugin, *mosquitto;
-	int64_t port;
+	int64_t port, staging_port;
 	bool detach, stop, status;
 };
 
@@ -16,6 +16,7 @@ static const struct output_column columns[] = {
 	{.key = "mosquittoPid", .heading = "mosquitto", .kind = OUTPUT_INT},
 	{.key = "listen", .heading = "Listens on"},
 	{.key = "port", .heading = "Port", .kind = OUTPUT_INT},
+	{.key = "stagingPort", .heading = "Staging port", .kind = OUTPUT_INT},
 	{.key = "since", .heading = "Since"},
 	{.key = "connected", .heading = "Devices connected", .kind = OUTPUT_INT},
 	{0},
@@ -46,6 +47,7 @@ static enum iot_status serve(struct cli_context *ctx, const void *args_, struct 
 		.detach = args->detach,
 		.plugin_path = args->plugin,
 		.mosquitto = args->mosquitto,
+		.staging_port = !cli_given(ctx, "staging-port") ? 0 : args->staging_port > 0 ? (int)args->staging_port : -1,
 	};
 
 	if (args->stop + args->status + args->detach > 1)
@@ -63,7 +65,13 @@ const struct cli_command cmd_serve = {
 	.description =
 		"Starts mosquitto with our plugin and keeps it running, and serves jobs, file streams and presence to the "
 		"fleet's devices. SIGTERM and Ctrl-C end all that was started. Nothing that devices must hear is lost when it "
-		"is stopped or killed at any moment.",
+		"is stopped or killed at any moment.\n\n"
+		"With --staging-port there is a second listener, with a mosquitto of its own, where ExpressLink modules "
+		"arrive that know no fleet yet. A trusted vendor's CA ('iotctl ca trust') must have issued the certificate "
+		"that a module was born with; its client id must be its UID, which is the subject's serialNumber, or the "
+		"common name where there is none. Such a module can only wait for its endpoint: when it is claimed "
+		"('iotctl device claim'), it becomes a device and is told the fleet's host name on UID/expresslink_config. "
+		"Real modules then connect to port 8883.",
 	.opts = CLI_OPTS(
 		OPT_FLAG('d', "detach", struct serve_args, detach, "return when it listens, go on in the background"),
 		OPT_FLAG(0, "stop", struct serve_args, stop, "stop the one that runs"),
@@ -71,11 +79,14 @@ const struct cli_command cmd_serve = {
 		OPT_STR(0, "listen", "ADDRESS", struct serve_args, listen, "address for devices", .fallback = "127.0.0.1"),
 		OPT_INT(0, "port", "PORT", struct serve_args, port, "port for devices, instead of the fleet's", .min = 1,
 			.max = 65535),
+		OPT_INT(0, "staging-port", "PORT", struct serve_args, staging_port,
+			"port for modules that know no fleet yet; 0: none; kept", .min = 0, .max = 65535),
 		OPT_PATH(0, "plugin", "FILE", struct serve_args, plugin, "the broker plugin, if it is elsewhere",
 			 .complete = COMPLETE_FILE, .env = "IOTCTL_PLUGIN"),
 		OPT_PATH(0, "mosquitto", "FILE", struct serve_args, mosquitto, "the broker, if it is elsewhere",
 			 .complete = COMPLETE_FILE)),
-	.examples = CLI_EXAMPLES({"serve --detach", "start it"}, {"serve --status", "is it up?"}, {"serve --stop", "end it"}),
+	.examples = CLI_EXAMPLES({"serve --detach", "start it"}, {"serve --status", "is it up?"},
+			      {"serve --detach --staging-port 8886", "with a staging endpoint, now and later"}, {"serve --stop", "end it"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_TIMEOUT, IOT_SETTINGS),
 	.needs = CLI_NEEDS_FLEET,
 	CLI_RUN(serve, struct serve_args),

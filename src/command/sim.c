@@ -207,6 +207,7 @@ static const struct cli_command cmd_fleet_sim = {
 
 const struct cli_command cmd_sim = {
 	.name = "sim",
+	.group = "tools",
 	.summary = "Software devices, and firmware for them",
-	.subcommands = CLI_COMMANDS(&cmd_firmware, &cmd_device_sim, &cmd_fleet_sim),
+	.subcommands = CLI_COMMANDS(&cmd_firmware, &cmd_device_sim, &cmd_fleet_sim, &cmd_sim_expresslink, &cmd_sim_host),
 };

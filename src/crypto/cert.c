@@ -225,7 +225,7 @@ static enum iot_status parse_der(const void *der, size_t len, const char *subjec
 		return iot_fail(err, IOT_USAGE, "'%s' has bytes behind the certificate", subject);
 	}
 	status = iot_cert_wrap(x509, subject, &cert, err);
-	if (status != IOT_OK)
+	if (status != IOT_OK || cert == NULL)
 		return status;
 	/* Other encodings of the same content would be other identities for one certificate. */
 	if (strcmp(iot_sha256_hex(der, len, id), cert->id) != 0)

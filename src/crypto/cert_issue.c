@@ -334,13 +334,17 @@ static enum iot_status add_alternatives(X509 *x509, const struct iot_cert_reques
 static enum iot_status add_profile(X509 *x509, const struct iot_cert *ca, const struct iot_cert_request *request,
 				   struct iot_error *err)
 {
+	static const char *const purposes[] = {[IOT_PROFILE_DEVICE] = "clientAuth",
+					       [IOT_PROFILE_OPERATOR] = "clientAuth",
+					       [IOT_PROFILE_SERVER] = "serverAuth",
+					       [IOT_PROFILE_CODESIGN] = "critical,codeSigning"};
 	bool server = request->profile == IOT_PROFILE_SERVER;
 	const char *usage = iot_key_is_rsa(request->key) ? "critical,digitalSignature,keyEncipherment"
 							 : "critical,digitalSignature";
 
 	if (!add_extension(x509, ca, NID_basic_constraints, "critical,CA:FALSE") ||
 	    !add_extension(x509, ca, NID_key_usage, usage) ||
-	    !add_extension(x509, ca, NID_ext_key_usage, server ? "serverAuth" : "clientAuth"))
+	    !add_extension(x509, ca, NID_ext_key_usage, purposes[request->profile]))
 		return draft_failed(err);
 	return server ? add_alternatives(x509, request, err) : IOT_OK;
 }

@@ -32,19 +32,41 @@ enum iot_status iot_cert_check_name(const char *name, struct iot_error *err)
 	return status;
 }
 
-enum iot_status iot_cert_common_name(const struct iot_cert *cert, const char **ret, struct iot_error *err)
+/* The only subject field of a kind, if it is a device name. `words`: the field in messages. */
+static enum iot_status only_name(const struct iot_cert *cert, const char *field, const char *words, const char **ret,
+				 struct iot_error *err)
 {
-	const char *name = iot_cert_field_find(cert, IOT_CERT_SUBJECT, "CommonName", 0);
+	const char *name = iot_cert_field_find(cert, IOT_CERT_SUBJECT, field, 0);
 	struct iot_error why = IOT_ERROR_INIT;
 
 	if (name == NULL)
-		return iot_fail(err, IOT_VERIFY, "the certificate has no common name");
-	if (iot_cert_field_find(cert, IOT_CERT_SUBJECT, "CommonName", 1) != NULL)
-		return iot_fail(err, IOT_VERIFY, "the certificate has more than one common name");
+		return iot_fail(err, IOT_VERIFY, "the certificate has no %s", words);
+	if (iot_cert_field_find(cert, IOT_CERT_SUBJECT, field, 1) != NULL)
+		return iot_fail(err, IOT_VERIFY, "the certificate has more than one %s", words);
 	if (iot_cert_check_name(name, &why) != IOT_OK)
-		return iot_fail(err, IOT_VERIFY, "the certificate's common name is not a device name: %s", why.what);
+		return iot_fail(err, IOT_VERIFY, "the certificate's %s is not a device name: %s", words, why.what);
 	*ret = name;
 	return IOT_OK;
+}
+
+enum iot_status iot_cert_common_name(const struct iot_cert *cert, const char **ret, struct iot_error *err)
+{
+	return only_name(cert, "CommonName", "common name", ret, err);
+}
+
+enum iot_status iot_cert_uid(const struct iot_cert *cert, const char **ret, struct iot_error *err)
+{
+	if (iot_cert_field_find(cert, IOT_CERT_SUBJECT, "SerialNumber", 0) != NULL)
+		return only_name(cert, "SerialNumber", "subject serial number", ret, err);
+	return iot_cert_common_name(cert, ret, err);
+}
+
+enum iot_status iot_cert_verify_signed_by(const struct iot_cert *cert, const struct iot_key *key, struct iot_error *err)
+{
+	if (X509_verify(cert->x509, key->pkey) == 1)
+		return IOT_OK;
+	ERR_clear_error();
+	return iot_fail(err, IOT_VERIFY, "the signature of '%s' is not by the expected key", cert->subject);
 }
 
 enum iot_status iot_cert_verify_issued_by(const struct iot_cert *cert, const struct iot_cert *ca, struct iot_error *err)

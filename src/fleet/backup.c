@@ -25,7 +25,7 @@ struct copy {
 };
 
 /* The folders that make a fleet besides its registry; broker/ holds only what serve makes anew, and the trust folder. */
-static const char *const folders[] = {"ca", "codesign", "images", "broker/trust"};
+static const char *const folders[] = {"ca", "codesign", "images", "layouts", "broker/trust"};
 
 static enum iot_status copy_bytes(int in, int out, const char *path, int64_t *size, struct iot_error *err)
 {

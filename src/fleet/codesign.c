@@ -1,10 +1,11 @@
 /*
  * Code-signing keys of a fleet: codesign/NAME.key (0600) and codesign/NAME.pub
- * in the fleet directory. Anywhere else a key is named by its file or URI.
+ * in the fleet directory, and codesign/NAME.pem once a board wanted a certificate. Anywhere else a key is named by its file or URI.
  */
 #include "fleet/fleet_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/cert.h"
 #include "iotctl/fs.h"
 #include "iotctl/key.h"
 #include "iotctl/local.h"
@@ -120,5 +121,56 @@ enum iot_status iot_codesign_list(struct iot_cloud *cloud, json_t **ret_records,
 		closedir(dir);
 	if (status == IOT_OK)
 		*ret_records = iot_take(records);
+	return status;
+}
+
+/* Valid for as long as the boards that are given it may live. */
+#define CERTIFICATE_DAYS 10950
+
+static enum iot_status make_certificate(struct iot_cloud *cloud, const char *name, const char *path,
+					struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *key_path = NULL;
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	struct iot_cert_request request = {
+		.profile = IOT_PROFILE_CODESIGN, .common_name = name, .days = CERTIFICATE_DAYS};
+	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
+	enum iot_status status = iot_codesign_path(cloud, name, &key_path, err);
+
+	if (status == IOT_OK)
+		status = iot_key_load(key_path, NULL, &key, err);
+	request.key = key;
+	if (status == IOT_OK)
+		status = iot_cert_issue(key, NULL, &request, &cert, err);
+	if (status == IOT_OK) {
+		iot_cert_pem(cert, &pem);
+		status = iot_fs_create_private(path, pem.data, pem.len, err);
+	}
+	iot_buf_release(&pem);
+	if (status != IOT_CONFLICT || !iot_fs_exists(path))
+		return status;
+	iot_error_clear(err); /* another process was faster: all use its certificate */
+	return IOT_OK;
+}
+
+enum iot_status iot_codesign_certificate(struct iot_cloud *cloud, const char *name, struct iot_buf *pem,
+					 struct iot_error *err)
+{
+	const char *wanted = name != NULL ? name : "default";
+	IOT_CLEAN(iot_free_p) char *path = NULL;
+	enum iot_status status = IOT_OK;
+
+	if (!is_name(wanted)) {
+		iot_fail(err, IOT_USAGE, "'%.70s' is no code-signing key of the fleet", wanted);
+		iot_error_hint(err, "'iotctl codesign list' shows those it has");
+		return IOT_USAGE;
+	}
+	path = key_file(cloud, wanted, ".pem");
+	if (!iot_fs_exists(path))
+		status = make_certificate(cloud, wanted, path, err);
+	if (status == IOT_OK)
+		status = iot_fs_read(path, pem, err);
+	iot_error_while(err, "getting the certificate of code-signing key '%s'", wanted);
 	return status;
 }

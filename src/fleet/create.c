@@ -303,30 +303,29 @@ static bool lists_name(const json_t *records, const char *member, const char *na
 	return false;
 }
 
-static enum iot_status attach(struct making *making, const char *arn, struct iot_error *err)
+enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thing, const char *const *policies, const char *arn,
+			     bool *changed, struct iot_error *err)
 {
-	const char *const *policy = making->spec->policies;
 	IOT_JSON have = NULL;
 	IOT_JSON principals = NULL;
 	enum iot_status status;
 
-	status = fleet_collect(making->cloud, "ListAttachedPolicies", json_pack("{s:s}", "target", arn), "policies", &have,
-			       err);
-	for (; status == IOT_OK && policy != NULL && *policy != NULL; policy++) {
-		if (lists_name(have, "policyName", *policy))
+	status = fleet_collect(cloud, "ListAttachedPolicies", json_pack("{s:s}", "target", arn), "policies", &have, err);
+	for (; status == IOT_OK && policies != NULL && *policies != NULL; policies++) {
+		if (lists_name(have, "policyName", *policies))
 			continue;
-		making->changed = true;
-		status = fleet_call(making->cloud, "AttachPolicy",
-				    json_pack("{s:s, s:s}", "policyName", *policy, "target", arn), NULL, err);
+		*changed = true;
+		status = fleet_call(cloud, "AttachPolicy", json_pack("{s:s, s:s}", "policyName", *policies, "target", arn),
+				    NULL, err);
 	}
 	if (status == IOT_OK)
-		status = fleet_collect(making->cloud, "ListThingPrincipals",
-				       json_pack("{s:s}", "thingName", making->spec->name), "principals", &principals, err);
+		status = fleet_collect(cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", thing), "principals",
+				       &principals, err);
 	if (status != IOT_OK || lists_name(principals, "", arn))
 		return status;
-	making->changed = true;
-	return fleet_call(making->cloud, "AttachThingPrincipal",
-			  json_pack("{s:s, s:s}", "thingName", making->spec->name, "principal", arn), NULL, err);
+	*changed = true;
+	return fleet_call(cloud, "AttachThingPrincipal", json_pack("{s:s, s:s}", "thingName", thing, "principal", arn), NULL,
+			  err);
 }
 
 static enum iot_status join_groups(struct making *making, struct iot_error *err)
@@ -419,7 +418,7 @@ static enum iot_status make_identity(struct making *making, struct iot_error *er
 	if (status != IOT_OK)
 		return status;
 	arn = fleet_arn(making->cloud, "cert", making->certificate_id);
-	status = attach(making, arn, err);
+	status = fleet_attach(making->cloud, making->spec->name, making->spec->policies, arn, &making->changed, err);
 	if (status == IOT_OK)
 		status = write_folder(making, err);
 	return status;

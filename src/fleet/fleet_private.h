@@ -28,6 +28,10 @@ char *fleet_arn(struct iot_cloud *cloud, const char *kind, const char *name);
 /* What follows the first '/' of an ARN; borrowed from it. */
 const char *fleet_arn_name(const char *arn);
 
+/* Attach policies (NULL-terminated, may be NULL) and the thing to a certificate; *changed only becomes true. */
+IOT_CHECK enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thing, const char *const *policies,
+				       const char *arn, bool *changed, struct iot_error *err);
+
 /* Is this the error of an object that exists already / does not exist? */
 bool fleet_exists(const struct iot_error *err);
 bool fleet_missing(const struct iot_error *err);

@@ -10,6 +10,7 @@
 #include "fleet/fleet_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/cert.h"
 #include "iotctl/clock.h"
 #include "iotctl/fs.h"
 #include "iotctl/image.h"
@@ -25,9 +26,27 @@
 #define FILE_MAX 24000000    /* AWS: a file of a stream, 24 MB */
 #define ROLE_ARN "arn:aws:iam::000000000000:role/iotctl" /* required by the API, without meaning on the local cloud */
 
+const char *const iot_push_kind_names[] = {"firmware", "host", "module", "module-cert", "root-ca", "host-cert", NULL};
+
+/* What the kinds differ in; rows in the order of enum iot_push_kind. */
+static const struct kind {
+	int file_type;    /* 0: the document has none */
+	bool vendor;      /* signed by the module's vendor: the signature has to be brought along */
+	bool certificate; /* the "image" is a PEM certificate */
+	bool bare;        /* carries no code signature: the certificate's own has to do */
+} kinds[] = {
+	[IOT_PUSH_FIRMWARE] = {0, false, false, false},
+	[IOT_PUSH_HOST] = {202, false, false, false},
+	[IOT_PUSH_MODULE] = {101, true, false, false},
+	[IOT_PUSH_MODULE_CERT] = {103, true, true, false},
+	[IOT_PUSH_ROOT_CA] = {107, false, true, true},
+	[IOT_PUSH_HOST_CERT] = {204, false, true, true},
+};
+
 struct push {
 	struct iot_cloud *cloud;
 	const struct iot_push_spec *spec;
+	const struct kind *kind;
 	struct iot_image_info info;
 	struct iot_image_signature signature;
 	bool has_signature;
@@ -38,6 +57,21 @@ struct push {
 };
 
 /* --- the image --------------------------------------------------------------------- */
+
+/* A certificate has no version of its own: the beginning of its id tells one from another. */
+static enum iot_status check_certificate(struct push *push, struct iot_error *err)
+{
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	enum iot_status status = iot_cert_load(push->spec->image, &cert, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (push->spec->version != NULL)
+		snprintf(push->version, sizeof(push->version), "%s", push->spec->version);
+	else
+		snprintf(push->version, sizeof(push->version), "cert-%.8s", iot_cert_id(cert));
+	return IOT_OK;
+}
 
 static enum iot_status check_image(struct push *push, struct iot_error *err)
 {
@@ -51,6 +85,8 @@ static enum iot_status check_image(struct push *push, struct iot_error *err)
 			 (long long)push->info.size, FILE_MAX);
 		return IOT_USAGE;
 	}
+	if (push->kind->certificate)
+		return check_certificate(push, err);
 	if (spec->version == NULL && *push->info.version == '\0') {
 		iot_fail(err, IOT_USAGE, "image '%s' does not say which version it is", spec->image);
 		iot_error_hint(err, "give it with --version");
@@ -104,6 +140,13 @@ static enum iot_status check_signature(struct push *push, struct iot_error *err)
 	const struct iot_push_spec *spec = push->spec;
 	enum iot_status status;
 
+	if (push->kind->bare)
+		return IOT_OK;
+	if (push->kind->vendor && (spec->signature == NULL || (spec->verify_key == NULL && !spec->unchecked))) {
+		iot_fail(err, IOT_USAGE, "a %s update is signed by the module's vendor", iot_push_kind_names[spec->kind]);
+		iot_error_hint(err, "give the vendor's signature with --signature and its public key with --verify-key");
+		return IOT_USAGE;
+	}
 	if (spec->unsigned_image) {
 		if (spec->unchecked)
 			return IOT_OK;
@@ -125,7 +168,7 @@ static enum iot_status check_running(struct push *push, const char *thing, struc
 	struct iot_error ignored = IOT_ERROR_INIT;
 	IOT_JSON state = NULL;
 
-	if (push->spec->force)
+	if (push->spec->force || push->spec->kind != IOT_PUSH_FIRMWARE)
 		return IOT_OK;
 	if (fleet_call(push->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", thing), &state, &ignored) != IOT_OK ||
 	    strcmp(iot_json_str(state, "firmware", ""), push->version) != 0)
@@ -237,6 +280,8 @@ static json_t *job_document(const struct push *push)
 				 0, "certfile", certificate);
 	json_t *ours = json_pack("{s:s, s:s}", "version", push->version, "sha256", push->info.sha256);
 
+	if (push->kind->file_type != 0)
+		json_object_set_new(file, "fileType", json_integer(push->kind->file_type));
 	if (push->has_signature) {
 		json_object_set_new(file, push->signature.scheme->name, json_string(push->signature.signature));
 		if (*push->signature.key_id != '\0')
@@ -296,7 +341,7 @@ static enum iot_status create(struct push *push, struct iot_error *err)
 enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec *spec, json_t **ret_record,
 			     struct iot_error *err)
 {
-	struct push push = {.cloud = cloud, .spec = spec};
+	struct push push = {.cloud = cloud, .spec = spec, .kind = &kinds[spec->kind]};
 	enum iot_status status = check_image(&push, err);
 
 	if (status == IOT_OK)

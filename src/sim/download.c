@@ -1,8 +1,13 @@
 /*
  * A download in blocks. The map on the disk only ever names blocks that were
- * synced before it; it is saved every SAVE_BLOCKS blocks, so a power cut costs at
- * most so many. What it belongs to is part of it: a map of another image, or of
- * the same image with another block size, is thrown away.
+ * synced before it; it is saved every SAVE_BLOCKS blocks, but no more than SAVES
+ * times, and so many blocks at most are lost by a kill. What it belongs to is part
+ * of it: a map of another image, or of the same image with another block size, is
+ * thrown away.
+ *
+ * The first map is written whole or not at all. After that its bits only go from
+ * 0 to 1, so it is overwritten in place and left to the system to sync: whatever
+ * part of it survives a power cut is true, and the rest comes again.
  */
 #include "sim/download.h"
 
@@ -17,6 +22,7 @@
 
 enum {
 	SAVE_BLOCKS = 256,
+	SAVES = 8,
 	MAGIC_SIZE = 8,
 	HEAD_SIZE = MAGIC_SIZE + IOT_SHA256_SIZE,
 	ANSWER_MAX = 128 * 1024, /* one request is never answered with more */
@@ -26,8 +32,8 @@ static const char magic[MAGIC_SIZE + 1] = "IOTMAP1\n";
 struct sim_download {
 	struct sim_download_options options; /* texts not kept */
 	char *map_path;
-	int fd;
-	uint32_t blocks, have, outstanding, unsaved;
+	int fd, map_fd; /* map_fd -1: no map of this download is there yet */
+	uint32_t blocks, have, outstanding, unsaved, save_every;
 	uint32_t first_missing; /* nothing is missing before it */
 	size_t map_len;
 	uint8_t identity[IOT_SHA256_SIZE];
@@ -111,9 +117,10 @@ enum iot_status sim_download_new(const struct sim_download_options *options, str
 	enum iot_status status;
 
 	d->options = *options;
-	d->fd = -1;
+	d->fd = d->map_fd = -1;
 	d->map_path = iot_strdup(options->map_path);
 	d->blocks = (uint32_t)(((uint64_t)options->size + options->block_size - 1) / options->block_size);
+	d->save_every = d->blocks / SAVES > SAVE_BLOCKS ? d->blocks / SAVES : SAVE_BLOCKS;
 	d->map_len = (d->blocks + 7) / 8;
 	d->present = iot_alloc(d->map_len);
 	d->asked = iot_alloc(d->map_len);
@@ -136,6 +143,7 @@ void sim_download_free(struct sim_download *d)
 	if (d->fd >= 0 && d->unsaved > 0 && sim_download_sync(d, NULL) != IOT_OK)
 		d->unsaved = 0; /* the blocks since the last map are asked for again */
 	iot_close_p(&d->fd);
+	iot_close_p(&d->map_fd);
 	free(d->map_path);
 	free(d->present);
 	free(d->asked);
@@ -143,21 +151,62 @@ void sim_download_free(struct sim_download *d)
 	free(d);
 }
 
-enum iot_status sim_download_sync(struct sim_download *d, struct iot_error *err)
+static enum iot_status create_map(struct sim_download *d, struct iot_error *err)
 {
 	IOT_CLEAN(iot_buf_release) struct iot_buf buf = IOT_BUF_INIT(HEAD_SIZE + d->map_len);
 	enum iot_status status;
 
-	if (fdatasync(d->fd) != 0)
-		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot write to the slot");
 	iot_buf_add(&buf, magic, MAGIC_SIZE);
 	iot_buf_add(&buf, d->identity, sizeof(d->identity));
 	iot_buf_add(&buf, d->present, d->map_len);
 	status = iot_fs_write(d->map_path, 0644, buf.data, buf.len, err);
+	if (status != IOT_OK)
+		return status;
+	d->map_fd = open(d->map_path, O_WRONLY | O_CLOEXEC);
+	return d->map_fd >= 0 ? IOT_OK
+			      : iot_fail_errno(err, IOT_FAILURE, errno, "cannot write the map '%s'", d->map_path);
+}
+
+/* Every byte at its place, or -1 and errno. */
+static int write_at(int fd, const uint8_t *data, size_t len, off_t at)
+{
+	while (len > 0) {
+		ssize_t n = pwrite(fd, data, len, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		data += n;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static enum iot_status save(struct sim_download *d, struct iot_error *err)
+{
+	enum iot_status status = IOT_OK;
+
+	if (fdatasync(d->fd) != 0)
+		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot write to the slot");
+	if (d->map_fd < 0)
+		status = create_map(d, err);
+	else if (write_at(d->map_fd, d->present, d->map_len, HEAD_SIZE) != 0)
+		status = iot_fail_errno(err, IOT_FAILURE, errno, "cannot write the map '%s'", d->map_path);
 	if (status == IOT_OK)
 		d->unsaved = 0;
 	if (sim_slots_step_hook != NULL)
 		sim_slots_step_hook("map");
+	return status;
+}
+
+enum iot_status sim_download_sync(struct sim_download *d, struct iot_error *err)
+{
+	enum iot_status status = save(d, err);
+
+	if (status == IOT_OK && fdatasync(d->map_fd) != 0)
+		status = iot_fail_errno(err, IOT_FAILURE, errno, "cannot write the map '%s'", d->map_path);
 	return status;
 }
 
@@ -221,22 +270,6 @@ void sim_download_lost(struct sim_download *d)
 	d->outstanding = 0;
 }
 
-static int write_block(int fd, const uint8_t *data, size_t len, off_t at)
-{
-	while (len > 0) {
-		ssize_t n = pwrite(fd, data, len, at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -1;
-		data += n;
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 enum iot_status sim_download_take(struct sim_download *d, const struct iot_stream_data *data, enum sim_block *ret,
 				  struct iot_error *err)
 {
@@ -248,7 +281,7 @@ enum iot_status sim_download_take(struct sim_download *d, const struct iot_strea
 	*ret = SIM_BLOCK_AGAIN;
 	if (bit(d->present, block))
 		return IOT_OK;
-	if (write_block(d->fd, data->payload, data->payload_len, (off_t)block * d->options.block_size) != 0)
+	if (write_at(d->fd, data->payload, data->payload_len, (off_t)block * d->options.block_size) != 0)
 		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot write to the slot");
 	set_bit(d->present, block);
 	d->have++;
@@ -257,8 +290,8 @@ enum iot_status sim_download_take(struct sim_download *d, const struct iot_strea
 		d->outstanding--;
 	}
 	*ret = SIM_BLOCK_NEW;
-	if (++d->unsaved >= SAVE_BLOCKS)
-		return sim_download_sync(d, err);
+	if (++d->unsaved >= d->save_every)
+		return save(d, err);
 	return IOT_OK;
 }
 

@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { FILE_ID_MAX = 255, PROTOCOLS_MAX = 8 };
 
@@ -77,7 +78,8 @@ static bool read_signature(const json_t *file, struct sim_job *job, struct sim_f
 	return wrong(fault, SIM_FAULT_SIGNATURE, "job document: no signature this device accepts");
 }
 
-static bool read_file(const json_t *file, struct sim_job *job, struct sim_fault *fault)
+/* `strict`: as the OTA library wants it, with a path and a signature. */
+static bool read_file(const json_t *file, bool strict, struct sim_job *job, struct sim_fault *fault)
 {
 	const json_t *size = json_object_get(file, "filesize"), *id = json_object_get(file, "fileid");
 
@@ -88,18 +90,26 @@ static bool read_file(const json_t *file, struct sim_job *job, struct sim_fault 
 	if (json_integer_value(size) > SIM_SLOT_SIZE)
 		return wrong(fault, SIM_FAULT_SIZE, "image of %lld bytes does not fit into a slot of %d",
 			     (long long)json_integer_value(size), SIM_SLOT_SIZE);
-	if (!json_is_string(json_object_get(file, "filepath")))
+	if (strict && !json_is_string(json_object_get(file, "filepath")))
 		return wrong(fault, SIM_FAULT_DOCUMENT, "job document: no filepath");
-	if (!json_is_string(json_object_get(file, "certfile")))
+	if (strict && !json_is_string(json_object_get(file, "certfile")))
 		return wrong(fault, SIM_FAULT_DOCUMENT, "job document: no certfile");
 	job->size = (uint32_t)json_integer_value(size);
 	job->file_id = (uint32_t)json_integer_value(id);
-	return read_signature(file, job, fault);
+	job->file_type = (int)iot_json_int(file, "fileType", 0);
+	return read_signature(file, job, fault) ||
+	       (!strict && job->scheme == NULL && fault->code == SIM_FAULT_SIGNATURE);
 }
 
-static bool read_document(const json_t *document, struct sim_job *job, struct sim_fault *fault)
+static bool is_forced(const json_t *object)
+{
+	return strcasecmp(iot_json_str(object, "force", ""), "YES") == 0;
+}
+
+static bool read_document(const json_t *document, bool strict, struct sim_job *job, struct sim_fault *fault)
 {
 	const json_t *ota = json_object_get(document, "afr_ota"), *files = json_object_get(ota, "files");
+	const json_t *file = json_array_get(files, 0);
 
 	if (!json_is_object(ota))
 		return wrong(fault, SIM_FAULT_DOCUMENT, "job document: no afr_ota");
@@ -109,7 +119,9 @@ static bool read_document(const json_t *document, struct sim_job *job, struct si
 		return wrong(fault, SIM_FAULT_DOCUMENT, "job document: bad streamname");
 	if (!json_is_array(files) || json_array_size(files) != 1)
 		return wrong(fault, SIM_FAULT_DOCUMENT, "job document: this device takes exactly one file");
-	return read_file(json_array_get(files, 0), job, fault);
+	job->force =
+		is_forced(document) || is_forced(ota) || is_forced(file) || is_forced(json_object_get(file, "attr"));
+	return read_file(file, strict, job, fault);
 }
 
 /* "0x00010000", or a decimal number as the OTA library reads it back. */
@@ -135,7 +147,8 @@ static void read_details(const json_t *details, struct sim_job *job)
 	job->has_updated_by = take_version(iot_json_str(details, "updatedBy", NULL), &job->updated_by);
 }
 
-enum sim_job_kind sim_job_read(const json_t *reply, struct sim_job *ret_job, struct sim_fault *ret_fault)
+static enum sim_job_kind read_job(const json_t *reply, bool strict, struct sim_job *ret_job,
+				  struct sim_fault *ret_fault)
 {
 	const json_t *execution = json_object_get(reply, "execution");
 
@@ -148,5 +161,16 @@ enum sim_job_kind sim_job_read(const json_t *reply, struct sim_job *ret_job, str
 	if (!take_name(json_object_get(execution, "jobId"), SIM_JOB_ID_MAX, ret_job->job_id))
 		return SIM_JOB_FOREIGN;
 	read_details(json_object_get(execution, "statusDetails"), ret_job);
-	return read_document(json_object_get(execution, "jobDocument"), ret_job, ret_fault) ? SIM_JOB_OTA : SIM_JOB_BAD;
+	return read_document(json_object_get(execution, "jobDocument"), strict, ret_job, ret_fault) ? SIM_JOB_OTA
+												    : SIM_JOB_BAD;
+}
+
+enum sim_job_kind sim_job_read(const json_t *reply, struct sim_job *ret_job, struct sim_fault *ret_fault)
+{
+	return read_job(reply, true, ret_job, ret_fault);
+}
+
+enum sim_job_kind sim_job_read_module(const json_t *reply, struct sim_job *ret_job, struct sim_fault *ret_fault)
+{
+	return read_job(reply, false, ret_job, ret_fault);
 }

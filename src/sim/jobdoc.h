@@ -46,6 +46,8 @@ struct sim_job {
 	uint32_t size;
 	const struct iot_image_scheme *scheme;
 	char signature[IOT_IMAGE_SIGNATURE_MAX]; /* base64 */
+	int file_type;                           /* 0 if absent */
+	bool force;                              /* "force": "YES" anywhere an ExpressLink module looks for it */
 };
 
 enum sim_job_kind {
@@ -57,6 +59,12 @@ enum sim_job_kind {
 
 /* Look at the member `execution` of a reply or notification. */
 enum sim_job_kind sim_job_read(const json_t *reply, struct sim_job *ret_job, struct sim_fault *ret_fault);
+
+/*
+ * The same for an ExpressLink module: file types matter, and whether there has to
+ * be a signature depends on them. Without one scheme is NULL and signature "".
+ */
+enum sim_job_kind sim_job_read_module(const json_t *reply, struct sim_job *ret_job, struct sim_fault *ret_fault);
 
 /* "0x000000e3: signature check failed"; out holds 129 bytes. Returns out. */
 char *sim_fault_text(const struct sim_fault *fault, char out[129]);

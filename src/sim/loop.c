@@ -147,8 +147,11 @@ static void run(struct loop *loop, const struct sim_loop_options *options, int *
 			options->every(options->data);
 			every = now + options->every_ms;
 		}
-		if (now >= loop->next)
+		if (now >= loop->next) {
 			scan(loop, now);
+			if (loop->ended == loop->count)
+				return;
+		}
 		n = epoll_wait(loop->epoll, events, EVENTS_MAX, iot_left(least(loop->next, least(end, every))));
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.u64 != (uint64_t)SIGNAL_SLOT)

@@ -180,7 +180,7 @@ static enum iot_status open_fleet(struct fleet *fleet, char **names, size_t coun
 	const struct sim_device_hooks hooks = {
 		.event = fleet_event, .data = fleet, .level = IOT_LOG_INFO, .gate = gate};
 
-	fleet->devices = iot_alloc_array(count + 1, sizeof(*fleet->devices));
+	fleet->devices = iot_alloc_array(count + 1, sizeof(void *));
 	for (; fleet->count < count; fleet->count++) {
 		struct iot_sim_device_options options = fleet->options->device;
 		enum iot_status status;

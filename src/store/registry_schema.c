@@ -158,8 +158,30 @@ static const char watches[] =
 	WATCH("groups", "update", "UPDATE OF parent_id")
 	WATCH("things", "update", "UPDATE OF type_id, attributes");
 
+/* Shadows. The name of a thing's classic one is ''. What was deleted leaves its version, for some time. */
+static const char shadows[] =
+	"CREATE TABLE shadows ("
+	" thing_id INTEGER NOT NULL REFERENCES things(id) ON DELETE CASCADE, name TEXT NOT NULL,"
+	" version INTEGER NOT NULL, document TEXT," /* JSON {state, metadata}; NULL: deleted */
+	" changed_at INTEGER NOT NULL, PRIMARY KEY (thing_id, name));" /* with rowid: documents make wide rows */
+	"CREATE INDEX shadows_deleted ON shadows(changed_at) WHERE document IS NULL;";
+
+/*
+ * Modules that are to become devices when they show up in staging. What was claimed and done is forgotten with its
+ * thing, so that a deleted device does not come back by itself.
+ */
+static const char claims[] =
+	"CREATE TABLE claims ("
+	" uid TEXT PRIMARY KEY, alias TEXT, type TEXT," /* uid: thing name to be */
+	" policies TEXT NOT NULL, groups TEXT NOT NULL," /* JSON arrays of names */
+	" certificate_id TEXT," /* NULL: any that a trusted CA issued */
+	" created_at INTEGER NOT NULL, done_at INTEGER) WITHOUT ROWID;"
+	"CREATE INDEX claims_alias ON claims(alias) WHERE done_at IS NULL;"
+	"CREATE TRIGGER claims_forget AFTER DELETE ON things"
+	" BEGIN DELETE FROM claims WHERE uid = OLD.name AND done_at IS NOT NULL; END;";
+
 /* clang-format on */
-static const char *const steps[] = {things, access_rules, jobs, services, watches};
+static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims};
 
 const struct iot_schema iot_registry_schema = {
 	.name = "registry",

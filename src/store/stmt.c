@@ -76,7 +76,7 @@ enum iot_status iot_stmt_get(struct iot_store *store, const char *sql, struct io
 		return prepare(store, sql, false, ret, err);
 	if (*slot == NULL) {
 		status = prepare(store, sql, true, slot, err);
-		if (status != IOT_OK)
+		if (status != IOT_OK || *slot == NULL)
 			return status;
 		store->cache_used++;
 	}
@@ -221,7 +221,7 @@ enum iot_status iot_store_run(struct iot_store *store, int64_t *ret_changes, str
 	enum iot_status status;
 
 	status = iot_stmt_get(store, sql, &stmt, err);
-	if (status != IOT_OK)
+	if (status != IOT_OK || stmt == NULL)
 		return status;
 	va_start(args, types);
 	status = bind_all(stmt, err, types, &args);

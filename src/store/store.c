@@ -167,6 +167,13 @@ void iot_store_rollback(struct iot_store *store)
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+void iot_store_set_durable(struct iot_store *store, bool durable)
+{
+	/* Takes effect when it is prepared, so not from the cache. It fails only inside of a transaction. */
+	sqlite3_exec(store->db, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL,
+		     NULL);
+}
+
 enum iot_status iot_store_data_version(struct iot_store *store, int64_t *ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;

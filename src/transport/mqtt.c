@@ -280,6 +280,7 @@ static enum iot_status open_connection(struct iot_mqtt *mqtt, struct iot_error *
 	mqtt->start_errno = errnum;
 	/* A quick peer: the handshake itself failed already. That is an outcome like a later one. */
 	if ((rc == MOSQ_ERR_TLS && mqtt->tls_began) || (rc == MOSQ_ERR_ERRNO && errnum == EPROTO)) {
+		mqtt->stage = IOT_MQTT_TLS;
 		note_rc(mqtt, rc, errnum);
 		return IOT_OK;
 	}
@@ -295,6 +296,7 @@ enum iot_status iot_mqtt_start(struct iot_mqtt *mqtt, struct iot_error *err)
 	drop(mqtt);
 	mqtt->reason[0] = mqtt->tls_text[0] = '\0';
 	mqtt->tls_began = false;
+	mqtt->stage = IOT_MQTT_NETWORK;
 	mqtt->connect_deadline = iot_deadline(CONNECT_MS);
 	mqtt->next_misc = iot_deadline(MISC_MS);
 	status = open_connection(mqtt, err);
@@ -355,6 +357,7 @@ static bool check_tcp(struct iot_mqtt *mqtt, short revents)
 		return false;
 	}
 	mqtt->tcp_up = true;
+	mqtt->stage = IOT_MQTT_TLS;
 	return true;
 }
 
@@ -469,6 +472,11 @@ short iot_mqtt_poll_events(const struct iot_mqtt *mqtt)
 bool iot_mqtt_is_connected(const struct iot_mqtt *mqtt)
 {
 	return mqtt->phase == MQTT_UP && !mqtt->lost;
+}
+
+enum iot_mqtt_stage iot_mqtt_stage(const struct iot_mqtt *mqtt)
+{
+	return mqtt->stage;
 }
 
 void iot_mqtt_wait(struct iot_mqtt *mqtt, int timeout_ms)

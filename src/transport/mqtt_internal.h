@@ -32,6 +32,7 @@ struct iot_mqtt {
 
 	enum mqtt_phase phase;
 	bool tcp_up;    /* the socket is connected */
+	enum iot_mqtt_stage stage;
 	bool ipv4_only; /* the first address did not answer, an IPv4 one may */
 	bool asked;     /* we are the ones who end it */
 	int64_t connect_deadline;

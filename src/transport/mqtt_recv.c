@@ -83,6 +83,7 @@ static void on_connect(struct mosquitto *mosq, void *data, int rc, int flags, co
 	struct iot_mqtt *mqtt = data;
 
 	(void)mosq, (void)flags, (void)properties;
+	mqtt->stage = IOT_MQTT_LOGIN;
 	if (rc == 0) {
 		mqtt->came_up = true;
 		return;
@@ -218,5 +219,7 @@ void mqtt_set_callbacks(struct iot_mqtt *mqtt)
 	mosquitto_message_v5_callback_set(mqtt->mosq, on_message);
 	mosquitto_subscribe_v5_callback_set(mqtt->mosq, on_subscribe);
 	mosquitto_publish_v5_callback_set(mqtt->mosq, on_publish);
-	mosquitto_log_callback_set(mqtt->mosq, on_log);
+	/* libmosquitto writes a line for every packet if somebody listens; without TLS only a person would read them. */
+	if (mqtt->options.host != NULL || iot_log_get_level() >= IOT_LOG_DEBUG)
+		mosquitto_log_callback_set(mqtt->mosq, on_log);
 }

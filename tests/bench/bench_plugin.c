@@ -1,9 +1,12 @@
 /*
- * How long the broker plugin takes to decide, with 100,000 devices and 100 policies
- * in the registry: publishes and deliveries (from memory), connects and the reading
- * again of 10,000 live records (from the registry). Prints one line per figure.
+ * How long the broker plugin takes to decide, with many devices (100,000) and 100
+ * policies in the registry: publishes and deliveries (from memory), connects and
+ * the reading again of many (10,000) live records (from the registry). Prints one
+ * line per figure. bench_plugin [DEVICES [LIVE]]
  */
 #include "plugin_host.h"
+
+#include "bench.h"
 
 #include "iotctl/fs.h"
 #include "iotctl/key.h"
@@ -12,9 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEVICES 100000
 #define POLICIES 100
-#define LIVE 10000
+#define LIVE_MAX 10000
 #define ROUNDS 5
 #define DECISIONS 200000
 
@@ -22,6 +24,7 @@ static struct iot_store *store;
 static struct iot_error err = IOT_ERROR_INIT;
 static X509 *x509;
 static char certificate_id[IOT_SHA256_HEX_SIZE];
+static int devices = 100000, live = LIVE_MAX;
 
 static void must(enum iot_status status)
 {
@@ -113,7 +116,7 @@ static void fill(const char *path)
 	    INT64_C(POLICIES + 1),
 	    "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"iot:Connect\","
 	    "\"Resource\":\"arn:aws:iot:*:*:client/pump-*\"}]}");
-	for (int64_t i = 0; i < DEVICES; i++) {
+	for (int64_t i = 0; i < devices; i++) {
 		char id[IOT_SHA256_HEX_SIZE];
 
 		snprintf(id, sizeof(id), "%064d", (int)i);
@@ -174,17 +177,25 @@ static void time_reload(void)
 			break;
 		usleep(1000);
 	}
-	printf("reload of %d live records: %.1f ms after the change, %.1f ms of work, longest tick %.1f ms\n", LIVE,
+	printf("reload of %d live records: %.1f ms after the change, %.1f ms of work, longest tick %.1f ms\n", live,
 	       (double)(now_ns() - start) / 1e6, (double)work / 1e6, (double)longest / 1e6);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	char dir[] = "/tmp/iotctl-bench-XXXXXX", path[64];
-	static struct mosquitto clients[LIVE];
-	static char ids[LIVE][16];
+	static struct mosquitto clients[LIVE_MAX];
+	static char ids[LIVE_MAX][16];
 	int64_t start, before;
 
+	if (argc > 1)
+		devices = bench_number(argv[1]);
+	if (argc > 2)
+		live = bench_number(argv[2]);
+	if (live > devices || live > LIVE_MAX) {
+		fprintf(stderr, "at most %d devices, and no more than there are, can be live\n", LIVE_MAX);
+		return 2;
+	}
 	if (mkdtemp(dir) == NULL)
 		return 1;
 	snprintf(path, sizeof(path), "%s/registry.db", dir);
@@ -196,16 +207,16 @@ int main(void)
 	}
 	before = (int64_t)mallinfo2().uordblks;
 	start = now_ns();
-	for (int i = 0; i < LIVE; i++) {
+	for (int i = 0; i < live; i++) {
 		snprintf(ids[i], sizeof(ids[i]), "pump-%d", i);
 		connect_one(&clients[i], ids[i]);
 		if (i % 100 == 0)
 			host_tick();
 	}
-	printf("connect: %.1f us\n", (double)(now_ns() - start) / LIVE / 1e3);
+	printf("connect: %.1f us\n", (double)(now_ns() - start) / live / 1e3);
 	host_tick();
 	host_forget_published();
-	printf("memory: %lld bytes a client\n", (long long)((int64_t)mallinfo2().uordblks - before) / LIVE);
+	printf("memory: %lld bytes a client\n", (long long)((int64_t)mallinfo2().uordblks - before) / live);
 	printf("publish, allowed: %lld ns\n",
 	       (long long)time_decisions(&clients[0], MOSQ_ACL_WRITE, "$aws/things/pump-0/jobs/start-next",
 					 MOSQ_ERR_SUCCESS));

@@ -10,18 +10,20 @@ declare -A layer_of=(
   [cli]=cli [output]=cli [settings]=cli [progress]=cli [command]=command
   [digest]=crypto [key]=crypto [cert]=crypto [image]=crypto [streamcbor]=crypto [tls]=crypto
   [policy]=policy [topic]=policy [store]=store
-  [mqtt]=transport [process]=transport
-  [cloud]=cloud [local]=cloud [broker]=broker [sim]=sim [fleet]=fleet
+  [mqtt]=transport [process]=transport [serial]=transport
+  [at]=board [board]=board [expresslink]=board
+  [cloud]=cloud [local]=cloud [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet
 )
 declare -A may_use=(
   [base]="base" [cli]="cli base" [crypto]="crypto base" [policy]="policy base" [store]="store base"
   [transport]="transport crypto base"
+  [board]="board crypto transport base"
   [cloud]="cloud store policy crypto transport base"
   [broker]="broker cloud store policy crypto transport base"
   [broker/plugin]="broker store policy crypto base"
-  [sim]="sim cloud policy crypto transport base"
-  [fleet]="fleet cloud store policy crypto transport base"
-  [command]="command cli fleet broker sim cloud policy crypto transport base"
+  [sim]="sim board cloud policy crypto transport base"
+  [fleet]="fleet board cloud store policy crypto transport base"
+  [command]="command cli fleet broker sim board cloud policy crypto transport base"
 )
 
 folder_of() { # src/broker/plugin/x.c -> broker/plugin; src/cloud/local/x.c -> cloud
@@ -62,6 +64,6 @@ only_in 'sqlite3' src/store
 only_in 'mosquitto\.h' src/transport src/broker/plugin
 only_in 'mosquitto_(plugin|broker)' src/broker/plugin
 only_in 'jq\.h|jv\.h|ini\.h' src/cli
-only_in 'curl/' src/transport
+only_in 'curl/|libserialport' src/transport
 
 exit "$bad"

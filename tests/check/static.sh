@@ -5,6 +5,10 @@ set -euo pipefail
 tool=$1 build=$2
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
+# Another version has other opinions: the tree is kept clean for the one that tests/packages names.
+tested=$(awk -v tool="$tool" '$1 == tool { print $2 }' tests/packages)
+found=$("$tool" --version | grep -oE '[0-9]+\.[0-9]+' | head -n 1)
+[ "${found%%.*}" = "${tested%%.*}" ] || { echo "skipped: $tool is $found, the tree is kept clean for $tested"; exit 77; }
 stamps=$build/check-$tool
 mkdir -p "$stamps"
 

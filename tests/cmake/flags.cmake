@@ -18,7 +18,7 @@ endif()
 add_library(iot_flags_plain INTERFACE)
 target_compile_options(iot_flags_plain INTERFACE ${warnings}
 	-fstack-protector-strong -fno-common -fvisibility=hidden -fPIC
-	$<$<CONFIG:Release,RelWithDebInfo>:-D_FORTIFY_SOURCE=2>)
+	$<$<CONFIG:Release,RelWithDebInfo>:-U_FORTIFY_SOURCE$<SEMICOLON>-D_FORTIFY_SOURCE=2>)
 target_compile_definitions(iot_flags_plain INTERFACE _GNU_SOURCE IOT_VERSION="${PROJECT_VERSION}")
 target_include_directories(iot_flags_plain INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
 target_link_options(iot_flags_plain INTERFACE -Wl,-z,relro,-z,now -Wl,--as-needed)

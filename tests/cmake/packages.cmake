@@ -8,6 +8,7 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.13)               
 pkg_check_modules(CBOR REQUIRED IMPORTED_TARGET libcbor>=0.8)                      # 0.8.0
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih>=53)                          # 55
 pkg_check_modules(MOSQUITTO REQUIRED IMPORTED_TARGET libmosquitto>=2.0.11)         # 2.0.11
+pkg_check_modules(SERIALPORT REQUIRED IMPORTED_TARGET libserialport>=0.1.1)        # 0.1.1
 
 # libjq has no pkg-config file on the oldest system.
 find_library(JQ_LIBRARY jq REQUIRED)                                               # 1.6

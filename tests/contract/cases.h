@@ -10,6 +10,8 @@
  *	 "code": "ResourceNotFoundException",             instead: it must fail so
  *	 "says": "does not exist",                        and the one line contains this
  *	 "save": {"id": "thingId"},                       keep members of the reply as ${id}
+ *	 "payload": {"state": {}},                        a payload: JSON, or a text as it is
+ *	 "document": {"version": 1},                      what the payload of the reply must contain
  *	 "repeat": 3}                                     call it so often, ${i} counts from 1
  *
  * In "reply" an object must have the members that are named (null: must not have

@@ -185,18 +185,42 @@ static bool judge_reply(const char *scenario, const json_t *step, const json_t *
 	return true;
 }
 
+/* The payload of the reply. */
+static bool judge_document(const char *scenario, const json_t *step, const char *payload)
+{
+	const char *call = iot_json_str(step, "call", "");
+	const json_t *expected = json_object_get(step, "document");
+	IOT_JSON document = json_loads(payload, 0, NULL);
+	char where[256] = "";
+
+	if (expected == NULL || cases_match(expected, document, where, sizeof(where)))
+		return true;
+	complain(scenario, call, "the document differs", where);
+	return complain(scenario, call, "it is", payload);
+}
+
 static bool run_step(const char *scenario, struct iot_cloud *cloud, const json_t *step, json_t *variables)
 {
 	IOT_JSON filled = cases_replace(step, variables);
 	const char *call = iot_json_str(filled, "call", "");
+	const json_t *payload = json_object_get(filled, "payload");
+	IOT_CLEAN(iot_free_p) char *text = json_is_string(payload) ? iot_strdup(json_string_value(payload))
+								   : iot_json_text(payload);
+	const struct iot_body in = {.data = text, .len = strlen(text), .fd = -1};
+	struct iot_buf out = IOT_BUF_INIT(1 << 20);
 	struct iot_error err = IOT_ERROR_INIT;
 	IOT_JSON reply = NULL;
 	enum iot_status status;
+	bool good;
 
-	status = iot_cloud_call(cloud, call, json_object_get(filled, "with"), NULL, &reply, NULL, &err);
+	status = iot_cloud_call(cloud, call, json_object_get(filled, "with"), payload != NULL ? &in : NULL, &reply, &out, &err);
 	if (status != IOT_OK)
-		return judge_failure(scenario, filled, status, &err);
-	return judge_reply(scenario, filled, reply, variables);
+		good = judge_failure(scenario, filled, status, &err);
+	else
+		good = judge_reply(scenario, filled, reply, variables) &&
+		       judge_document(scenario, filled, iot_buf_str(&out));
+	iot_buf_release(&out);
+	return good;
 }
 
 static bool run_scenario(const struct variant *variant, const json_t *scenario)

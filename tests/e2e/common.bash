@@ -4,10 +4,11 @@
 # $IOTCTL_BIN is the folder of the built program.
 
 common_setup() {
-  work=$(mktemp -d "${BATS_TEST_TMPDIR}/work XXXXXX") # with a space: users have such folders
+  work=$(mktemp -d "${BATS_TEST_TMPDIR:-${TMPDIR:-/tmp}}/work XXXXXX") # with a space: users have such folders
   export XDG_CONFIG_HOME=$work/config XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state HOME=$work
   unset IOTCTL_FLEET IOTCTL_PROFILE IOTCTL_OUTPUT
   export PATH=$IOTCTL_BIN:$PATH NO_COLOR=1
+  fleet=$XDG_DATA_HOME/iotctl/demo
   cd "$work" || return 1
   pids=()
 }
@@ -15,18 +16,30 @@ common_setup() {
 common_teardown() {
   local pid
   for pid in "${pids[@]}"; do
+    kill -CONT "$pid" 2>/dev/null || true # not after the other: the leak checker stops its own process
     kill "$pid" 2>/dev/null || true
   done
   for pid in "${pids[@]}"; do
+    until_true 10 gone "$pid" 2>/dev/null || { echo "does not end: $(tr '\0' ' ' <"/proc/$pid/cmdline")" >&2; kill -9 "$pid"; }
     wait "$pid" 2>/dev/null || true
   done
   iotctl serve --stop >/dev/null 2>&1 || true
+  no_sanitizer_report
+}
+
+# What ran in the background tells here what the sanitizers found in it.
+no_sanitizer_report() {
+  if grep -l -e 'Sanitizer: ' -e 'runtime error: ' "$work"/*.log "$work"/*.err "$fleet"/broker/*.log 2>/dev/null; then
+    grep -h -A 20 -e 'Sanitizer: ' -e 'runtime error: ' "$work"/*.log "$work"/*.err "$fleet"/broker/*.log 2>/dev/null >&2
+    return 1
+  fi
+  return 0
 }
 
 free_port() {
   local port
   while :; do
-    port=$((20000 + RANDOM % 20000))
+    port=$((20000 + RANDOM % 12000)) # below what the system gives to clients
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
   done
 }
@@ -42,7 +55,33 @@ until_true() {
 }
 
 is() { [ "$1" = "$2" ]; }
+differs() { [ "$1" != "$2" ]; }
 device_says() { [ "$(iotctl device show "$1" --query "$2")" = "$3" ]; }
+gone() { # PROCESS: has it ended? Where nobody reaps what lost its parent it stays as a zombie.
+  local state
+  state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null)
+  [ -z "$state" ] || [ "$state" = Z ]
+}
+logged() { grep -q -e "$2" "$1"; }     # FILE PATTERN
+
+# expect CODE COMMAND...: it ends with that exit code. Its stdout is then in $out, its stderr in $err.
+expect() {
+  local want=$1 got=0
+  shift
+  "$@" >"$work/expect.out" 2>"$work/expect.err" </dev/null || got=$?
+  out=$(<"$work/expect.out")
+  err=$(<"$work/expect.err")
+  [ "$got" -eq "$want" ] || { printf "'%s' ended with %s, not %s:\n%s\n%s\n" "$*" "$got" "$want" "$out" "$err" >&2; return 1; }
+}
+
+# fault CODE TEXT COMMAND...: it fails with that code and says one line on stderr, which contains the text.
+fault() {
+  local code=$1 text=$2
+  shift 2
+  expect "$code" "$@" || return
+  [ "$(wc -l <"$work/expect.err")" -eq 1 ] && [[ $err == *"$text"* ]] ||
+    { printf "'%s' said on stderr:\n%s\nand not one line with: %s\n" "$*" "$err" "$text" >&2; return 1; }
+}
 
 start_fleet() { # a fleet whose serve runs, on a free port
   port=$(free_port)
@@ -50,14 +89,73 @@ start_fleet() { # a fleet whose serve runs, on a free port
   iotctl serve --detach
 }
 
+serve_pid() { iotctl serve --status --query .pid; }
+mosquitto_pid() { iotctl serve --status --query .mosquittoPid; }
+serve_is_up() { [[ $(mosquitto_pid 2>/dev/null) =~ ^[0-9]+$ ]] && grep -q "mosquitto is process $(mosquitto_pid)" "$fleet/broker/serve.log"; }
+
 start_device() { # NAME [options of sim device]: in the background; its log is NAME.log
   local name=$1
   shift
-  iotctl sim device "./$name" "$@" 2>>"$name.log" >>"$name.out" &
-  pids+=($!)
+  iotctl sim device "./$name" "$@" 2>>"$name.log" >>"$name.out" 3>&- &
   device_pid=$!
+  pids+=("$device_pid")
+}
+
+kill_device() { # [SIGNAL]: end the device that was started last
+  kill "${1:--9}" "$device_pid"
+  wait "$device_pid" 2>/dev/null || true
 }
 
 make_device() { # NAME
   iotctl device create "$1" --type pump --policy device --out "./$1" >/dev/null
 }
+
+firmware() { # VERSION FILE [options]
+  local version=$1 file=$2
+  shift 2
+  iotctl sim firmware --version "$version" --out "$file" "$@" >/dev/null
+}
+
+# as NAME PROGRAM [options]: mosquitto_pub, mosquitto_sub or mosquitto_rr with the certificate and the client id of a device.
+as() { command_as "$@" && "${command[@]}"; }
+
+# The same for the background, whose process is then the program's: in $command.
+command_as() {
+  local name=$1 program=$2
+  shift 2
+  command=(stdbuf -oL "$program" -h localhost -p "$port" --cafile "$name/ca.pem" --cert "$name/certificate.pem"
+    --key "$name/private.key" -i "$name" -V 311 "$@")
+}
+
+# listen FILE FILTER...: what passes the broker on these topics, as the fleet's own user hears it, one JSON object per line:
+# {"at": seconds, "topic": ..., "payload": ...}.
+listen() {
+  local file=$1 filter filters=()
+  shift
+  for filter in "$@"; do
+    filters+=(-t "$filter")
+  done
+  stdbuf -oL mosquitto_sub --unix "$(sed -n 's/^listener 0 //p' "$fleet/broker/mosquitto.conf")" -i "listener-$file" -V 5 -d \
+    "${filters[@]}" -F '{"at": %U, "topic": "%t", "payload": %p}' >"$file" 2>&1 </dev/null 3>&- &
+  pids+=($!)
+  until_true 5 grep -q 'received SUBACK' "$file"
+}
+
+# heard FILE EXPRESSION: is there a line for which this jq expression is true?
+heard() { jq -Rne "[inputs | fromjson?] | any(.[]; $2)" <"$1" >/dev/null; }
+count_heard() { jq -Rne '[inputs | fromjson?] | length' <"$1"; } # FILE
+
+# talk NAME [CLIENT-ID]: a client with the certificate of device NAME, for `say`; what it hears is in NAME.talk. See talk.c.
+talk() {
+  local name=$1
+  shift
+  rm -f "$name.pipe"
+  mkfifo "$name.pipe"
+  : >"$name.talk"
+  "${IOTCTL_BUILD:-$IOTCTL_BIN/..}/tests/e2e_talk" "./$name" "$@" <"$name.pipe" >"$name.talk" 2>"$name.talk.err" 3>&- &
+  pids+=($!)
+  exec {talk_fd}>"$name.pipe"
+}
+
+say() { printf '%s\n' "$*" >&"$talk_fd"; }
+hears() { until_true 10 grep -q -e "$2" "$1.talk"; } # NAME PATTERN

@@ -85,6 +85,8 @@ static enum iot_decision ask(const struct client *client, enum iot_policy_action
 	};
 	const struct iot_policy_request request = {.action = action, .resource = resource, .vars = &vars};
 
+	if (grant->birth != NULL)
+		return staging_allows(client, action, resource) ? IOT_DECISION_ALLOWED : IOT_DECISION_IMPLICIT_DENY;
 	return iot_policy_decide(grant->policies, grant->count, &request, verdict);
 }
 
@@ -103,7 +105,7 @@ static bool judge(const struct client *client, enum iot_policy_action action, co
 	case IOT_DECISION_IMPLICIT_DENY:
 		break;
 	}
-	return refuse(why, "no statement allows it");
+	return refuse(why, client->grant.birth == NULL ? "no statement allows it" : "staging does not allow it");
 }
 
 bool decide_connect(const struct client *client, struct denial *why)

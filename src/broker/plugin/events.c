@@ -74,6 +74,9 @@ void event_connected(struct events *events, const struct client *client, const c
 	iot_json_set_str(object, "thingName", client_thing(client));
 	iot_json_set_str(object, "certificateId", client->identity->certificate_id);
 	iot_json_set_str(object, "address", address == NULL ? "" : address);
+	iot_json_set_str(object, "certificatePem", client->grant.birth);
+	if (client->grant.birth != NULL)
+		iot_json_set_bool(object, "listens", client->listens);
 	enqueue(events, IOT_EVENT_PREFIX "connected", object);
 }
 
@@ -198,7 +201,7 @@ void events_flush(struct events *events)
 	events->denied_lost = 0;
 	while (!link_empty(&events->queue)) {
 		const struct event *event = LINK_OWNER(events->queue.next, struct event, link);
-		size_t len = strlen(event->payload);
+		size_t len = strlen(event->payload); /* NOLINT(clang-analyzer-unix.Malloc): a freed one is unlinked */
 
 		if (mosquitto_broker_publish_copy(NULL, event->topic, (int)len, event->payload, 1, false, NULL) !=
 		    MOSQ_ERR_SUCCESS)

@@ -43,35 +43,36 @@ static int admit_admin(struct plugin *plugin, struct mosquitto *handle, const ch
 	return mosquitto_set_username(handle, ADMIN_NAME) == MOSQ_ERR_SUCCESS ? MOSQ_ERR_SUCCESS : MOSQ_ERR_AUTH;
 }
 
-/* Who the client is, by the certificate of its TLS session; NULL: nobody. New memory. */
-static struct identity *identify(const struct mosquitto *handle, struct iot_error *err)
+/* Who the client is, by the certificate of its TLS session, *ret_cert; NULL: nobody. New memory both. */
+static struct identity *identify(const struct mosquitto *handle, struct iot_cert **ret_cert, struct iot_error *err)
 {
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
 	void *x509 = mosquitto_client_certificate(handle);
 
 	if (x509 == NULL) {
 		(void)iot_fail(err, IOT_DENIED, "the client has no certificate");
 		return NULL;
 	}
-	if (iot_cert_take_x509(x509, &cert, err) != IOT_OK)
+	if (iot_cert_take_x509(x509, ret_cert, err) != IOT_OK)
 		return NULL;
-	return identity_new(cert);
+	return identity_new(*ret_cert);
 }
 
-static enum iot_status read_grant(struct plugin *plugin, const struct identity *identity, const char *id,
+static enum iot_status read_grant(struct plugin *plugin, const struct iot_cert *cert, const char *id,
 				  struct grant *ret, struct iot_error *err)
 {
 	enum iot_status status = registry_begin(plugin->registry, err);
 
 	if (status != IOT_OK)
 		return status;
-	status = registry_read(plugin->registry, identity->certificate_id, id, ret, err);
+	status = plugin->staging ? staging_admit(plugin->registry, cert, id, ret, err)
+				 : registry_read(plugin->registry, iot_cert_id(cert), id, ret, err);
 	registry_end(plugin->registry);
 	return status;
 }
 
 /* Takes the identity over. */
-static int admit_device(struct plugin *plugin, struct mosquitto *handle, const char *id, struct identity *identity)
+static int admit_device(struct plugin *plugin, struct mosquitto *handle, const char *id, struct identity *identity,
+			const struct iot_cert *cert)
 {
 	struct iot_error err = IOT_ERROR_INIT;
 	struct grant grant;
@@ -79,7 +80,7 @@ static int admit_device(struct plugin *plugin, struct mosquitto *handle, const c
 	struct denial why;
 	enum iot_status status;
 
-	status = read_grant(plugin, identity, id, &grant, &err);
+	status = read_grant(plugin, cert, id, &grant, &err);
 	if (status != IOT_OK) {
 		int rc = refuse_connect(plugin, id, identity, err.what);
 
@@ -92,6 +93,7 @@ static int admit_device(struct plugin *plugin, struct mosquitto *handle, const c
 	client->grant = grant;
 	client->generation = registry_generation(plugin->registry);
 	client->persistent = !mosquitto_client_clean_session(handle);
+	client->listens = client->persistent;
 	client->connection = plugin->next_connection++;
 	if (!decide_connect(client, &why)) {
 		event_denied(&plugin->events, NULL, &why);
@@ -143,6 +145,7 @@ static int on_basic_auth(int event, void *data, void *userdata)
 	struct plugin *plugin = userdata;
 	struct iot_error err = IOT_ERROR_INIT;
 	const char *id = mosquitto_client_id(auth->client), *address = mosquitto_client_address(auth->client);
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
 	IOT_CLEAN(iot_free_p) struct identity *identity = NULL;
 	bool admin = address != NULL && strcmp(address, plugin->admin_socket) == 0;
 
@@ -150,7 +153,7 @@ static int on_basic_auth(int event, void *data, void *userdata)
 	if (id == NULL)
 		return MOSQ_ERR_AUTH;
 	if (!admin)
-		identity = identify(auth->client, &err);
+		identity = identify(auth->client, &cert, &err);
 	if (is_known(plugin, auth->client, id, identity, admin))
 		return stand(plugin, clients_find(&plugin->clients, auth->client));
 	if (admin)
@@ -159,7 +162,7 @@ static int on_basic_auth(int event, void *data, void *userdata)
 		return MOSQ_ERR_AUTH;
 	if (identity == NULL)
 		return refuse_connect(plugin, id, NULL, err.what);
-	return admit_device(plugin, auth->client, id, iot_take(identity));
+	return admit_device(plugin, auth->client, id, iot_take(identity), cert);
 }
 
 /* --- and go --------------------------------------------------------------------------- */
@@ -247,6 +250,13 @@ static void announce(struct plugin *plugin)
 	}
 }
 
+/* At the next tick, when the subscription is made. */
+static void tell_listens(struct plugin *plugin, struct client *client)
+{
+	client->listens = true;
+	event_connected(&plugin->events, client, mosquitto_client_address(client->handle));
+}
+
 static int on_acl_check(int event, void *data, void *userdata)
 {
 	const struct mosquitto_evt_acl_check *check = data;
@@ -270,8 +280,11 @@ static int on_acl_check(int event, void *data, void *userdata)
 		return MOSQ_ERR_ACL_DENIED;
 	if (client->reason != NULL && !client->leaving && client->connected)
 		return MOSQ_ERR_ACL_DENIED; /* on its way out */
-	if (check_access(plugin, check, client, &why))
+	if (check_access(plugin, check, client, &why)) {
+		if (check->access == MOSQ_ACL_SUBSCRIBE && plugin->staging)
+			tell_listens(plugin, client);
 		return MOSQ_ERR_SUCCESS;
+	}
 	if (client->reason == NULL && client->authorised)
 		event_denied(&plugin->events, client, &why);
 	if (check->access == MOSQ_ACL_WRITE && !is_will(plugin, client))
@@ -363,6 +376,7 @@ static void plugin_free(struct plugin *plugin)
 static enum iot_status read_options(struct plugin *plugin, char **registry, const struct mosquitto_opt *options,
 				    int count, struct iot_error *err)
 {
+	IOT_CLEAN(iot_free_p) char *role = NULL;
 	const struct {
 		const char *key;
 		char **value;
@@ -371,6 +385,7 @@ static enum iot_status read_options(struct plugin *plugin, char **registry, cons
 		{IOT_PLUGIN_OPT_REGISTRY, registry, true},
 		{IOT_PLUGIN_OPT_ADMIN_SOCKET, &plugin->admin_socket, true},
 		{IOT_PLUGIN_OPT_READY, &plugin->ready_file, false},
+		{IOT_PLUGIN_OPT_ROLE, &role, false},
 	};
 
 	for (int i = 0; i < count; i++) {
@@ -387,6 +402,9 @@ static enum iot_status read_options(struct plugin *plugin, char **registry, cons
 	for (size_t k = 0; k < IOT_LENGTH(known); k++)
 		if (known[k].required && (*known[k].value == NULL || **known[k].value == '\0'))
 			return iot_fail(err, IOT_SETTINGS, "option 'plugin_opt_%s' is missing", known[k].key);
+	plugin->staging = role != NULL && strcmp(role, "staging") == 0;
+	if (role != NULL && !plugin->staging && strcmp(role, "fleet") != 0)
+		return iot_fail(err, IOT_SETTINGS, "option 'plugin_opt_role' is neither 'fleet' nor 'staging'");
 	return IOT_OK;
 }
 

@@ -40,7 +40,7 @@ static inline bool link_empty(const struct link *list)
 /* Out of the list it is in, if any. */
 static inline void link_remove(struct link *link)
 {
-	link->prev->next = link->next;
+	link->prev->next = link->next; /* NOLINT(clang-analyzer-unix.Malloc): a freed one was unlinked */
 	link->next->prev = link->prev;
 	link_init(link);
 }
@@ -68,6 +68,7 @@ struct grant {
 	bool is_thing;      /* the client id is the name of a thing attached to the certificate */
 	char *thing_type;   /* NULL: none */
 	json_t *attributes; /* NULL: none */
+	char *birth;        /* in staging: the certificate as PEM, and staging_allows() stands for policies; else NULL */
 	size_t count;
 	const struct iot_policy **policies; /* compiled, shared between clients */
 	struct document **documents;        /* the same, with their names */
@@ -100,6 +101,11 @@ void registry_end(struct registry *registry);
 IOT_CHECK enum iot_status registry_read(struct registry *registry, const char *certificate_id, const char *client_id,
 					struct grant *ret, struct iot_error *err);
 void grant_release(struct grant *grant);
+/* *ret_known: is the certificate registered? IOT_DENIED if it is and not ACTIVE. IOT_AGAIN and others as above. */
+IOT_CHECK enum iot_status registry_status(struct registry *registry, const char *certificate_id, bool *ret_known,
+					  struct iot_error *err);
+/* Did a registered CA that is ACTIVE issue it? IOT_DENIED if none did. IOT_AGAIN and others as above. */
+IOT_CHECK enum iot_status registry_issuer(struct registry *registry, const struct iot_cert *cert, struct iot_error *err);
 /* The name of the policy at an index of the grant. Borrowed. */
 const char *grant_policy_name(const struct grant *grant, size_t index);
 /* The largest connection number that was given so far, 0 if none. */
@@ -135,6 +141,7 @@ struct client {
 	bool connected;
 	bool authorised; /* false: nothing is allowed any more */
 	bool leaving;    /* we are disconnecting it right now */
+	bool listens;    /* in staging: it has subscribed, or its session has */
 	bool persistent; /* the session is to outlive the connection */
 	bool offline;    /* in clients.offline */
 };
@@ -214,6 +221,7 @@ void events_flush(struct events *events);
 
 struct plugin {
 	char *admin_socket;
+	bool staging; /* the role */
 	char *ready_file; /* NULL: none is wanted */
 	struct registry *registry;
 	struct clients clients;
@@ -240,6 +248,15 @@ bool decide_will(const struct client *client, const char *topic, uint32_t payloa
 		 struct denial *why);
 bool decide_subscribe(const struct client *client, const char *filter, struct denial *why);
 bool decide_receive(const struct client *client, const char *topic, struct denial *why);
+
+/*
+ * staging.c: the grant of a module that shows its birth certificate, registered or not. IOT_DENIED: it gets none, and
+ * why; other faults as registry_read()'s. Between registry_begin() and registry_end().
+ */
+IOT_CHECK enum iot_status staging_admit(struct registry *registry, const struct iot_cert *cert, const char *client_id,
+					struct grant *ret, struct iot_error *err);
+/* What a module may do there: hear of its endpoint, and publish under its own name. */
+bool staging_allows(const struct client *client, enum iot_policy_action action, const char *resource);
 
 /* watch.c: the connection ends at the next tick. reason is a constant. */
 void watch_doom(struct plugin *plugin, struct client *client, const char *reason);

@@ -80,6 +80,10 @@ static const char sql_end[] = "COMMIT";
 
 static const char sql_document[] = "SELECT document FROM policy_versions WHERE id = ?1";
 
+static const char sql_status[] = "SELECT status FROM certificates WHERE id = ?1";
+
+static const char sql_issuers[] = "SELECT pem FROM ca_certificates WHERE subject = ?1 AND status = 'ACTIVE'";
+
 static const char sql_last_connection[] = "SELECT max(connection) FROM presence";
 
 /* --- opening, and noticing changes ------------------------------------------------- */
@@ -328,7 +332,7 @@ static enum iot_status add_policy(struct registry *registry, struct iot_stmt *st
 	if (name == NULL || iot_stmt_is_null(stmt, 2))
 		return iot_fail(err, IOT_DENIED, "policy '%s' has no default version", name == NULL ? "" : name);
 	status = document_get(registry, &key, name, &list[*count], err);
-	if (status == IOT_OK)
+	if (status == IOT_OK && list[*count] != NULL)
 		list[(*count)++]->uses++;
 	return status;
 }
@@ -338,7 +342,7 @@ static enum iot_status read_policies(struct registry *registry, const char *cert
 				     struct grant *grant, struct iot_error *err)
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
-	struct document *list[POLICIES_MAX];
+	struct document *list[POLICIES_MAX] = {NULL};
 	enum iot_status status;
 	bool row = true;
 
@@ -360,7 +364,7 @@ static enum iot_status read_policies(struct registry *registry, const char *cert
 	grant->policies = iot_alloc_array(grant->count, sizeof(void *));
 	for (size_t i = 0; i < grant->count; i++) {
 		grant->documents[i] = list[i];
-		grant->policies[i] = list[i]->policy;
+		grant->policies[i] = list[i] != NULL ? list[i]->policy : NULL;
 	}
 	return status;
 }
@@ -403,6 +407,7 @@ void grant_release(struct grant *grant)
 	free(grant->documents);
 	free(grant->policies);
 	free(grant->thing_type);
+	free(grant->birth);
 	json_decref(grant->attributes);
 	*grant = (struct grant){0};
 }
@@ -410,6 +415,49 @@ void grant_release(struct grant *grant)
 const char *grant_policy_name(const struct grant *grant, size_t index)
 {
 	return grant->documents[index]->name;
+}
+
+/* --- certificates that may not be registered ------------------------------------------- */
+
+enum iot_status registry_status(struct registry *registry, const char *certificate_id, bool *ret_known,
+				struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	const char *state;
+	enum iot_status status;
+
+	*ret_known = false;
+	status = iot_stmt_get(registry->store, sql_status, &stmt, err);
+	if (status == IOT_OK)
+		status = iot_stmt_bind(stmt, err, "s", certificate_id);
+	if (status == IOT_OK)
+		status = iot_stmt_step(stmt, ret_known, err);
+	if (status != IOT_OK || !*ret_known)
+		return status;
+	state = iot_stmt_text(stmt, 0);
+	if (state == NULL || strcmp(state, "ACTIVE") != 0)
+		return iot_fail(err, IOT_DENIED, "the certificate is %s", state == NULL ? "without status" : state);
+	return IOT_OK;
+}
+
+enum iot_status registry_issuer(struct registry *registry, const struct iot_cert *cert, struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool row = false;
+	enum iot_status status;
+
+	status = iot_stmt_get(registry->store, sql_issuers, &stmt, err);
+	if (status == IOT_OK)
+		status = iot_stmt_bind(stmt, err, "s", iot_cert_issuer(cert));
+	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row) {
+		IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
+		const char *pem = iot_stmt_text(stmt, 0);
+
+		if (pem != NULL && iot_cert_parse_pem(pem, strlen(pem), "registered CA", &ca, NULL) == IOT_OK &&
+		    iot_cert_verify_issued_by(cert, ca, NULL) == IOT_OK)
+			return IOT_OK;
+	}
+	return status != IOT_OK ? status : iot_fail(err, IOT_DENIED, "no registered CA issued the certificate");
 }
 
 enum iot_status registry_last_connection(struct registry *registry, int64_t *ret, struct iot_error *err)

@@ -101,17 +101,31 @@ static void judge_again(struct plugin *plugin, struct client *client)
 	watch_doom(plugin, client, "AUTH_ERROR");
 }
 
+/* Its grant as it is now, in place of the one it had. A module in staging keeps its own while it may be there. */
+static enum iot_status renew_grant(const struct plugin *plugin, struct client *client, struct iot_error *err)
+{
+	const char *certificate_id = client->identity->certificate_id;
+	struct grant grant;
+	bool known;
+	enum iot_status status;
+
+	if (client->grant.birth != NULL)
+		return registry_status(plugin->registry, certificate_id, &known, err);
+	status = registry_read(plugin->registry, certificate_id, client->id, &grant, err);
+	if (status == IOT_OK) {
+		grant_release(&client->grant);
+		client->grant = grant;
+	}
+	return status;
+}
+
 static enum iot_status read_again(struct plugin *plugin, struct client *client, struct iot_error *err)
 {
-	struct grant grant;
-	enum iot_status status =
-		registry_read(plugin->registry, client->identity->certificate_id, client->id, &grant, err);
+	enum iot_status status = renew_grant(plugin, client, err);
 
 	if (status != IOT_OK && status != IOT_DENIED)
 		return status;
 	if (status == IOT_OK) {
-		grant_release(&client->grant);
-		client->grant = grant;
 		judge_again(plugin, client);
 	} else { /* what it had is kept for the last words about it; nothing is allowed any more */
 		if (client->authorised && client->connected)

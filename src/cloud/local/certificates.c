@@ -297,6 +297,14 @@ enum iot_status iot_op_register_certificate_without_ca(struct iot_local *local, 
 	return status;
 }
 
+enum iot_status iot_local_key_origin(struct iot_cloud *cloud, const char *certificate_id, const char *origin,
+				     struct iot_error *err)
+{
+	return iot_store_run(iot_local_of(cloud)->store, NULL, err,
+			     "UPDATE certificates SET key_origin = ?1 WHERE id = ?2 AND key_origin IS NOT ?1", "ss", origin,
+			     certificate_id);
+}
+
 /* --- looking, changing, deleting ---------------------------------------------------- */
 
 static json_t *validity(int64_t not_before, int64_t not_after)

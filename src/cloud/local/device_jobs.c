@@ -217,7 +217,7 @@ static enum iot_status apply(struct iot_local *local, struct iot_execution *ex, 
 	return status;
 }
 
-IOT_HANDLER(iot_do_device_update)
+static enum iot_status update(struct iot_local *local, const json_t *request, json_t *reply, struct iot_error *err)
 {
 	IOT_CLEAN(iot_execution_release) struct iot_execution ex = {0};
 	const char *thing = iot_json_str(request, "thingName", "");
@@ -225,7 +225,6 @@ IOT_HANDLER(iot_do_device_update)
 	bool given, versioned = false;
 	enum iot_status status;
 
-	(void)in, (void)out;
 	status = iot_details_check(json_object_get(request, "statusDetails"), err);
 	if (status == IOT_OK)
 		status = iot_number_member(request, "executionNumber", &given, &number, err);
@@ -245,9 +244,35 @@ IOT_HANDLER(iot_do_device_update)
 				      ex.job_id, thing, ex.version, expected);
 	status = apply(local, &ex, request, step, err);
 	if (status == IOT_OK && iot_json_bool(request, "includeJobExecutionState", false))
-		json_object_set_new(*ret_reply, "executionState", state_of(&ex));
+		json_object_set_new(reply, "executionState", state_of(&ex));
 	if (status == IOT_OK && iot_json_bool(request, "includeJobDocument", false))
-		status = set_document(local, ex.job, *ret_reply, err);
+		status = set_document(local, ex.job, reply, err);
+	return status;
+}
+
+/* What OTA agents say while they load an image: {"receive":"128/5120"} and nothing else. */
+static bool is_progress(const json_t *request)
+{
+	const json_t *details = json_object_get(request, "statusDetails");
+
+	return strcmp(iot_json_str(request, "status", ""), "IN_PROGRESS") == 0 && json_object_size(details) == 1 &&
+	       json_object_get(details, "receive") != NULL;
+}
+
+/* Progress comes often, and the next report replaces it: nobody waits for the disk then. */
+IOT_HANDLER(iot_do_device_update)
+{
+	bool progress = is_progress(request);
+	enum iot_status status;
+
+	(void)in, (void)out;
+	if (progress)
+		iot_store_set_durable(local->store, false);
+	status = iot_local_begin(local, err);
+	if (status == IOT_OK)
+		status = iot_local_end(local, update(local, request, *ret_reply, err), err);
+	if (progress)
+		iot_store_set_durable(local->store, true);
 	return status;
 }
 

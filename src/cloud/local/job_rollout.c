@@ -136,8 +136,8 @@ enum iot_status iot_job_rollout(struct iot_local *local, const struct iot_job *j
 	json_t *target;
 
 	json_array_foreach(targets, i, target) {
-		int64_t id;
-		bool group;
+		int64_t id = 0;
+		bool group = false;
 
 		status = target_id(local, json_string_value(target), &id, &group, err);
 		if (status == IOT_NOT_FOUND) { /* deleted since the job was scheduled */

@@ -388,7 +388,7 @@ const struct iot_local_handler iot_local_jobs_handlers[] = {
 	{"iot-jobs-data:GetPendingJobExecutions", iot_do_get_pending, false},
 	{"iot-jobs-data:StartNextPendingJobExecution", iot_do_start_next, false},
 	{"iot-jobs-data:DescribeJobExecution", iot_do_device_describe, false},
-	{"iot-jobs-data:UpdateJobExecution", iot_do_device_update, false},
+	{"iot-jobs-data:UpdateJobExecution", iot_do_device_update, true},
 	{"CreateStream", iot_do_create_stream, false},
 	{"DescribeStream", iot_do_describe_stream, false},
 	{"UpdateStream", iot_do_update_stream, false},

@@ -102,15 +102,16 @@ static void local_free(void *self)
 
 static const struct iot_local_handler *find_handler(const struct iot_operation *op)
 {
-	const struct iot_local_handler *const halves[] = {iot_local_registry_handlers, iot_local_jobs_handlers};
+	const struct iot_local_handler *const parts[] = {iot_local_registry_handlers, iot_local_jobs_handlers,
+							 iot_local_shadow_handlers};
 	char name[96];
 
 	if (strcmp(op->service, "iot") == 0)
 		snprintf(name, sizeof(name), "%s", op->name);
 	else
 		snprintf(name, sizeof(name), "%s:%s", op->service, op->name);
-	for (size_t half = 0; half < IOT_LENGTH(halves); half++) {
-		for (const struct iot_local_handler *handler = halves[half]; handler->operation != NULL; handler++) {
+	for (size_t part = 0; part < IOT_LENGTH(parts); part++) {
+		for (const struct iot_local_handler *handler = parts[part]; handler->operation != NULL; handler++) {
 			if (strcmp(handler->operation, name) == 0)
 				return handler;
 		}

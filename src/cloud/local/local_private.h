@@ -42,12 +42,13 @@ struct iot_local_handler {
 	const char *
 		operation; /* "CreateThing"; with the service for others than iot: "iot-jobs-data:UpdateJobExecution" */
 	iot_local_run run;
-	bool own_transaction; /* calls iot_local_begin() itself, because it does slow work first (hashing, signing) */
+	bool own_transaction; /* calls iot_local_begin() itself: there is slow work before it (hashing, signing), or another need */
 };
 
-/* The dispatch table, in two halves that end with operation NULL. */
+/* The dispatch table, in parts that end with operation NULL. */
 extern const struct iot_local_handler iot_local_registry_handlers[]; /* local/registry.c */
 extern const struct iot_local_handler iot_local_jobs_handlers[];     /* local/jobs.c */
+extern const struct iot_local_handler iot_local_shadow_handlers[];   /* local/shadows.c */
 
 /* The state behind a cloud made by iot_local_open(). */
 struct iot_local *iot_local_of(struct iot_cloud *cloud);

@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LONGEST_SOCKET "broker/notify.sock"
+#define LONGEST_SOCKET "broker/staging.sock"
 
 /* The folder of the sockets. New memory. */
 static char *socket_dir(const char *dir)
@@ -77,6 +77,7 @@ void iot_fleet_paths_init(struct iot_fleet_paths *paths, const char *fleet_dir)
 	paths->images_dir = iot_path(paths->dir, "images");
 	paths->broker_dir = iot_path(paths->dir, "broker");
 	paths->admin_socket = iot_path(sockets, "admin.sock");
+	paths->staging_socket = iot_path(sockets, "staging.sock");
 	paths->notify_socket = iot_path(sockets, "notify.sock");
 	paths->lock = iot_path(paths->dir, "broker/serve.lock");
 }
@@ -91,6 +92,7 @@ void iot_fleet_paths_release(struct iot_fleet_paths *paths)
 	free(paths->images_dir);
 	free(paths->broker_dir);
 	free(paths->admin_socket);
+	free(paths->staging_socket);
 	free(paths->notify_socket);
 	free(paths->lock);
 	*paths = (struct iot_fleet_paths){0};

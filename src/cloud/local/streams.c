@@ -367,8 +367,7 @@ enum iot_status iot_local_stream_open(struct iot_cloud *cloud, const char *thing
 	if (st.st_size != iot_stmt_int(stmt, 1))
 		return iot_cloud_fail(err, "ETagMismatch", "image '%s' is not what stream '%s' was made of", path,
 				      stream);
-	*ret_fd = fd;
-	fd = -1;
+	*ret_fd = iot_take_fd(&fd);
 	*ret_size = st.st_size;
 	if (ret_version != NULL)
 		*ret_version = iot_stmt_int(stmt, 2);

@@ -238,10 +238,11 @@ static inline int host_control(struct mosquitto *client, const char *payload, si
 	return rc == MOSQ_ERR_SUCCESS ? control.reason_code : rc;
 }
 
-static inline int host_start(const char *registry, const char *admin_socket, const char *extra)
+/* With one more option, extra = value; NULL: none. */
+static inline int host_start_with(const char *registry, const char *admin_socket, const char *extra, const char *value)
 {
 	char keys[3][32] = {IOT_PLUGIN_OPT_REGISTRY, IOT_PLUGIN_OPT_ADMIN_SOCKET, "unknown"};
-	char registry_value[512], socket_value[512], extra_value[] = "x";
+	char registry_value[512], socket_value[512], extra_value[64];
 	struct mosquitto_opt options[3];
 	void *userdata = NULL;
 	int count = 0, rc;
@@ -256,11 +257,17 @@ static inline int host_start(const char *registry, const char *admin_socket, con
 	}
 	if (extra != NULL) {
 		snprintf(keys[2], sizeof(keys[2]), "%s", extra);
+		snprintf(extra_value, sizeof(extra_value), "%s", value);
 		options[count++] = (struct mosquitto_opt){keys[2], extra_value};
 	}
 	rc = mosquitto_plugin_init(NULL, &userdata, options, count);
 	host.plugin = userdata;
 	return rc;
+}
+
+static inline int host_start(const char *registry, const char *admin_socket, const char *extra)
+{
+	return host_start_with(registry, admin_socket, extra, "x");
 }
 
 static inline void host_forget_published(void)

@@ -145,16 +145,18 @@ static void test_open_faults(void)
 	free(nowhere);
 }
 
+static const struct iot_local_handler *const parts[] = {iot_local_registry_handlers, iot_local_jobs_handlers,
+							iot_local_shadow_handlers};
+
 static size_t handlers_of(const struct iot_operation *op)
 {
-	const struct iot_local_handler *const halves[] = {iot_local_registry_handlers, iot_local_jobs_handlers};
 	char name[96];
 	size_t count = 0;
 
 	snprintf(name, sizeof(name), "%s%s%s", strcmp(op->service, "iot") != 0 ? op->service : "",
 		 strcmp(op->service, "iot") != 0 ? ":" : "", op->name);
-	for (size_t half = 0; half < 2; half++) {
-		for (const struct iot_local_handler *handler = halves[half]; handler->operation != NULL; handler++)
+	for (size_t part = 0; part < IOT_LENGTH(parts); part++) {
+		for (const struct iot_local_handler *handler = parts[part]; handler->operation != NULL; handler++)
 			count += strcmp(handler->operation, name) == 0;
 	}
 	return count;
@@ -172,11 +174,10 @@ static void test_complete(void)
 		CU_ASSERT_EQUAL(handlers_of(&iot_operations[i]), 1);
 		operations++;
 	}
-	for (const struct iot_local_handler *handler = iot_local_registry_handlers; handler->operation != NULL;
-	     handler++)
-		handlers++;
-	for (const struct iot_local_handler *handler = iot_local_jobs_handlers; handler->operation != NULL; handler++)
-		handlers++;
+	for (size_t part = 0; part < IOT_LENGTH(parts); part++) {
+		for (const struct iot_local_handler *handler = parts[part]; handler->operation != NULL; handler++)
+			handlers++;
+	}
 	CU_ASSERT_EQUAL(handlers, operations);
 }
 

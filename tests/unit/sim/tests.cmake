@@ -8,3 +8,7 @@ iot_unit(sim/test_device iot_sim)
 target_compile_definitions(unit_sim_test_device PRIVATE DELIVERY_PLUGIN="$<TARGET_FILE:sim_direct_delivery>")
 add_dependencies(unit_sim_test_device sim_direct_delivery)
 iot_fuzz(simjob iot_sim)
+
+iot_unit(sim/test_expresslink_at iot_sim)
+iot_unit(sim/test_expresslink_dictionary iot_sim)
+iot_fuzz(expresslink iot_sim)

@@ -296,6 +296,25 @@ static void test_transactions(void)
 	iot_store_close(store);
 }
 
+static void test_durable(void)
+{
+	struct iot_schema schema = schema_of(3);
+	struct iot_store *store = NULL;
+
+	ASSERT_OK(iot_store_open(path, &schema, IOT_STORE_CREATE, &store, &err), &err);
+	iot_store_set_durable(store, false);
+	CU_ASSERT_EQUAL(number(store, "PRAGMA synchronous"), 1);
+	iot_store_set_durable(store, true);
+	CU_ASSERT_EQUAL(number(store, "PRAGMA synchronous"), 2);
+	/* What was begun to last does. */
+	ASSERT_OK(iot_store_begin(store, &err), &err);
+	iot_store_set_durable(store, false);
+	CU_ASSERT_EQUAL(number(store, "PRAGMA synchronous"), 2);
+	ASSERT_OK(iot_store_commit(store, &err), &err);
+	CU_ASSERT_EQUAL(number(store, "PRAGMA synchronous"), 2);
+	iot_store_close(store);
+}
+
 static void test_busy(void)
 {
 	struct iot_schema schema = schema_of(3);
@@ -494,5 +513,6 @@ UNIT_MAIN("store/store", set_up, tear_down, {"creates", test_creates}, {"migrate
 	  {"failed migration", test_failed_migration}, {"newer", test_newer},
 	  {"other application", test_other_application}, {"damaged", test_damaged}, {"read only", test_read_only},
 	  {"constraints", test_constraints}, {"values", test_values}, {"transactions", test_transactions},
-	  {"busy", test_busy}, {"no lost update", test_no_lost_update}, {"full", test_full}, {"backup", test_backup},
-	  {"registry", test_registry}, {"epoch", test_epoch}, {"alias index", test_alias_index})
+	  {"durable", test_durable}, {"busy", test_busy}, {"no lost update", test_no_lost_update}, {"full", test_full},
+	  {"backup", test_backup}, {"registry", test_registry}, {"epoch", test_epoch},
+	  {"alias index", test_alias_index})

@@ -1,0 +1,99 @@
+/*
+ * One AT conversation over a serial line: send a command, await its answer,
+ * survive what is not one. What an answer looks like is the dialect's: a
+ * function that judges a line. Commands are made of parts, so that a secret is
+ * known as one wherever it goes.
+ *
+ * Faults: those of the line (serial.h); IOT_BOARD when the board does not
+ * answer in time or answers nonsense after it was brought back into step.
+ */
+#ifndef IOTCTL_AT_H
+#define IOTCTL_AT_H
+
+#include "iotctl/serial.h"
+
+/* What a line is, in answer to a command. */
+enum iot_at_verdict {
+	IOT_AT_STRANGER, /* no part of an answer: unsolicited, noise */
+	IOT_AT_PART,     /* a line of the answer, more follow */
+	IOT_AT_OK,       /* the answer is complete (but for `more` raw lines) */
+	IOT_AT_ERROR     /* the same, and the board refused */
+};
+
+struct iot_at_answer {
+	bool ok;
+	int code;             /* of a refusal; -1: none given */
+	struct iot_buf text;  /* the final line's detail, as it came */
+	struct iot_buf lines; /* the lines of the answer, each followed by LF */
+	bool pem_follows;     /* the dialect says that lines come whose number it does not know */
+};
+#define IOT_AT_ANSWER_INIT \
+	{false, -1, IOT_BUF_INIT(IOT_SERIAL_LINE_MAX), IOT_BUF_INIT(IOT_SERIAL_LINE_MAX), false}
+void iot_at_answer_release(struct iot_at_answer *answer);
+
+struct iot_at_dialect {
+	const char *name;
+	const char *eol;   /* what ends a command */
+	const char *probe; /* a command that changes nothing and is answered at once */
+	/* Sent on the last try to get back into step: leaves a paste that was cut. NULL: nothing. */
+	const char *unwind;
+	/* Judge a line. Fills ok, code, text of `answer`; *ret_more: raw lines that belong to it. */
+	enum iot_at_verdict (*judge)(const char *line, size_t len, struct iot_at_answer *answer, int *ret_more);
+	int retries;       /* of a command that may be repeated; further tries after the first */
+	/* Is this refusal one that a broken wire explains, so that a repetition may help? NULL: none is. */
+	bool (*garbled)(int code);
+};
+
+struct iot_at {
+	struct iot_serial *serial; /* borrowed */
+	const struct iot_at_dialect *dialect;
+	/* Lines that are no part of an answer; borrowed during the call. May be NULL. */
+	void (*stranger)(const char *line, size_t len, void *data);
+	void *data;
+	bool in_step;       /* private: the next line will be the answer */
+	bool echo_may_come; /* private: a secret was said and not answered */
+	unsigned resyncs; /* how often it had to be brought back into step */
+	unsigned retries; /* how often a command was said again */
+};
+
+/* One part of a command. Text up to its NUL. */
+struct iot_at_text {
+	const char *text;
+	bool secret;
+};
+#define IOT_AT_TEXTS(...) ((const struct iot_at_text[]){__VA_ARGS__, {NULL, false}})
+
+struct iot_at_call {
+	const struct iot_at_text *texts; /* ends with text NULL; the end of line is added */
+	int timeout_ms;
+	bool once; /* has an effect that must not happen twice: never said again */
+};
+
+/*
+ * Bring both sides into step: end what was half said, wait for silence, and ask
+ * the probe until its answer, and nothing else, comes. IOT_BOARD with a hint
+ * (wrong port, speed, wires) when nothing answers; with what came instead when
+ * something else did.
+ */
+IOT_CHECK enum iot_status iot_at_sync(struct iot_at *at, int timeout_ms, struct iot_error *err);
+
+/*
+ * Say a command and take its answer (cleared first). A refusal is no fault
+ * here: IOT_OK with answer->ok false. A command that got no answer, or a garbled
+ * one, is said again unless it is `once`.
+ */
+IOT_CHECK enum iot_status iot_at_call(struct iot_at *at, const struct iot_at_call *call, struct iot_at_answer *answer,
+				      struct iot_error *err);
+
+/* For answers with lines of unknown number: the next line, raw. */
+IOT_CHECK enum iot_status iot_at_read_line(struct iot_at *at, struct iot_buf *line, int timeout_ms,
+					   struct iot_error *err);
+/* For pastes: send lines as they are (never said again). */
+IOT_CHECK enum iot_status iot_at_send_raw(struct iot_at *at, const char *text, int timeout_ms, struct iot_error *err);
+/* For a second final line ("OK COMPLETE"): wait for one without sending. */
+IOT_CHECK enum iot_status iot_at_await(struct iot_at *at, int timeout_ms, struct iot_at_answer *answer,
+				       struct iot_error *err);
+/* Something went wrong above the engine: do not trust the next line. */
+void iot_at_out_of_step(struct iot_at *at);
+
+#endif

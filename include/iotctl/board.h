@@ -1,0 +1,136 @@
+/*
+ * A board, whatever the wire: who it is, what it can hold, what it can prove.
+ * A dialect fills one constant struct; board/registry.c lists them all. A slot
+ * that a dialect leaves NULL is something its boards cannot do, and the
+ * function says so (IOT_USAGE).
+ *
+ * Faults: IOT_BOARD port or board; IOT_VERIFY the board proved the opposite of
+ * what is wanted, or refused because of what it holds; IOT_TIMEOUT and
+ * IOT_INTERRUPTED. Where a board gave a code it is in err->code ("ERR23").
+ */
+#ifndef IOTCTL_BOARD_H
+#define IOTCTL_BOARD_H
+
+#include "iotctl/serial.h"
+
+enum iot_board_capability {
+	IOT_BOARD_BORN_WITH_CERTIFICATE = 1 << 0, /* identify gives one; its key never leaves the board */
+	IOT_BOARD_NAMED_BY_UID = 1 << 1,          /* its thing name is its UID and cannot be chosen */
+	IOT_BOARD_MAKES_KEY = 1 << 2,             /* and gives a certificate request */
+	IOT_BOARD_TAKES_KEY = 1 << 3,             /* made elsewhere, over the wire */
+	IOT_BOARD_CONNECTS = 1 << 4,              /* to the broker, when told to */
+	IOT_BOARD_SIGNS = 1 << 5,                 /* a challenge, with its key */
+	IOT_BOARD_LOCKS = 1 << 6,                 /* for good */
+	IOT_BOARD_RESETS = 1 << 7                 /* to its factory state */
+};
+
+/* What can be installed. The order is that of installing. */
+enum iot_board_item_kind {
+	IOT_ITEM_CODE_SIGNING, /* certificate (PEM) that updates are checked with */
+	IOT_ITEM_ROOT_CA,      /* certificate (PEM) that the broker is checked with */
+	IOT_ITEM_CERTIFICATE,  /* the device's own (PEM), where it is not born with one */
+	IOT_ITEM_THING_NAME,
+	IOT_ITEM_WIFI_SSID,
+	IOT_ITEM_WIFI_PASSWORD, /* secret */
+	IOT_ITEM_APN,
+	IOT_ITEM_CUSTOM_NAME,
+	IOT_ITEM_ENDPOINT, /* last: it is what makes the board another fleet's */
+	IOT_ITEM_COUNT
+};
+/* "code-signing certificate", "Wi-Fi password": for messages and records. */
+const char *iot_board_item_name(enum iot_board_item_kind kind);
+bool iot_board_item_secret(enum iot_board_item_kind kind);
+
+enum iot_board_outcome {
+	IOT_ITEM_NOT_TRIED,
+	IOT_ITEM_SAME,    /* read back: it was there already */
+	IOT_ITEM_WRITTEN, /* written, and read back the same */
+	IOT_ITEM_TAKEN    /* the board accepted it; it cannot be read back */
+};
+struct iot_board_item {
+	enum iot_board_item_kind kind;
+	const char *value;              /* NUL-terminated; a secret is wiped by its owner */
+	enum iot_board_outcome outcome; /* set by install */
+};
+
+/* Who a board is. Hold it with IOT_BOARD_IDENTITY_INIT, free with iot_board_identity_release. */
+struct iot_board_identity {
+	char vendor[65], model[65], version[33];
+	char protocol[17];   /* of the dialect: "v1.1" */
+	char uid[129];       /* never changes */
+	char custom_name[129];
+	char endpoint[257];  /* where it connects to now; "" if nowhere */
+	bool claimed_known;  /* it tells whether its endpoint is still the factory's */
+	bool claimed;        /* it is not: somebody has set it up */
+	bool connected;
+	struct iot_buf certificate; /* PEM; empty if it has none */
+};
+#define IOT_BOARD_IDENTITY_INIT {.certificate = IOT_BUF_INIT(32768)}
+void iot_board_identity_release(struct iot_board_identity *identity);
+
+struct iot_board_options {
+	struct iot_serial_options serial;
+	/* A step that takes long begins ("connecting"). May be NULL. */
+	void (*progress)(const char *text, void *data);
+	void *data;
+};
+
+struct iot_board_ops {
+	const char *name;    /* "expresslink": the word after --board */
+	const char *summary; /* "AWS IoT ExpressLink module" */
+	unsigned capabilities;
+	unsigned items;      /* 1 << kind of each item that install takes */
+	enum iot_status (*open)(const struct iot_board_options *options, void **ret_self, struct iot_error *err);
+	void (*close)(void *self);
+	enum iot_status (*identify)(void *self, struct iot_board_identity *ret, struct iot_error *err);
+	enum iot_status (*make_key)(void *self, const char *common_name, struct iot_buf *csr, struct iot_error *err);
+	enum iot_status (*take_key)(void *self, const struct iot_buf *pem, struct iot_error *err);
+	enum iot_status (*look)(void *self, struct iot_board_item *item, struct iot_error *err);
+	enum iot_status (*install)(void *self, struct iot_board_item *item, struct iot_error *err);
+	enum iot_status (*connect)(void *self, int timeout_ms, struct iot_error *err);
+	enum iot_status (*disconnect)(void *self, struct iot_error *err);
+	enum iot_status (*prove)(void *self, const void *challenge, size_t len, struct iot_buf *signature,
+				 struct iot_error *err);
+	enum iot_status (*reset)(void *self, struct iot_error *err);
+	enum iot_status (*lock)(void *self, struct iot_error *err);
+};
+
+/* All dialects; ends with NULL. */
+extern const struct iot_board_ops *const iot_boards[];
+/* By name; NULL: there is none. */
+const struct iot_board_ops *iot_board_find(const char *name);
+
+struct iot_board;
+
+/* Open the port and get an answer from the board. */
+IOT_CHECK enum iot_status iot_board_open(const struct iot_board_ops *ops, const struct iot_board_options *options,
+					 struct iot_board **ret, struct iot_error *err);
+void iot_board_close(struct iot_board *board);
+void iot_board_close_p(struct iot_board **board); /* for IOT_CLEAN */
+const struct iot_board_ops *iot_board_ops_of(const struct iot_board *board);
+
+/* Read all that tells who it is; changes nothing. `ret` must be initialised. */
+IOT_CHECK enum iot_status iot_board_identify(struct iot_board *board, struct iot_board_identity *ret,
+					     struct iot_error *err);
+/* Make a key on the board; a certificate request (PEM) for it is appended. */
+IOT_CHECK enum iot_status iot_board_make_key(struct iot_board *board, const char *common_name, struct iot_buf *csr,
+					     struct iot_error *err);
+/* Hand a private key over (PEM in a secret buffer): it crosses the wire. */
+IOT_CHECK enum iot_status iot_board_take_key(struct iot_board *board, const struct iot_buf *pem, struct iot_error *err);
+/* Does it hold this item already? outcome: SAME, or NOT_TRIED when it differs or cannot be read. Changes nothing. */
+IOT_CHECK enum iot_status iot_board_look(struct iot_board *board, struct iot_board_item *item, struct iot_error *err);
+/* Ensure one item: read, write if it differs (what cannot be read is written), read back. */
+IOT_CHECK enum iot_status iot_board_install(struct iot_board *board, struct iot_board_item *item,
+					    struct iot_error *err);
+/* Connect to the endpoint with the board's own identity. IOT_VERIFY, with the likely cure, when it cannot. */
+IOT_CHECK enum iot_status iot_board_connect(struct iot_board *board, int timeout_ms, struct iot_error *err);
+IOT_CHECK enum iot_status iot_board_disconnect(struct iot_board *board, struct iot_error *err);
+/* Let the board sign a challenge with its key; the signature is appended. */
+IOT_CHECK enum iot_status iot_board_prove(struct iot_board *board, const void *challenge, size_t len,
+					  struct iot_buf *signature, struct iot_error *err);
+/* Back to the factory state, and wait until it is up again. */
+IOT_CHECK enum iot_status iot_board_reset(struct iot_board *board, struct iot_error *err);
+/* Irreversible. */
+IOT_CHECK enum iot_status iot_board_lock(struct iot_board *board, struct iot_error *err);
+
+#endif

@@ -1,0 +1,513 @@
+/*
+ * AWS IoT ExpressLink modules: the conversation. A module is born with a key and
+ * a certificate, is named by its UID, and connects by itself when told to.
+ * Versions differ in what they answer, never in what they are asked, so nothing
+ * here depends on the version a module says it has.
+ */
+#include "board/board_private.h"
+#include "board/dialect/expresslink_private.h"
+
+#include "iotctl/base.h"
+#include "iotctl/clock.h"
+#include "iotctl/log.h"
+#include "iotctl/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { OPEN_MS = 10000, FIRST_MS = 4000, RESET_MS = 30000, BACK_OFF_MS = 2000, PEM_LINES_MAX = 400, PEM_LINE_MS = 2000 };
+
+/* --- the dialect of the AT engine --------------------------------------------------------- */
+
+static enum iot_at_verdict judge(const char *line, size_t len, struct iot_at_answer *answer, int *ret_more)
+{
+	struct iot_el_answer parsed;
+
+	*ret_more = 0;
+	if (!iot_el_answer_parse(line, len, &parsed))
+		return IOT_AT_STRANGER;
+	iot_buf_clear(&answer->text);
+	iot_buf_add(&answer->text, parsed.detail, parsed.detail_len);
+	if (!parsed.ok) {
+		answer->code = parsed.number;
+		return IOT_AT_ERROR;
+	}
+	/* "OK9 pem" counts its lines; v0.5 says "OK pem". */
+	answer->pem_follows = parsed.number == 0 && strcasecmp(iot_buf_str(&answer->text), "pem") == 0;
+	*ret_more = parsed.number;
+	return IOT_AT_OK;
+}
+
+/* Too long, malformed, no such command, bad escape: what a lost or doubled byte makes of a command. */
+static bool garbled(int code)
+{
+	return code == 1 || code == 2 || code == 3 || code == 5 || code == -1;
+}
+
+static const struct iot_at_dialect dialect = {
+	.name = "ExpressLink module",
+	.eol = "\n", /* v0.5 knows no other; to later ones CR would be an empty command besides */
+	.probe = "AT",
+	.unwind = "-----END CERTIFICATE-----\n",
+	.judge = judge,
+	.retries = 2,
+	.garbled = garbled,
+};
+
+/* --- faults ----------------------------------------------------------------------------------- */
+
+enum iot_status el_refused(const struct iot_at_answer *answer, const char *doing, struct iot_error *err)
+{
+	const struct iot_el_fault *fault = iot_el_error(answer->code);
+	enum iot_status status = answer->code == 23 ? IOT_VERIFY : IOT_BOARD;
+	char code[16];
+
+	snprintf(code, sizeof(code), "ERR%d", answer->code);
+	iot_fail(err, status, "the module refused to %s: %s (%s)", doing, fault->text, code);
+	if (err == NULL)
+		return status;
+	snprintf(err->code, sizeof(err->code), "%s", code);
+	if (fault->cure != NULL)
+		iot_error_hint(err, "%s", fault->cure);
+	return status;
+}
+
+enum iot_status el_call(struct el *el, const struct iot_at_call *call, const char *doing, struct iot_at_answer *answer,
+			struct iot_error *err)
+{
+	enum iot_status status = iot_at_call(&el->at, call, answer, err);
+
+	if (status != IOT_OK)
+		return status;
+	return answer->ok ? IOT_OK : el_refused(answer, doing, err);
+}
+
+/* --- reading ------------------------------------------------------------------------------------ */
+
+enum iot_status el_read(struct el *el, const char *key, struct iot_buf *value, bool *ret_known, struct iot_error *err)
+{
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONF? ", false}, {key, false}), .timeout_ms = EL_CONF_MS};
+	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	char doing[64];
+	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
+	bool known = !(status == IOT_OK && !answer.ok && answer.code == 11);
+
+	snprintf(doing, sizeof(doing), "read %s", key);
+	if (status == IOT_OK && answer.ok && !iot_el_unescape(iot_buf_str(&answer.text), answer.text.len, value))
+		status = iot_fail(err, IOT_BOARD, "the module's answer for %s has a malformed escape", key);
+	else if (status == IOT_OK && !answer.ok && (known || ret_known == NULL))
+		status = el_refused(&answer, doing, err);
+	if (ret_known != NULL)
+		*ret_known = known;
+	iot_at_answer_release(&answer);
+	return status == IOT_OK ? iot_buf_check(value, key, err) : status;
+}
+
+/* Lines up to the END line, of which nobody said how many they are. */
+static enum iot_status read_uncounted(struct el *el, struct iot_buf *value, struct iot_error *err)
+{
+	struct iot_buf line = IOT_BUF_INIT(IOT_SERIAL_LINE_MAX);
+	enum iot_status status = IOT_OK;
+	bool end = false;
+
+	for (int count = 0; status == IOT_OK && !end; count++) {
+		if (count == PEM_LINES_MAX) {
+			status = iot_fail(err, IOT_BOARD, "the module sends a certificate without an end");
+			break;
+		}
+		status = iot_at_read_line(&el->at, &line, PEM_LINE_MS, err);
+		if (status != IOT_OK)
+			break;
+		iot_buf_add(value, line.data, line.len);
+		iot_buf_addc(value, '\n');
+		end = iot_starts_with(iot_buf_str(&line), "-----END");
+	}
+	iot_buf_release(&line);
+	return status;
+}
+
+/* The certificate as raw lines: "OK9 pem" and nine of them, or "OK pem" and as many as it has. */
+static enum iot_status read_pem(struct el *el, const char *key, struct iot_buf *value, struct iot_error *err)
+{
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONF? ", false}, {key, false}, {" pem", false}),
+					 .timeout_ms = EL_CONF_MS};
+	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	char doing[64];
+	enum iot_status status;
+
+	snprintf(doing, sizeof(doing), "read %s", key);
+	status = el_call(el, &call, doing, &answer, err);
+	if (status == IOT_OK && answer.pem_follows)
+		status = read_uncounted(el, value, err);
+	else if (status == IOT_OK)
+		iot_buf_add(value, answer.lines.data, answer.lines.len);
+	iot_at_answer_release(&answer);
+	return status;
+}
+
+/* Some modules keep the base64 on one line, others the lines they were given: white space does not count. */
+static bool decode_pem(const char *text, struct iot_buf *der)
+{
+	static const char begin[] = "-----BEGIN CERTIFICATE-----";
+	const char *start = strstr(text, begin);
+	const char *end = start != NULL ? strstr(start, "-----END CERTIFICATE-----") : NULL;
+	struct iot_buf base64 = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
+	bool good;
+
+	if (end == NULL)
+		return false;
+	for (const char *c = start + strlen(begin); c < end; c++)
+		if (strchr(" \t\r\n", *c) == NULL)
+			iot_buf_addc(&base64, *c);
+	good = !base64.over && iot_unbase64(iot_buf_str(&base64), base64.len, der);
+	iot_buf_release(&base64);
+	return good;
+}
+
+static bool is_blank(const struct iot_buf *text)
+{
+	return strspn(iot_buf_str(text), " \t\r\n") == text->len;
+}
+
+static enum iot_status parse_cert(const struct iot_buf *text, const char *key, struct iot_cert **ret,
+				  struct iot_error *err)
+{
+	struct iot_buf der = IOT_BUF_INIT(IOT_CERT_DER_MAX);
+	enum iot_status status = IOT_BOARD;
+
+	if (!decode_pem(iot_buf_str(text), &der))
+		iot_fail(err, IOT_BOARD, "what the module gives for %s is no PEM certificate", key);
+	else if (iot_cert_parse_der(der.data, der.len, ret, err) == IOT_OK)
+		status = IOT_OK;
+	else
+		iot_fail(err, IOT_BOARD, "what the module gives for %s is no certificate", key);
+	iot_buf_release(&der);
+	return status;
+}
+
+enum iot_status el_read_cert(struct el *el, const char *key, struct iot_cert **ret, struct iot_error *err)
+{
+	struct iot_buf text = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
+	enum iot_status status = IOT_BOARD;
+
+	*ret = NULL;
+	/* On one line first: its length cannot be mistaken. The same again, since a byte may have been lost. */
+	for (int tries = 0; tries < EL_TRIES && status == IOT_BOARD; tries++) {
+		bool lines = tries == 1;
+
+		iot_buf_clear(&text);
+		status = lines ? read_pem(el, key, &text, err) : el_read(el, key, &text, NULL, err);
+		if (status == IOT_TIMEOUT)
+			status = IOT_BOARD; /* in the middle of its lines; the next try begins anew */
+		if (status != IOT_OK)
+			continue;
+		if (!lines && is_blank(&text))
+			break;
+		status = parse_cert(&text, key, ret, err);
+	}
+	if (status == IOT_OK)
+		iot_error_clear(err);
+	iot_buf_release(&text);
+	return status;
+}
+
+/* --- opening ---------------------------------------------------------------------------------------- */
+
+static void stranger(const char *line, size_t len, void *data)
+{
+	IOT_CLEAN(iot_free_p) char *text = iot_strndup(line, len < 120 ? len : 120);
+
+	(void)data;
+	iot_text_printable(text);
+	iot_debug("the module says besides: %s", text);
+}
+
+static enum iot_status no_expresslink(struct el *el, const char *why, struct iot_error *err)
+{
+	iot_fail(err, IOT_BOARD, "the device on port '%s' answers AT, but is no ExpressLink module (%s)",
+		 iot_serial_path(el->serial), why);
+	iot_error_hint(err, "name another port with --port ('iotctl board list'), or another kind with --board");
+	return IOT_BOARD;
+}
+
+/* Any modem answers AT; only these know their keys. */
+static enum iot_status check_kind(struct el *el, struct iot_error *err)
+{
+	const struct iot_at_call call = {
+		.texts = IOT_AT_TEXTS({"AT+CONF? About", false}), .timeout_ms = FIRST_MS, .once = true};
+	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
+
+	if (status == IOT_BOARD && el->at.resyncs == 0 && !iot_starts_with(err->what, "port "))
+		status = no_expresslink(el, "it does not know AT+CONF?", err);
+	else if (status == IOT_OK && !answer.ok)
+		status = no_expresslink(el, "it refuses AT+CONF? About", err);
+	iot_at_answer_release(&answer);
+	return status;
+}
+
+static void close_module(void *self)
+{
+	struct el *el = self;
+
+	iot_serial_close(el->serial);
+	free(el);
+}
+
+static enum iot_status open_module(const struct iot_board_options *options, void **ret_self, struct iot_error *err)
+{
+	struct el *el = iot_alloc(sizeof(*el));
+	struct iot_error scratch = IOT_ERROR_INIT;
+	enum iot_status status;
+
+	err = err != NULL ? err : &scratch;
+	el->options = *options;
+	status = iot_serial_open(&options->serial, &el->serial, err);
+	if (status == IOT_OK) {
+		el->at = (struct iot_at){.serial = el->serial, .dialect = &dialect, .stranger = stranger};
+		status = iot_at_sync(&el->at, OPEN_MS, err);
+	}
+	if (status == IOT_OK)
+		status = check_kind(el, err);
+	if (status != IOT_OK) {
+		close_module(el);
+		return status;
+	}
+	*ret_self = el;
+	return IOT_OK;
+}
+
+/* --- who it is ----------------------------------------------------------------------------------------- */
+
+static enum iot_status read_text(struct el *el, const char *key, char *out, size_t size, struct iot_error *err)
+{
+	struct iot_buf value = IOT_BUF_INIT(4096);
+	bool known = true;
+	enum iot_status status = el_read(el, key, &value, &known, err);
+
+	if (status == IOT_OK && value.len >= size)
+		status = iot_fail(err, IOT_BOARD, "what the module gives for %s is longer than %zu bytes", key, size - 1);
+	if (status == IOT_OK) {
+		snprintf(out, size, "%s", iot_buf_str(&value));
+		iot_text_printable(out);
+	}
+	iot_buf_release(&value);
+	return status;
+}
+
+/* Twice the same, or it is not believed: the name of a device depends on it, and a wire may lose a byte. */
+static enum iot_status read_uid(struct el *el, char *out, size_t size, struct iot_error *err)
+{
+	char again[129] = "";
+	enum iot_status status;
+
+	for (int tries = 0; tries < EL_TRIES; tries++) {
+		status = read_text(el, "ThingName", out, size, err);
+		if (status == IOT_OK)
+			status = read_text(el, "ThingName", again, sizeof(again), err);
+		if (status != IOT_OK)
+			return status;
+		if (strcmp(out, again) == 0 && iot_cert_check_name(out, err) == IOT_OK)
+			return IOT_OK;
+	}
+	return iot_fail(err, IOT_BOARD, "the module gives no steady thing name: '%s', then '%s'", out, again);
+}
+
+/* "vendor - model" */
+static enum iot_status read_about(struct el *el, struct iot_board_identity *ret, struct iot_error *err)
+{
+	char about[129] = "";
+	enum iot_status status = read_text(el, "About", about, sizeof(about), err);
+	char *dash = strstr(about, " - ");
+
+	if (status != IOT_OK)
+		return status;
+	if (dash != NULL)
+		*dash = '\0';
+	snprintf(ret->vendor, sizeof(ret->vendor), "%.64s", about);
+	snprintf(ret->model, sizeof(ret->model), "%.64s", dash != NULL ? dash + 3 : "");
+	return IOT_OK;
+}
+
+static enum iot_status read_status(struct el *el, struct iot_el_status *ret, struct iot_error *err)
+{
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONNECT?", false}), .timeout_ms = EL_CONF_MS};
+	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	enum iot_status status = el_call(el, &call, "say whether it is connected", &answer, err);
+
+	if (status == IOT_OK && !iot_el_status_parse(iot_buf_str(&answer.text), answer.text.len, ret))
+		status = iot_fail(err, IOT_BOARD, "the module's answer to AT+CONNECT? is malformed");
+	iot_at_answer_release(&answer);
+	return status;
+}
+
+static enum iot_status identify(void *self, struct iot_board_identity *ret, struct iot_error *err)
+{
+	struct el *el = self;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	struct iot_el_status now = {0};
+	enum iot_status status = read_about(el, ret, err);
+
+	if (status == IOT_OK)
+		status = read_text(el, "Version", ret->version, sizeof(ret->version), err);
+	if (status == IOT_OK)
+		status = read_text(el, "TechSpec", ret->protocol, sizeof(ret->protocol), err);
+	if (status == IOT_OK)
+		status = read_uid(el, ret->uid, sizeof(ret->uid), err);
+	if (status == IOT_OK)
+		status = read_text(el, "CustomName", ret->custom_name, sizeof(ret->custom_name), err);
+	if (status == IOT_OK)
+		status = read_text(el, "Endpoint", ret->endpoint, sizeof(ret->endpoint), err);
+	if (status == IOT_OK)
+		status = read_status(el, &now, err);
+	if (status == IOT_OK)
+		status = el_read_cert(el, "Certificate", &cert, err);
+	if (status == IOT_OK && cert == NULL)
+		status = iot_fail(err, IOT_BOARD, "the module '%s' holds no certificate", ret->uid);
+	if (status != IOT_OK)
+		return status;
+	ret->connected = now.connected;
+	ret->claimed_known = now.known;
+	ret->claimed = now.customer;
+	iot_buf_clear(&ret->certificate);
+	iot_cert_pem(cert, &ret->certificate);
+	return iot_buf_check(&ret->certificate, "the module's certificate", err);
+}
+
+/* --- connecting -------------------------------------------------------------------------------------------- */
+
+static enum iot_status cannot_connect(const struct iot_at_answer *answer, int *ret_hint, struct iot_error *err)
+{
+	const struct iot_el_fault *fault;
+	int hint = 0, sub = 0;
+
+	if (answer->code != 14)
+		return el_refused(answer, "connect", err);
+	if (!iot_el_hint_parse(iot_buf_str(&answer->text), answer->text.len, &hint, &sub))
+		hint = 0;
+	*ret_hint = hint;
+	fault = iot_el_hint(hint);
+	if (sub != 0)
+		iot_fail(err, IOT_VERIFY, "the module cannot connect: %s (ERR14 %d.%d)", fault->text, hint, sub);
+	else
+		iot_fail(err, IOT_VERIFY, "the module cannot connect: %s (ERR14 %d)", fault->text, hint);
+	if (err != NULL)
+		snprintf(err->code, sizeof(err->code), "ERR14 %d", hint);
+	iot_error_hint(err, "%s", fault->cure);
+	return IOT_VERIFY;
+}
+
+static enum iot_status connect_once(struct el *el, int64_t deadline, int *ret_hint, struct iot_error *err)
+{
+	int left = iot_left(deadline);
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONNECT", false}),
+					 .timeout_ms = left < IOT_EL_RESPOND_MS ? left : IOT_EL_RESPOND_MS, .once = true};
+	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	struct iot_el_status now = {0};
+	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
+
+	*ret_hint = -1;
+	if (status == IOT_OK && !answer.ok)
+		status = cannot_connect(&answer, ret_hint, err);
+	else if (status == IOT_OK && !iot_el_status_parse(iot_buf_str(&answer.text), answer.text.len, &now))
+		status = read_status(el, &now, err);
+	if (status == IOT_OK && !now.connected)
+		status = iot_fail(err, IOT_VERIFY, "the module says that it is not connected");
+	iot_at_answer_release(&answer);
+	return status;
+}
+
+static enum iot_status connect_module(void *self, int timeout_ms, struct iot_error *err)
+{
+	struct el *el = self;
+	int64_t deadline = iot_deadline(timeout_ms);
+	enum iot_status status;
+	int hint;
+
+	if (el->options.progress != NULL)
+		el->options.progress("connecting", el->options.data);
+	for (;;) {
+		status = connect_once(el, deadline, &hint, err);
+		/* After a failure it lets some time pass by itself; that is no fault of the set-up. */
+		if (status != IOT_VERIFY || hint != 1 || iot_left(deadline) <= BACK_OFF_MS)
+			return status;
+		status = iot_serial_settle(el->serial, BACK_OFF_MS, deadline, NULL, err);
+		if (status != IOT_OK && status != IOT_TIMEOUT)
+			return status;
+		iot_error_clear(err);
+	}
+}
+
+static enum iot_status disconnect_module(void *self, struct iot_error *err)
+{
+	struct el *el = self;
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+DISCONNECT", false}), .timeout_ms = EL_CONF_MS};
+	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
+
+	if (status == IOT_OK && !answer.ok && answer.code != 6) /* NO CONNECTION: as wanted */
+		status = el_refused(&answer, "disconnect", err);
+	iot_at_answer_release(&answer);
+	return status;
+}
+
+/* --- factory reset ------------------------------------------------------------------------------------------- */
+
+/* Events until STARTUP: before that it is still on its way down. */
+static enum iot_status await_startup(struct el *el, struct iot_error *err)
+{
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+EVENT?", false}), .timeout_ms = 1000};
+	int64_t deadline = iot_deadline(RESET_MS);
+	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	struct iot_el_event event = {-1, 0};
+	enum iot_status status = IOT_OK;
+	bool up = false;
+
+	while (!up && iot_left(deadline) > 0) {
+		bool any = false;
+
+		status = iot_at_call(&el->at, &call, &answer, err);
+		if (status == IOT_INTERRUPTED)
+			break;
+		if (status != IOT_OK)
+			continue;
+		if (answer.ok && iot_el_event_parse(iot_buf_str(&answer.text), answer.text.len, &event, &any) && any)
+			up = event.id == IOT_EL_STARTUP;
+		else
+			status = iot_serial_settle(el->serial, 50, deadline, NULL, err);
+	}
+	iot_at_answer_release(&answer);
+	if (up || status == IOT_INTERRUPTED)
+		return up ? IOT_OK : status;
+	return iot_fail(err, IOT_BOARD, "the module did not start again after its reset within %d s", RESET_MS / 1000);
+}
+
+static enum iot_status reset_module(void *self, struct iot_error *err)
+{
+	struct el *el = self;
+	const struct iot_at_call call = {
+		.texts = IOT_AT_TEXTS({"AT+FACTORY_RESET", false}), .timeout_ms = RESET_MS, .once = true};
+	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	enum iot_status status = el_call(el, &call, "reset itself to its factory state", &answer, err);
+
+	if (status == IOT_OK)
+		status = await_startup(el, err);
+	iot_at_answer_release(&answer);
+	return status;
+}
+
+const struct iot_board_ops iot_board_expresslink = {
+	.name = "expresslink",
+	.summary = "AWS IoT ExpressLink module (v0.5 to v1.3)",
+	.capabilities = IOT_BOARD_BORN_WITH_CERTIFICATE | IOT_BOARD_NAMED_BY_UID | IOT_BOARD_CONNECTS | IOT_BOARD_RESETS,
+	.items = 1U << IOT_ITEM_CODE_SIGNING | 1U << IOT_ITEM_ROOT_CA | 1U << IOT_ITEM_WIFI_SSID |
+		 1U << IOT_ITEM_WIFI_PASSWORD | 1U << IOT_ITEM_APN | 1U << IOT_ITEM_CUSTOM_NAME | 1U << IOT_ITEM_ENDPOINT,
+	.open = open_module,
+	.close = close_module,
+	.identify = identify,
+	.look = el_look,
+	.install = el_install,
+	.connect = connect_module,
+	.disconnect = disconnect_module,
+	.reset = reset_module,
+};

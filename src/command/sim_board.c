@@ -1,0 +1,200 @@
+/* iotctl sim expresslink, iotctl sim host: a module and a host microcontroller, to develop either against. */
+#include "command/commands.h"
+#include "command/context.h"
+#include "iotctl/sim.h"
+
+static const struct output_column event_columns[] = {
+	{.key = "event", .heading = "Event", .width = 12},
+	{.key = "detail", .heading = "Detail"},
+	{0},
+};
+
+static void print_event(const char *name, const char *detail, void *data)
+{
+	struct cli_context *ctx = data;
+	struct iot_error ignored = IOT_ERROR_INIT;
+	IOT_JSON row = json_object();
+
+	iot_json_set_str(row, "event", name);
+	iot_json_set_str(row, "detail", detail);
+	(void)!output_row(ctx->out, row, &ignored); /* cli_main reports a broken stdout at the end */
+}
+
+/* --- expresslink ---------------------------------------------------------------------- */
+
+struct module_args {
+	const char *link, *state, *spec, *staging, *vendor_ca, *vendor_key, *root_ca, *firmware, *ssid;
+	struct cli_list exec_times, faults;
+	int64_t broker_port, baud, seed, exit_after_ms;
+	bool auto_accept, pem_prompt;
+};
+
+static enum iot_status module(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct module_args *args = args_;
+	const struct iot_sim_expresslink_options options = {
+		.link = args->link,
+		.state = args->state,
+		.spec = args->spec,
+		.staging = args->staging,
+		.broker_port = (int)args->broker_port,
+		.baud = (int)args->baud,
+		.exec_times = args->exec_times.items,
+		.exec_time_count = args->exec_times.count,
+		.faults = args->faults.items,
+		.fault_count = args->faults.count,
+		.seed = (uint64_t)args->seed,
+		.vendor_ca = args->vendor_ca,
+		.vendor_key = args->vendor_key,
+		.root_ca = args->root_ca,
+		.firmware = args->firmware,
+		.ssid = args->ssid,
+		.auto_accept = args->auto_accept,
+		.pem_prompt = args->pem_prompt,
+		.exit_after_ms = args->exit_after_ms,
+	};
+	bool machine = output_get_format(ctx->out) == OUTPUT_JSONL;
+	enum iot_status status = IOT_OK;
+
+	if (machine)
+		status = output_begin_stream(ctx->out, event_columns, err);
+	if (status == IOT_OK)
+		status = iot_sim_expresslink_run(&options, machine ? print_event : NULL, ctx, err);
+	if (machine && status == IOT_OK)
+		status = output_end(ctx->out, err);
+	return status;
+}
+
+const struct cli_command cmd_sim_expresslink = {
+	.name = "expresslink",
+	.summary = "Run a software ExpressLink module on a pseudo terminal",
+	.description = "A module as a host or 'iotctl provision' sees it: every AT command of the programmer's guide "
+		       "but BLE, its own "
+		       "key and certificate, real MQTT over TLS, messages, events, shadows, and updates of itself and "
+		       "of the host. "
+		       "Its link is a serial port; its folder is its flash, so a kill is a power cut.\n\n"
+		       "Faults of the wire: noise[=P] is garbage in front of an answer, with probability P; drop=P and "
+		       "double=P lose "
+		       "and repeat bytes, both ways; silence-in-pem stops in the middle of a certificate that the "
+		       "module prints; "
+		       "wrong-speed is a line at another rate.\n\n"
+		       "Faults of the module: slow=TIME answers so late; literal-pem stores the word 'pem' instead of "
+		       "waiting for one; "
+		       "backoff=TIME refuses to connect so soon after a failure; err=COMMAND:CODE answers a command "
+		       "with this error; "
+		       "reset=COMMAND resets instead of answering, once. A COMMAND is the front of a line without AT+, "
+		       "such as "
+		       "'CONF HOTAcertificate'. With the same --seed the same run misbehaves in the same way; 'AT+DIAG "
+		       "SEED' tells "
+		       "it.\n\n"
+		       "Updates of the module itself are checked with ota-signer.key of its folder.",
+	.opts = CLI_OPTS(
+		OPT_PATH(0, "link", "PATH", struct module_args, link, "where its serial port appears", .required = true,
+			 .complete = COMPLETE_FILE),
+		OPT_PATH(0, "state", "DIR", struct module_args, state, "its flash; by default PATH.state",
+			 .complete = COMPLETE_DIR),
+		OPT_INT(0, "broker-port", "PORT", struct module_args, broker_port, "port of endpoints that name none",
+			.min = 1, .max = 65535, .fallback = "8883"),
+		OPT_STR(0, "staging", "HOST:PORT", struct module_args, staging, "the vendor's staging endpoint",
+			.fallback = "localhost:8886"),
+		OPT_STR(0, "spec", "VERSION", struct module_args, spec, "version of the guide to answer like",
+			.choices = CLI_CHOICES("v0.5", "v1.0", "v1.1", "v1.2", "v1.3"), .fallback = "v1.3"),
+		OPT_INT(0, "baud", "RATE", struct module_args, baud, "pace bytes as a wire of this rate would",
+			.min = 300, .max = 4000000),
+		OPT_LIST(0, "exec-time", "[COMMAND=]TIME", struct module_args, exec_times, "how long commands take"),
+		OPT_LIST(0, "fault", "FAULT", struct module_args, faults, "misbehave in this way",
+			 .choices = CLI_CHOICES("noise", "silence-in-pem", "wrong-speed", "literal-pem")),
+		OPT_INT(0, "seed", "N", struct module_args, seed, "of the faults' dice", .fallback = "1"),
+		OPT_PATH(0, "vendor-ca", "FILE", struct module_args, vendor_ca,
+			 "CA that issues its birth certificate, at the first start; else it is self-signed",
+			 .complete = COMPLETE_FILE),
+		OPT_PATH(0, "vendor-key", "FILE", struct module_args, vendor_key, "key of that CA",
+			 .complete = COMPLETE_FILE),
+		OPT_PATH(0, "root-ca", "FILE", struct module_args, root_ca, "root certificate it is born with",
+			 .complete = COMPLETE_FILE),
+		OPT_STR(0, "firmware", "X.Y.Z", struct module_args, firmware, "version it is born with",
+			.fallback = "1.0.0"),
+		OPT_STR(0, "ssid", "NAME", struct module_args, ssid,
+			"the only Wi-Fi network in reach; else none is needed"),
+		OPT_FLAG(0, "auto-accept", struct module_args, auto_accept,
+			 "download host images without the host's permission"),
+		OPT_FLAG(0, "pem-prompt", struct module_args, pem_prompt,
+			 "say OK before a PEM is pasted and OK COMPLETE after it, as some modules do"),
+		OPT_DURATION(0, "exit-after", "TIME", struct module_args, exit_after_ms, "end after this")),
+	.examples = CLI_EXAMPLES({"sim expresslink --link ./board0", "a blank module"},
+				 {"sim expresslink --link ./board0 --baud 115200 --fault drop=0.001", "on a bad wire"}),
+	.exits = CLI_EXITS(IOT_CONFLICT),
+	CLI_RUN(module, struct module_args),
+};
+
+/* --- host ------------------------------------------------------------------------------- */
+
+struct host_args {
+	const char *port, *dir, *image, *certificate, *topic;
+	int64_t interval_ms, read_size, watchdog_ms, exit_after_ms;
+	bool factory_boot, once;
+};
+
+static enum iot_status host(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct host_args *args = args_;
+	const struct iot_sim_host_options options = {
+		.port = args->port,
+		.dir = args->dir,
+		.image = args->image,
+		.certificate = args->certificate,
+		.topic = args->topic,
+		.interval_ms = args->interval_ms,
+		.read_size = (int)args->read_size,
+		.watchdog_ms = args->watchdog_ms,
+		.factory_boot = args->factory_boot,
+		.once = args->once,
+		.exit_after_ms = args->exit_after_ms,
+	};
+	bool machine = output_get_format(ctx->out) == OUTPUT_JSONL;
+	enum iot_status status = IOT_OK;
+
+	if (machine)
+		status = output_begin_stream(ctx->out, event_columns, err);
+	if (status == IOT_OK)
+		status = iot_sim_host_run(&options, machine ? print_event : NULL, ctx, err);
+	if (machine && status == IOT_OK)
+		status = output_end(ctx->out, err);
+	return status;
+}
+
+const struct cli_command cmd_sim_host = {
+	.name = "host",
+	.summary = "Run a software host microcontroller behind an ExpressLink module",
+	.description =
+		"It knows the network only through AT commands: connects, sends telemetry to TOPIC/telemetry, hears "
+		"TOPIC/command and TOPIC/config, and updates itself through the module: it fetches an image, checks it "
+		"with its "
+		"own certificate, tests it in its other slot, and tells the module how that went. Its folder is its "
+		"flash, so "
+		"a kill is a power cut.",
+	.opts = CLI_OPTS(OPT_PATH(0, "port", "PORT", struct host_args, port, "the module's serial port",
+				  .required = true, .complete = COMPLETE_PORT),
+			 OPT_PATH(0, "state", "DIR", struct host_args, dir, "its flash; by default PORT.host",
+				  .complete = COMPLETE_DIR),
+			 OPT_PATH(0, "image", "FILE", struct host_args, image,
+				  "firmware of the factory slot, for the first start", .complete = COMPLETE_FILE),
+			 OPT_PATH(0, "certificate", "FILE", struct host_args, certificate,
+				  "certificate or public key that images must be signed with",
+				  .complete = COMPLETE_FILE),
+			 OPT_STR(0, "topic", "TOPIC", struct host_args, topic,
+				 "front of its topics, {name} is the thing name", .fallback = "{name}"),
+			 OPT_DURATION(0, "interval", "TIME", struct host_args, interval_ms,
+				      "between telemetry messages", .min = 10, .max = 86400000, .fallback = "10s"),
+			 OPT_INT(0, "read-size", "BYTES", struct host_args, read_size,
+				 "bytes of an image asked for at once", .min = 1, .max = 4096, .fallback = "1024"),
+			 OPT_DURATION(0, "watchdog", "TIME", struct host_args, watchdog_ms,
+				      "an image that hangs is reset", .min = 10, .max = 3600000, .fallback = "2s"),
+			 OPT_DURATION(0, "exit-after", "TIME", struct host_args, exit_after_ms, "end after this"),
+			 OPT_FLAG(0, "once", struct host_args, once, "end when an update has been reported"),
+			 OPT_FLAG(0, "factory-boot", struct host_args, factory_boot,
+				  "forget both update slots and boot the factory image")),
+	.examples = CLI_EXAMPLES({"sim host --port ./board0 --image pump-1.0.0.bin", "telemetry, until Ctrl-C"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_BOARD, IOT_VERIFY),
+	CLI_RUN(host, struct host_args),
+};

@@ -1,0 +1,196 @@
+/* The station's journal in SQLite: reservations and steps. */
+#include "fleet/journal.h"
+
+#include "iotctl/base.h"
+#include "iotctl/clock.h"
+#include "iotctl/fs.h"
+
+#include <string.h>
+
+enum iot_status journal_open(const char *path, struct iot_store **ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *folder = iot_strdup(path);
+	char *slash = strrchr(folder, '/');
+	enum iot_status status = IOT_OK;
+
+	if (slash != NULL && slash != folder) {
+		*slash = '\0';
+		status = iot_fs_mkdirs(folder, 0700, err);
+	}
+	if (status == IOT_OK)
+		status = iot_store_open(path, &iot_journal_schema, IOT_STORE_CREATE, ret, err);
+	return status;
+}
+
+/* --- reserving -------------------------------------------------------------------- */
+
+struct row {
+	int64_t id;
+	char *uid, *key_id, *state;
+	bool programmed;
+};
+
+static void row_release(struct row *row)
+{
+	free(row->uid);
+	free(row->key_id);
+	free(row->state);
+}
+
+/* `sql` has the columns of struct row. */
+static enum iot_status find(struct iot_store *journal, const char *sql, const char *fleet, const char *value,
+			    struct row *ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool any = false;
+	enum iot_status status = iot_stmt_get(journal, sql, &stmt, err);
+
+	*ret = (struct row){0};
+	if (status == IOT_OK)
+		status = iot_stmt_bind(stmt, err, "ss", fleet, value);
+	if (status == IOT_OK)
+		status = iot_stmt_step(stmt, &any, err);
+	if (status != IOT_OK || !any)
+		return status;
+	ret->id = iot_stmt_int(stmt, 0);
+	ret->uid = iot_strdup(iot_stmt_text(stmt, 1));
+	ret->key_id = iot_strdup(iot_stmt_text(stmt, 2));
+	ret->state = iot_strdup(iot_stmt_text(stmt, 3));
+	ret->programmed = iot_stmt_int(stmt, 4) != 0;
+	return IOT_OK;
+}
+
+#define ROW                                                                      \
+	"SELECT id, uid, key_id, state, EXISTS (SELECT 1 FROM steps WHERE board = boards.id AND name = 'program'" \
+	" AND state = 'done') FROM boards WHERE fleet = ? AND "
+
+/* Does another board than `uid` have this name? */
+static enum iot_status check_free(struct iot_store *journal, const char *sql, const struct journal_board *board,
+				  const char *value, const char *what, struct iot_error *err)
+{
+	IOT_CLEAN(row_release) struct row row = {0};
+	enum iot_status status;
+
+	if (value == NULL)
+		return IOT_OK;
+	status = find(journal, sql, board->fleet, value, &row, err);
+	if (status == IOT_OK && row.id != 0 && strcmp(row.uid, board->uid) != 0) {
+		iot_fail(err, IOT_CONFLICT, "the %s of board '%s' belongs to board '%s' already", what, board->uid, row.uid);
+		return IOT_CONFLICT;
+	}
+	return status;
+}
+
+static enum iot_status insert(struct iot_store *journal, const struct journal_board *board, struct journal_entry *ret,
+			      struct iot_error *err)
+{
+	int64_t now = iot_now_ms();
+	enum iot_status status = iot_store_run(
+		journal, NULL, err,
+		"INSERT INTO boards (fleet, kind, uid, key_id, serial_number, thing, certificate_id, port, state, started_at,"
+		" updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'open', ?9, ?9)",
+		"ssssssssi", board->fleet, board->kind, board->uid, board->key_id, board->serial_number, board->thing,
+		board->certificate_id, board->port, now);
+
+	if (status == IOT_OK)
+		ret->id = iot_store_last_id(journal);
+	return status;
+}
+
+static enum iot_status update(struct iot_store *journal, const struct journal_board *board, const struct row *row,
+			      struct journal_entry *ret, struct iot_error *err)
+{
+	ret->id = row->id;
+	ret->known = true;
+	ret->unfinished = strcmp(row->state, "done") != 0;
+	ret->programmed = row->programmed;
+	return iot_store_run(journal, NULL, err,
+			     "UPDATE boards SET kind = ?2, key_id = ?3, serial_number = ifnull(?4, serial_number), thing = ?5,"
+			     " certificate_id = ?6, port = ?7, state = 'open', runs = runs + 1, updated_at = ?8 WHERE id = ?1",
+			     "issssssi", row->id, board->kind, board->key_id, board->serial_number, board->thing,
+			     board->certificate_id, board->port, iot_now_ms());
+}
+
+static enum iot_status reserve(struct iot_store *journal, const struct journal_board *board, bool replace,
+			       struct journal_entry *ret, struct iot_error *err)
+{
+	IOT_CLEAN(row_release) struct row row = {0};
+	enum iot_status status =
+		check_free(journal, ROW "serial_number = ?", board, board->serial_number, "serial number", err);
+
+	if (status == IOT_OK)
+		status = check_free(journal, ROW "key_id = ?", board, board->key_id, "key", err);
+	if (status == IOT_OK)
+		status = find(journal, ROW "uid = ?", board->fleet, board->uid, &row, err);
+	if (status != IOT_OK)
+		return status;
+	if (row.id == 0)
+		return insert(journal, board, ret, err);
+	if (strcmp(row.key_id, board->key_id) != 0 && !replace) {
+		iot_fail(err, IOT_CONFLICT, "board '%s' had another key when it was provisioned", board->uid);
+		iot_error_hint(err, "find out whose it is; --replace takes it as it is now");
+		return IOT_CONFLICT;
+	}
+	return update(journal, board, &row, ret, err);
+}
+
+enum iot_status journal_reserve(struct iot_store *journal, const struct journal_board *board, bool replace,
+				struct journal_entry *ret, struct iot_error *err)
+{
+	enum iot_status status = iot_store_begin(journal, err);
+
+	*ret = (struct journal_entry){0};
+	if (status != IOT_OK)
+		return status;
+	status = reserve(journal, board, replace, ret, err);
+	if (status == IOT_OK)
+		status = iot_store_commit(journal, err);
+	if (status != IOT_OK)
+		iot_store_rollback(journal);
+	return status;
+}
+
+enum iot_status journal_endpoint(struct iot_store *journal, const char *fleet, const char *uid, char **ret,
+				 struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool any = false;
+	enum iot_status status =
+		iot_stmt_get(journal, "SELECT endpoint FROM boards WHERE fleet = ? AND uid = ?", &stmt, err);
+
+	*ret = NULL;
+	if (status == IOT_OK)
+		status = iot_stmt_bind(stmt, err, "ss", fleet, uid);
+	if (status == IOT_OK)
+		status = iot_stmt_step(stmt, &any, err);
+	if (status == IOT_OK && any)
+		*ret = iot_strdup(iot_stmt_text(stmt, 0));
+	return status;
+}
+
+/* --- steps ---------------------------------------------------------------------------- */
+
+enum iot_status journal_begin(struct iot_store *journal, int64_t board, int number, const char *name,
+			      struct iot_error *err)
+{
+	return iot_store_run(journal, NULL, err,
+			     "INSERT INTO steps (board, number, name, state, begun_at) VALUES (?1, ?2, ?3, 'begun', ?4)"
+			     " ON CONFLICT (board, number) DO UPDATE SET state = 'begun', tries = tries + 1, begun_at = ?4,"
+			     " ended_at = NULL, detail = NULL",
+			     "iisi", board, (int64_t)number, name, iot_now_ms());
+}
+
+enum iot_status journal_end(struct iot_store *journal, int64_t board, int number, bool good, const char *detail,
+			    struct iot_error *err)
+{
+	return iot_store_run(journal, NULL, err,
+			     "UPDATE steps SET state = ?3, detail = ?4, ended_at = ?5 WHERE board = ?1 AND number = ?2", "iissi",
+			     board, (int64_t)number, good ? "done" : "failed", detail, iot_now_ms());
+}
+
+enum iot_status journal_done(struct iot_store *journal, int64_t board, const char *endpoint, struct iot_error *err)
+{
+	return iot_store_run(journal, NULL, err,
+			     "UPDATE boards SET state = 'done', endpoint = ?2, updated_at = ?3 WHERE id = ?1", "isi", board,
+			     endpoint, iot_now_ms());
+}

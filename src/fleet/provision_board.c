@@ -1,0 +1,269 @@
+/*
+ * The board's half of provisioning: whose it is, what it is given, that it
+ * connects, and that the broker saw this very certificate.
+ */
+#include "fleet/provision_private.h"
+
+#include "iotctl/base.h"
+#include "iotctl/clock.h"
+
+#include <poll.h>
+#include <string.h>
+
+enum { POLL_MS = 50, PROOF_MS = 15000, CONNECT_MS = 120000 };
+
+/* --- whose is it ------------------------------------------------------------------- */
+
+static bool foreign(const struct provision *run, const char *earlier)
+{
+	const struct iot_board_identity *identity = &run->identity;
+
+	/* A board that cannot tell its factory's endpoint from another: any but ours may be somebody's. */
+	bool claimed = identity->claimed_known ? identity->claimed : *identity->endpoint != '\0';
+
+	return claimed && strcmp(identity->endpoint, run->endpoint) != 0 &&
+	       (earlier == NULL || strcmp(identity->endpoint, earlier) != 0);
+}
+
+enum iot_status provision_check_owner(struct provision *run, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *earlier = NULL;
+	enum iot_status status = journal_endpoint(run->journal, provision_fleet(run), run->identity.uid,
+						  &earlier, err);
+
+	if (status != IOT_OK || !foreign(run, earlier) || run->spec->replace)
+		return status;
+	/* A wire may lose a byte; a board is not called a stranger for that. */
+	status = iot_board_identify(run->board, &run->identity, err);
+	if (status != IOT_OK || !foreign(run, earlier))
+		return status;
+	iot_fail(err, IOT_CONFLICT, "board '%s' belongs to another fleet: its endpoint is '%s'", run->identity.uid,
+		 run->identity.endpoint);
+	iot_error_hint(err, "nothing was changed; --replace takes it over");
+	return IOT_CONFLICT;
+}
+
+/* --- programming --------------------------------------------------------------------- */
+
+static const char *value_of(const struct provision *run, enum iot_board_item_kind kind)
+{
+	switch (kind) {
+	case IOT_ITEM_CODE_SIGNING:
+		return iot_buf_str(&run->codesign);
+	case IOT_ITEM_ROOT_CA:
+		return iot_buf_str(&run->root_ca);
+	case IOT_ITEM_WIFI_SSID:
+		return run->spec->wifi_ssid;
+	case IOT_ITEM_WIFI_PASSWORD:
+		return run->wifi_password.len > 0 ? iot_buf_str(&run->wifi_password) : NULL;
+	case IOT_ITEM_APN:
+		return run->spec->apn;
+	case IOT_ITEM_CUSTOM_NAME:
+		return run->spec->alias;
+	case IOT_ITEM_ENDPOINT:
+		return run->endpoint;
+	default:
+		return NULL;
+	}
+}
+
+static enum iot_status install(struct provision *run, enum iot_board_item_kind kind, struct iot_error *err)
+{
+	struct iot_board_item item = {kind, value_of(run, kind), IOT_ITEM_NOT_TRIED};
+	enum iot_status status = iot_board_install(run->board, &item, err);
+
+	if (status != IOT_OK)
+		return status;
+	run->outcomes[kind] = item.outcome;
+	if (item.outcome != IOT_ITEM_SAME) {
+		run->changed = true;
+		run->rewired = run->rewired || (kind != IOT_ITEM_CUSTOM_NAME && kind != IOT_ITEM_CODE_SIGNING);
+	}
+	return IOT_OK;
+}
+
+/*
+ * A password cannot be read back, so it is written when the board may not have
+ * it: with a new network, and when the journal does not know that it was given one.
+ */
+static bool needs_password(const struct provision *run)
+{
+	return run->outcomes[IOT_ITEM_WIFI_SSID] == IOT_ITEM_WRITTEN || !run->entry.programmed;
+}
+
+static enum iot_status install_all(struct provision *run, struct iot_error *err)
+{
+	const struct iot_board_ops *ops = iot_board_ops_of(run->board);
+	enum iot_status status = IOT_OK;
+
+	for (int kind = 0; status == IOT_OK && kind < IOT_ITEM_COUNT; kind++) {
+		const char *value = value_of(run, (enum iot_board_item_kind)kind);
+
+		/* What nobody asked for is left out; what was asked for and does not exist is refused. */
+		if (value == NULL || (kind == IOT_ITEM_WIFI_PASSWORD && !needs_password(run)))
+			continue;
+		if (kind == IOT_ITEM_CUSTOM_NAME && !(ops->items & (1U << kind)))
+			continue;
+		status = install(run, (enum iot_board_item_kind)kind, err);
+	}
+	return status;
+}
+
+/* The signer that another fleet left is forgotten by a factory reset only. */
+static bool blocked_by_signer(const struct provision *run, const struct iot_error *err)
+{
+	return run->spec->replace && (iot_board_ops_of(run->board)->capabilities & IOT_BOARD_RESETS) &&
+	       strcmp(err->code, "ERR23") == 0;
+}
+
+enum iot_status provision_program(struct provision *run, struct iot_error *err)
+{
+	enum iot_status status = install_all(run, err);
+
+	if (status == IOT_VERIFY && blocked_by_signer(run, err)) {
+		iot_error_clear(err);
+		run->changed = run->rewired = true;
+		run->entry.programmed = false;
+		status = iot_board_reset(run->board, err);
+		if (status == IOT_OK)
+			status = install_all(run, err);
+	}
+	return status;
+}
+
+/* --- connecting ------------------------------------------------------------------------- */
+
+static enum iot_status connect_board(struct provision *run, struct iot_error *err)
+{
+	int timeout_ms = run->spec->connect_timeout_ms > 0 ? run->spec->connect_timeout_ms : CONNECT_MS;
+	enum iot_status status = iot_board_connect(run->board, timeout_ms, err);
+
+	/* No way onto the network, and the password was not written this time: it may be another one now. */
+	if (status == IOT_VERIFY && strcmp(err->code, "ERR14 2") == 0 && run->wifi_password.len > 0 &&
+	    run->outcomes[IOT_ITEM_WIFI_PASSWORD] == IOT_ITEM_NOT_TRIED) {
+		iot_error_clear(err);
+		status = install(run, IOT_ITEM_WIFI_PASSWORD, err);
+		if (status == IOT_OK)
+			status = iot_board_connect(run->board, timeout_ms, err);
+	}
+	return status;
+}
+
+enum iot_status provision_connect(struct provision *run, struct iot_error *err)
+{
+	enum iot_status status = IOT_OK;
+
+	if (run->identity.connected && !run->rewired)
+		return IOT_OK;
+	if (run->identity.connected)
+		status = iot_board_disconnect(run->board, err);
+	run->identity.connected = false;
+	if (status == IOT_OK)
+		status = provision_presence(run, &run->before, err);
+	run->told_at = iot_now_ms() / 1000;
+	return status == IOT_OK ? connect_board(run, err) : status;
+}
+
+/* --- proof ----------------------------------------------------------------------------------- */
+
+static enum iot_status pause_for(const struct provision *run, int ms, struct iot_error *err)
+{
+	struct pollfd fd = {run->spec->interrupt_fd, POLLIN, 0};
+
+	if (poll(&fd, 1, ms) > 0)
+		return iot_fail(err, IOT_INTERRUPTED, "interrupted");
+	return IOT_OK;
+}
+
+/* Not what was left of an earlier connection, whose end nobody has noticed yet. */
+static bool is_fresh(const struct provision *run, const struct presence *seen)
+{
+	return run->told_at == 0 || !run->before.connected || seen->since != run->before.since ||
+	       seen->since >= run->told_at;
+}
+
+/*
+ * The board's word that it is connected is not enough: the broker must know a
+ * connection under this name, with this certificate. Serve writes who is there a
+ * moment after they came.
+ */
+static enum iot_status await_presence(struct provision *run, int64_t deadline, bool *ret_seen, struct presence *seen,
+				      struct iot_error *err)
+{
+	for (;;) {
+		enum iot_status status = provision_presence(run, seen, err);
+		bool ours = !seen->with_certificate || strcmp(seen->certificate_id, iot_cert_id(run->cert)) == 0;
+
+		if (status != IOT_OK)
+			return status;
+		*ret_seen = seen->connected && ours && is_fresh(run, seen);
+		if (*ret_seen || iot_left(deadline) == 0)
+			return IOT_OK;
+		status = pause_for(run, POLL_MS, err);
+		if (status != IOT_OK)
+			return status;
+	}
+}
+
+static enum iot_status not_seen(const struct provision *run, const struct presence *seen, struct iot_error *err)
+{
+	if (seen->connected && seen->with_certificate && strcmp(seen->certificate_id, iot_cert_id(run->cert)) != 0) {
+		iot_fail(err, IOT_VERIFY, "not proved: the broker knows '%s' by another certificate (%.16s...)",
+			 run->identity.uid, seen->certificate_id);
+		iot_error_hint(err, "another device may use its name: 'iotctl device show %s'", run->identity.uid);
+	} else {
+		iot_fail(err, IOT_VERIFY, "not proved: board '%s' says that it is connected, the broker does not know of it",
+			 run->identity.uid);
+		iot_error_hint(err, "is it this fleet's 'iotctl serve' that answers at '%s'? 'iotctl doctor' looks",
+			       run->endpoint);
+	}
+	return IOT_VERIFY;
+}
+
+static void note(json_t *array, const char *text)
+{
+	json_array_append_new(array, json_string(text));
+}
+
+static void collect_proof(struct provision *run, const struct presence *seen)
+{
+	note(run->proof, seen->with_certificate ? "the broker saw it connect with this certificate"
+						: "the cloud saw it connect under this name");
+	for (int kind = 0; kind < IOT_ITEM_COUNT; kind++) {
+		IOT_CLEAN(iot_free_p) char *text = NULL;
+		const char *name = iot_board_item_name((enum iot_board_item_kind)kind);
+		bool taken = run->outcomes[kind] == IOT_ITEM_TAKEN;
+
+		if (run->outcomes[kind] == IOT_ITEM_NOT_TRIED)
+			continue;
+		text = iot_strf(taken ? "%s: the board accepted it and cannot be asked" : "%s read back", name);
+		note(taken ? run->not_proved : run->proof, text);
+	}
+	if (!seen->with_certificate)
+		note(run->not_proved, "which certificate it connected with");
+}
+
+enum iot_status provision_verify(struct provision *run, struct iot_error *err)
+{
+	int64_t deadline = iot_deadline(run->spec->proof_timeout_ms > 0 ? run->spec->proof_timeout_ms : PROOF_MS);
+	struct presence seen = {0};
+	bool good = false;
+	enum iot_status status = IOT_OK;
+
+	/* It was connected when we came: if the broker does not know of that, it is connected to something else. */
+	if (run->identity.connected) {
+		status = await_presence(run, iot_deadline(1000), &good, &seen, err);
+		if (status == IOT_OK && !good) {
+			run->rewired = true;
+			status = provision_connect(run, err);
+		}
+	}
+	if (status == IOT_OK && !good)
+		status = await_presence(run, deadline, &good, &seen, err);
+	if (status != IOT_OK)
+		return status;
+	if (!good)
+		return not_seen(run, &seen, err);
+	collect_proof(run, &seen);
+	return IOT_OK;
+}

@@ -1,0 +1,55 @@
+/* Between the files of provisioning: one run, and its steps by what they touch. */
+#ifndef IOTCTL_FLEET_PROVISION_PRIVATE_H
+#define IOTCTL_FLEET_PROVISION_PRIVATE_H
+
+#include "fleet/fleet_private.h"
+#include "fleet/journal.h"
+
+#include "iotctl/board.h"
+#include "iotctl/cert.h"
+
+/* What the broker says of the connection under a thing's name. */
+struct presence {
+	bool connected;
+	int64_t since;         /* seconds */
+	bool with_certificate; /* it says which certificate */
+	char certificate_id[IOT_SHA256_HEX_SIZE];
+};
+
+struct provision {
+	struct iot_cloud *cloud;
+	const struct iot_provision_spec *spec;
+	const char *const *policies;
+	struct iot_board *board;
+	struct iot_board_identity identity;
+	struct iot_cert *cert; /* the board's */
+	struct iot_store *journal;
+	struct journal_entry entry;
+	char *endpoint; /* of the fleet */
+	struct iot_buf codesign, root_ca, wifi_password;
+	enum iot_board_outcome outcomes[IOT_ITEM_COUNT];
+	bool rewired;   /* something was written that a connection depends on */
+	bool changed;
+	struct presence before; /* before it was told to connect */
+	int64_t told_at;        /* seconds; 0: it was not */
+	json_t *proof, *not_proved; /* arrays of texts */
+};
+
+/* The fleet's name in the journal: one station may serve several. Borrowed. */
+const char *provision_fleet(const struct provision *run);
+
+/* --- provision_cloud.c --- */
+IOT_CHECK enum iot_status provision_check_certificate(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_register(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_thing(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_policy(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_presence(struct provision *run, struct presence *ret, struct iot_error *err);
+
+/* --- provision_board.c --- */
+/* Whose is it? IOT_CONFLICT when it is another fleet's and may not be taken over. */
+IOT_CHECK enum iot_status provision_check_owner(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_program(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_connect(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_verify(struct provision *run, struct iot_error *err);
+
+#endif

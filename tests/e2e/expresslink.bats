@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# A blank ExpressLink module becomes a device, its host speaks and is updated through it. The module is our simulator.
+
+setup() {
+  load common
+  common_setup
+}
+
+teardown() {
+  common_teardown
+}
+
+start_module() { # NAME [options]: a module at ./NAME; its log is NAME.log
+  local name=$1
+  shift
+  iotctl sim expresslink --link "./$name" --broker-port "$port" "$@" 2>>"$name.log" &
+  pids+=($!)
+  module_pid=$!
+  until_true 10 test -e "./$name"
+}
+
+start_host() { # PORT [options]
+  iotctl sim host --port "./$1" --topic 'pump/{name}' --interval 200ms "${@:2}" 2>>host.log &
+  pids+=($!)
+  host_pid=$!
+}
+
+provision() {
+  iotctl provision --board expresslink --port "./$1" "${@:2}"
+}
+
+uid_of() { iotctl device show "$1" --query .thingName; }
+
+@test "provisioned over the serial line, and a second time nothing changes" {
+  start_fleet
+  start_module board0
+  run -0 provision board0 --name pump-0001 --type pump -o json -q
+  [ "$(jq -r .changed <<<"$output")" = true ]
+  run -0 provision board0 --name pump-0001 --type pump -o json -q
+  [ "$(jq -r .changed <<<"$output")" = false ]
+  device_says pump-0001 .connected true
+  device_says pump-0001 '.certificates | length' 1
+  [ "$(iotctl cert list --query length)" = 1 ]
+
+  # a power cut of the module changes nothing either
+  kill -9 "$module_pid"
+  wait "$module_pid" || true
+  rm -f board0
+  start_module board0
+  run -0 provision board0 --name pump-0001 --type pump -o json -q
+  [ "$(jq -r .changed <<<"$output")" = false ]
+}
+
+@test "a vendor's module needs its CA to be trusted, and the error says how" {
+  start_fleet
+  openssl ecparam -genkey -name prime256v1 -noout -out vendor.key
+  openssl req -x509 -new -key vendor.key -subj /CN=Vendor -days 3650 -out vendor.pem
+  start_module board0 --vendor-ca vendor.pem --vendor-key vendor.key
+  run ! provision board0 --name pump-0001 --type pump
+  [[ $output == *"iotctl ca trust"* ]]
+  iotctl ca trust vendor.pem >/dev/null
+  provision board0 --name pump-0001 --type pump -q >/dev/null
+  device_says pump-0001 .connected true
+}
+
+@test "what is not a module, or is not there, is told" {
+  start_fleet
+  run -10 provision nothing
+  [[ $output == *nothing* ]]
+  : >file
+  run -10 provision file
+  start_module board0
+  (exec 9<>board0; flock -n 9; sleep 5) &
+  pids+=($!)
+  run ! provision board0 --connect-timeout 1s
+}
+
+@test "the host speaks through the module and is updated through it" {
+  start_fleet
+  start_module board0
+  provision board0 --name pump-0001 --type pump -q >/dev/null
+  iotctl sim firmware --version 1.0.0 --size 16k --out h1.bin >/dev/null
+  iotctl sim firmware --version 1.1.0 --size 16k --out h2.bin >/dev/null
+  iotctl codesign public >codesign.pem
+  start_host board0 --image h1.bin --certificate codesign.pem
+  run -0 iotctl subscribe 'pump/+/telemetry' --count 1 --timeout 20s -o jsonl -q
+  [[ $output == *"$(uid_of pump-0001)"* ]]
+
+  run -0 iotctl ota push h2.bin --kind host --to pump-0001 --wait --timeout 60s
+  until_true 10 grep -q 'accepted 1.1.0' host.log
+
+  # signed by somebody else: the host refuses it
+  iotctl codesign create stranger >/dev/null
+  iotctl sim firmware --version 1.2.0 --size 16k --out h3.bin >/dev/null
+  run -1 iotctl ota push h3.bin --kind host --to pump-0001 --key stranger --unchecked --wait --timeout 60s
+  [[ $output == *FAILED* ]]
+}
