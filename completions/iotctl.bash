@@ -34,6 +34,7 @@ _iotctl_value() {
 	'init --ca-key') echo 'file' ;;
 	'serve --listen') echo 'none' ;;
 	'serve --port') echo 'none' ;;
+	'serve --staging-port') echo 'none' ;;
 	'serve --plugin') echo 'file' ;;
 	'serve --mosquitto') echo 'file' ;;
 	'device create --alias') echo 'none' ;;
@@ -52,6 +53,12 @@ _iotctl_value() {
 	'device update -t' | 'device update --type') echo 'live type' ;;
 	'device update -g' | 'device update --group') echo 'live group' ;;
 	'device update -a' | 'device update --attribute') echo 'none' ;;
+	'device claim --name') echo 'none' ;;
+	'device claim -t' | 'device claim --type') echo 'live type' ;;
+	'device claim -p' | 'device claim --policy') echo 'live policy' ;;
+	'device claim -g' | 'device claim --group') echo 'live group' ;;
+	'device claim --certificate') echo 'none' ;;
+	'device claim --from') echo 'file' ;;
 	'type create --description') echo 'none' ;;
 	'group create --parent') echo 'live group' ;;
 	'group create --description') echo 'none' ;;
@@ -62,6 +69,28 @@ _iotctl_value() {
 	'policy attach -g' | 'policy attach --group') echo 'live group' ;;
 	'policy detach --to') echo 'live device' ;;
 	'policy detach -g' | 'policy detach --group') echo 'live group' ;;
+	'policy generate --layout') echo 'file' ;;
+	'policy generate --type') echo 'live type' ;;
+	'board probe -b' | 'board probe --board') echo 'words expresslink' ;;
+	'board probe --port') echo 'live port' ;;
+	'board probe --baud') echo 'none' ;;
+	'board probe --pulse') echo 'words none dtr rts' ;;
+	'board probe --transcript') echo 'file' ;;
+	'provision -b' | 'provision --board') echo 'words expresslink' ;;
+	'provision --port') echo 'live port' ;;
+	'provision --baud') echo 'none' ;;
+	'provision --pulse') echo 'words none dtr rts' ;;
+	'provision --transcript') echo 'file' ;;
+	'provision -n' | 'provision --name') echo 'none' ;;
+	'provision --serial') echo 'none' ;;
+	'provision -t' | 'provision --type') echo 'live type' ;;
+	'provision -p' | 'provision --policy') echo 'live policy' ;;
+	'provision -g' | 'provision --group') echo 'live group' ;;
+	'provision --wifi-ssid') echo 'none' ;;
+	'provision --wifi-password-file') echo 'file' ;;
+	'provision --apn') echo 'none' ;;
+	'provision --codesign') echo 'live key' ;;
+	'provision --connect-timeout') echo 'none' ;;
 	'codesign create -t' | 'codesign create --type') echo 'words p256 rsa2048 rsa3072' ;;
 	'image sign -k' | 'image sign --key') echo 'live key' ;;
 	'image sign --scheme') echo 'words sig-sha256-ecdsa sig-sha256-rsa sig-sha1-rsa' ;;
@@ -71,6 +100,7 @@ _iotctl_value() {
 	'ota push --to') echo 'live device' ;;
 	'ota push -g' | 'ota push --group') echo 'live group' ;;
 	'ota push --version') echo 'none' ;;
+	'ota push --kind') echo 'words firmware host module module-cert root-ca host-cert' ;;
 	'ota push --timeout') echo 'none' ;;
 	'ota push --device-timeout') echo 'none' ;;
 	'ota push --per-minute') echo 'none' ;;
@@ -87,6 +117,33 @@ _iotctl_value() {
 	'job create --device-timeout') echo 'none' ;;
 	'job list --status') echo 'words IN_PROGRESS COMPLETED CANCELED SCHEDULED' ;;
 	'job executions --status') echo 'words QUEUED IN_PROGRESS SUCCEEDED FAILED TIMED_OUT REJECTED REMOVED CANCELED' ;;
+	'publish -m' | 'publish --message') echo 'none' ;;
+	'publish -f' | 'publish --file') echo 'file' ;;
+	'publish --format') echo 'words text hex base64 json' ;;
+	'publish --to') echo 'live device' ;;
+	'publish -g' | 'publish --group') echo 'live group' ;;
+	'publish -n' | 'publish --count') echo 'none' ;;
+	'publish --rate') echo 'none' ;;
+	'publish --window') echo 'none' ;;
+	'publish --timeout') echo 'none' ;;
+	'publish --resume') echo 'file' ;;
+	'publish --qos') echo 'none' ;;
+	'publish --as') echo 'dir' ;;
+	'subscribe -n' | 'subscribe --count') echo 'none' ;;
+	'subscribe --timeout') echo 'none' ;;
+	'subscribe --format') echo 'words text hex base64 json' ;;
+	'subscribe --qos') echo 'none' ;;
+	'subscribe --as') echo 'dir' ;;
+	'layout use --type') echo 'live type' ;;
+	'shadow get -n' | 'shadow get --name') echo 'none' ;;
+	'shadow update -n' | 'shadow update --name') echo 'none' ;;
+	'shadow update --desired') echo 'none' ;;
+	'shadow update --reported') echo 'none' ;;
+	'shadow update --if-version') echo 'none' ;;
+	'shadow delete -n' | 'shadow delete --name') echo 'none' ;;
+	'shadow watch -n' | 'shadow watch --name') echo 'none' ;;
+	'shadow watch -c' | 'shadow watch --count') echo 'none' ;;
+	'shadow watch --timeout') echo 'none' ;;
 	'sim firmware --version') echo 'none' ;;
 	'sim firmware --out') echo 'file' ;;
 	'sim firmware --size') echo 'none' ;;
@@ -106,6 +163,30 @@ _iotctl_value() {
 	'sim fleet --request-timeout') echo 'none' ;;
 	'sim fleet --exit-after') echo 'none' ;;
 	'sim fleet --fault') echo 'none' ;;
+	'sim expresslink --link') echo 'file' ;;
+	'sim expresslink --state') echo 'dir' ;;
+	'sim expresslink --broker-port') echo 'none' ;;
+	'sim expresslink --staging') echo 'none' ;;
+	'sim expresslink --spec') echo 'words v0.5 v1.0 v1.1 v1.2 v1.3' ;;
+	'sim expresslink --baud') echo 'none' ;;
+	'sim expresslink --exec-time') echo 'none' ;;
+	'sim expresslink --fault') echo 'words noise silence-in-pem wrong-speed literal-pem' ;;
+	'sim expresslink --seed') echo 'none' ;;
+	'sim expresslink --vendor-ca') echo 'file' ;;
+	'sim expresslink --vendor-key') echo 'file' ;;
+	'sim expresslink --root-ca') echo 'file' ;;
+	'sim expresslink --firmware') echo 'none' ;;
+	'sim expresslink --ssid') echo 'none' ;;
+	'sim expresslink --exit-after') echo 'none' ;;
+	'sim host --port') echo 'live port' ;;
+	'sim host --state') echo 'dir' ;;
+	'sim host --image') echo 'file' ;;
+	'sim host --certificate') echo 'file' ;;
+	'sim host --topic') echo 'none' ;;
+	'sim host --interval') echo 'none' ;;
+	'sim host --read-size') echo 'none' ;;
+	'sim host --watchdog') echo 'none' ;;
+	'sim host --exit-after') echo 'none' ;;
 	'api --input') echo 'file' ;;
 	'api --body') echo 'file' ;;
 	*' -o' | *' --output') echo 'words table wide json jsonl csv' ;;
@@ -122,7 +203,7 @@ _iotctl_node() {
 	subs='' args=() opts=' --output --query --profile --fleet --color --progress --quiet --verbose --no-input --help'
 	case $1 in
 	'')
-		subs='init serve backup restore doctor device type group policy cert ca codesign image ota job stream sim api settings completion version'
+		subs='init serve backup restore doctor device type group policy cert ca board provision codesign image ota job stream publish subscribe layout shadow sim api settings completion version'
 		opts+=''
 		args=()
 		;;
@@ -133,7 +214,7 @@ _iotctl_node() {
 		;;
 	'serve')
 		subs=''
-		opts+=' --detach --stop --status --listen --port --plugin --mosquitto'
+		opts+=' --detach --stop --status --listen --port --staging-port --plugin --mosquitto'
 		args=()
 		;;
 	'backup')
@@ -152,7 +233,7 @@ _iotctl_node() {
 		args=()
 		;;
 	'device')
-		subs='create list show update delete enable disable'
+		subs='create list show update delete enable disable claim claims unclaim'
 		opts+=''
 		args=()
 		;;
@@ -190,6 +271,21 @@ _iotctl_node() {
 		subs=''
 		opts+=''
 		args=('live device')
+		;;
+	'device claim')
+		subs=''
+		opts+=' --name --type --policy --group --certificate --from --update'
+		args=('none')
+		;;
+	'device claims')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'device unclaim')
+		subs=''
+		opts+=''
+		args=('none')
 		;;
 	'type')
 		subs='create list show deprecate delete'
@@ -262,7 +358,7 @@ _iotctl_node() {
 		args=('live group')
 		;;
 	'policy')
-		subs='create update show list versions delete attach detach targets lint test'
+		subs='create update show list versions delete attach detach targets lint test generate'
 		opts+=''
 		args=()
 		;;
@@ -321,6 +417,11 @@ _iotctl_node() {
 		opts+=''
 		args=('live device' 'none +')
 		;;
+	'policy generate')
+		subs=''
+		opts+=' --layout --type --no-services'
+		args=()
+		;;
 	'cert')
 		subs='list show register update delete'
 		opts+=''
@@ -376,6 +477,26 @@ _iotctl_node() {
 		opts+=''
 		args=('none')
 		;;
+	'board')
+		subs='list probe'
+		opts+=''
+		args=()
+		;;
+	'board list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'board probe')
+		subs=''
+		opts+=' --board --port --baud --pulse --transcript'
+		args=()
+		;;
+	'provision')
+		subs=''
+		opts+=' --board --port --baud --pulse --transcript --name --serial --type --policy --group --wifi-ssid --wifi-password-file --apn --codesign --connect-timeout --replace'
+		args=()
+		;;
 	'codesign')
 		subs='create list public'
 		opts+=''
@@ -423,7 +544,7 @@ _iotctl_node() {
 		;;
 	'ota push')
 		subs=''
-		opts+=' --to --group --version --wait --timeout --device-timeout --per-minute --key --signature --verify-key --id --device-path --device-cert --force --allow-legacy --unsigned --unchecked'
+		opts+=' --to --group --version --kind --wait --timeout --device-timeout --per-minute --key --signature --verify-key --id --device-path --device-cert --force --allow-legacy --unsigned --unchecked'
 		args=('file')
 		;;
 	'ota list')
@@ -511,8 +632,83 @@ _iotctl_node() {
 		opts+=''
 		args=('none')
 		;;
+	'publish')
+		subs=''
+		opts+=' --message --file --lines --format --retain --to --group --all --count --rate --window --timeout --resume --qos --as'
+		args=('none +')
+		;;
+	'subscribe')
+		subs=''
+		opts+=' --count --timeout --format --no-retained --qos --as'
+		args=('none +')
+		;;
+	'layout')
+		subs='list show check add use topics'
+		opts+=''
+		args=()
+		;;
+	'layout list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'layout show')
+		subs=''
+		opts+=''
+		args=('file')
+		;;
+	'layout check')
+		subs=''
+		opts+=''
+		args=('file')
+		;;
+	'layout add')
+		subs=''
+		opts+=' --update'
+		args=('file')
+		;;
+	'layout use')
+		subs=''
+		opts+=' --type'
+		args=('none')
+		;;
+	'layout topics')
+		subs=''
+		opts+=''
+		args=('live device')
+		;;
+	'shadow')
+		subs='get update delete list watch'
+		opts+=''
+		args=()
+		;;
+	'shadow get')
+		subs=''
+		opts+=' --name'
+		args=('live device')
+		;;
+	'shadow update')
+		subs=''
+		opts+=' --name --desired --reported --if-version'
+		args=('live device' 'file')
+		;;
+	'shadow delete')
+		subs=''
+		opts+=' --name'
+		args=('live device')
+		;;
+	'shadow list')
+		subs=''
+		opts+=''
+		args=('live device')
+		;;
+	'shadow watch')
+		subs=''
+		opts+=' --name --count --timeout'
+		args=('live device')
+		;;
 	'sim')
-		subs='firmware device fleet'
+		subs='firmware device fleet expresslink host'
 		opts+=''
 		args=()
 		;;
@@ -530,6 +726,16 @@ _iotctl_node() {
 		subs=''
 		opts+=' --count --connect-window --image --block-size --window --watchdog --request-timeout --exit-after --once --fault'
 		args=('dir')
+		;;
+	'sim expresslink')
+		subs=''
+		opts+=' --link --state --broker-port --staging --spec --baud --exec-time --fault --seed --vendor-ca --vendor-key --root-ca --firmware --ssid --auto-accept --pem-prompt --exit-after'
+		args=()
+		;;
+	'sim host')
+		subs=''
+		opts+=' --port --state --image --certificate --topic --interval --read-size --watchdog --exit-after --once --factory-boot'
+		args=()
 		;;
 	'api')
 		subs=''

@@ -15,7 +15,7 @@ function __iotctl_path
                 set skip 1
             case '-*'
             case '*'
-                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'api' 'settings' 'settings show' 'settings set' 'completion' 'version'
+                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'provision' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim expresslink' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'completion' 'version'
                     break
                 end
                 set path $path $word
@@ -59,11 +59,17 @@ complete -c iotctl -n "__iotctl_at ''" -a group -d 'Thing groups'
 complete -c iotctl -n "__iotctl_at ''" -a policy -d 'What devices may do'
 complete -c iotctl -n "__iotctl_at ''" -a cert -d 'Device certificates'
 complete -c iotctl -n "__iotctl_at ''" -a ca -d 'Certification authorities'
+complete -c iotctl -n "__iotctl_at ''" -a board -d 'Boards on serial ports'
+complete -c iotctl -n "__iotctl_at ''" -a provision -d 'Make the board on a port a device of the fleet'
 complete -c iotctl -n "__iotctl_at ''" -a codesign -d 'Keys that firmware is signed with'
 complete -c iotctl -n "__iotctl_at ''" -a image -d 'Firmware images: sign, verify, inspect'
 complete -c iotctl -n "__iotctl_at ''" -a ota -d 'Signed over-the-air updates'
 complete -c iotctl -n "__iotctl_at ''" -a job -d 'Jobs: what devices are asked to do'
 complete -c iotctl -n "__iotctl_at ''" -a stream -d 'File streams: what devices download from'
+complete -c iotctl -n "__iotctl_at ''" -a publish -d 'Publish messages'
+complete -c iotctl -n "__iotctl_at ''" -a subscribe -d 'Print messages as they arrive'
+complete -c iotctl -n "__iotctl_at ''" -a layout -d 'Which topics carry configuration, commands, events and state'
+complete -c iotctl -n "__iotctl_at ''" -a shadow -d 'Device shadows: desired and reported state'
 complete -c iotctl -n "__iotctl_at ''" -a sim -d 'Software devices, and firmware for them'
 complete -c iotctl -n "__iotctl_at ''" -a api -d 'Call one operation of the cloud by its name'
 complete -c iotctl -n "__iotctl_at ''" -a settings -d 'The tool\'s own settings and profiles'
@@ -80,7 +86,8 @@ complete -c iotctl -n "__iotctl_at 'serve'" -s d -l detach -d 'return when it li
 complete -c iotctl -n "__iotctl_at 'serve'" -l stop -d 'stop the one that runs'
 complete -c iotctl -n "__iotctl_at 'serve'" -l status -d 'show the one that runs; exit code 3 when none does'
 complete -c iotctl -n "__iotctl_at 'serve'" -l listen -x -d 'address for devices'
-complete -c iotctl -n "__iotctl_at 'serve'" -l port -x -d 'port for devices, instead of the fleet\'s'
+complete -c iotctl -n "__iotctl_at 'serve'" -l port -x -d 'port for devices; kept, new device folders name it'
+complete -c iotctl -n "__iotctl_at 'serve'" -l staging-port -x -d 'port for modules that know no fleet yet; 0: none; kept'
 complete -c iotctl -n "__iotctl_at 'serve'" -l plugin -r -F -d 'the broker plugin, if it is elsewhere'
 complete -c iotctl -n "__iotctl_at 'serve'" -l mosquitto -r -F -d 'the broker, if it is elsewhere'
 
@@ -96,6 +103,9 @@ complete -c iotctl -n "__iotctl_at 'device'" -a update -d 'Change a device\'s ty
 complete -c iotctl -n "__iotctl_at 'device'" -a delete -d 'Delete a device with its certificates'
 complete -c iotctl -n "__iotctl_at 'device'" -a enable -d 'Let a device connect again'
 complete -c iotctl -n "__iotctl_at 'device'" -a disable -d 'Keep a device out; a live connection ends within a second'
+complete -c iotctl -n "__iotctl_at 'device'" -a claim -d 'Let a module become a device when it first shows up'
+complete -c iotctl -n "__iotctl_at 'device'" -a claims -d 'List claims that no module has answered yet'
+complete -c iotctl -n "__iotctl_at 'device'" -a unclaim -d 'Take back a claim that no module has answered yet'
 
 complete -c iotctl -n "__iotctl_at 'device create'" -l alias -x -d 'second name, unique in the fleet'
 complete -c iotctl -n "__iotctl_at 'device create'" -s t -l type -x -a '(__iotctl_live type)' -d 'thing type; made when it is new'
@@ -126,6 +136,16 @@ complete -c iotctl -n "__iotctl_at 'device delete'" -x -a '(__iotctl_live device
 complete -c iotctl -n "__iotctl_at 'device enable'" -x -a '(__iotctl_live device)'
 
 complete -c iotctl -n "__iotctl_at 'device disable'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'device claim'" -l name -x -d 'second name, unique in the fleet'
+complete -c iotctl -n "__iotctl_at 'device claim'" -s t -l type -x -a '(__iotctl_live type)' -d 'thing type; made when it is new'
+complete -c iotctl -n "__iotctl_at 'device claim'" -s p -l policy -x -a '(__iotctl_live policy)' -d 'policy of its certificate, may be repeated; else \'device\''
+complete -c iotctl -n "__iotctl_at 'device claim'" -s g -l group -x -a '(__iotctl_live group)' -d 'join this group; may be repeated'
+complete -c iotctl -n "__iotctl_at 'device claim'" -l certificate -x -d 'only with the certificate of this fingerprint'
+complete -c iotctl -n "__iotctl_at 'device claim'" -l from -r -F -d 'claim what this CSV file lists'
+complete -c iotctl -n "__iotctl_at 'device claim'" -l update -d 'change a claim that has other properties'
+
+
 
 complete -c iotctl -n "__iotctl_at 'type'" -a create -d 'Make a thing type'
 complete -c iotctl -n "__iotctl_at 'type'" -a list -d 'List thing types'
@@ -182,6 +202,7 @@ complete -c iotctl -n "__iotctl_at 'policy'" -a detach -d 'Detach a policy; live
 complete -c iotctl -n "__iotctl_at 'policy'" -a targets -d 'List what a policy is attached to'
 complete -c iotctl -n "__iotctl_at 'policy'" -a lint -d 'Say what is wrong or risky in a policy document'
 complete -c iotctl -n "__iotctl_at 'policy'" -a test -d 'Ask what a device may do'
+complete -c iotctl -n "__iotctl_at 'policy'" -a generate -d 'Print the least-privilege policy that a layout asks for'
 
 complete -c iotctl -n "__iotctl_at 'policy create'" -x -a '(__iotctl_live policy)'
 complete -c iotctl -n "__iotctl_at 'policy create'" -r -F
@@ -213,6 +234,10 @@ complete -c iotctl -n "__iotctl_at 'policy lint'" -r -F
 
 complete -c iotctl -n "__iotctl_at 'policy test'" -x -a '(__iotctl_live device)'
 
+complete -c iotctl -n "__iotctl_at 'policy generate'" -l layout -r -F -d 'name of a layout, or a file; default: that of the type'
+complete -c iotctl -n "__iotctl_at 'policy generate'" -l type -x -a '(__iotctl_live type)' -d 'for devices of this thing type'
+complete -c iotctl -n "__iotctl_at 'policy generate'" -l no-services -d 'without jobs, streams and shadows'
+
 complete -c iotctl -n "__iotctl_at 'cert'" -a list -d 'List certificates'
 complete -c iotctl -n "__iotctl_at 'cert'" -a show -d 'Show a certificate, its policies and devices'
 complete -c iotctl -n "__iotctl_at 'cert'" -a register -d 'Register a certificate that was made elsewhere'
@@ -240,6 +265,33 @@ complete -c iotctl -n "__iotctl_at 'ca'" -a distrust -d 'No longer trust a vendo
 
 complete -c iotctl -n "__iotctl_at 'ca trust'" -r -F
 
+
+complete -c iotctl -n "__iotctl_at 'board'" -a list -d 'List the serial ports of this machine'
+complete -c iotctl -n "__iotctl_at 'board'" -a probe -d 'Ask a board who it is; changes nothing'
+
+
+complete -c iotctl -n "__iotctl_at 'board probe'" -s b -l board -x -a 'expresslink' -d 'kind of board'
+complete -c iotctl -n "__iotctl_at 'board probe'" -l port -x -a '(__iotctl_live port)' -d 'serial port'
+complete -c iotctl -n "__iotctl_at 'board probe'" -l baud -x -d 'its speed'
+complete -c iotctl -n "__iotctl_at 'board probe'" -l pulse -x -a 'none dtr rts' -d 'reset the board by this line first'
+complete -c iotctl -n "__iotctl_at 'board probe'" -l transcript -r -F -d 'append all that is said to this file, secrets left out'
+
+complete -c iotctl -n "__iotctl_at 'provision'" -s b -l board -x -a 'expresslink' -d 'kind of board'
+complete -c iotctl -n "__iotctl_at 'provision'" -l port -x -a '(__iotctl_live port)' -d 'serial port'
+complete -c iotctl -n "__iotctl_at 'provision'" -l baud -x -d 'its speed'
+complete -c iotctl -n "__iotctl_at 'provision'" -l pulse -x -a 'none dtr rts' -d 'reset the board by this line first'
+complete -c iotctl -n "__iotctl_at 'provision'" -l transcript -r -F -d 'append all that is said to this file, secrets left out'
+complete -c iotctl -n "__iotctl_at 'provision'" -s n -l name -x -d 'alias, also written into the module'
+complete -c iotctl -n "__iotctl_at 'provision'" -l serial -x -d 'serial number of the product, unique'
+complete -c iotctl -n "__iotctl_at 'provision'" -s t -l type -x -a '(__iotctl_live type)' -d 'thing type; made when it is new'
+complete -c iotctl -n "__iotctl_at 'provision'" -s p -l policy -x -a '(__iotctl_live policy)' -d 'policy to attach; \'device\' if none is given'
+complete -c iotctl -n "__iotctl_at 'provision'" -s g -l group -x -a '(__iotctl_live group)' -d 'join this group; may be repeated'
+complete -c iotctl -n "__iotctl_at 'provision'" -l wifi-ssid -x -d 'Wi-Fi network to join'
+complete -c iotctl -n "__iotctl_at 'provision'" -l wifi-password-file -r -F -d 'private file whose first line is its password'
+complete -c iotctl -n "__iotctl_at 'provision'" -l apn -x -d 'access point of a cellular module'
+complete -c iotctl -n "__iotctl_at 'provision'" -l codesign -x -a '(__iotctl_live key)' -d 'code-signing key it checks updates with'
+complete -c iotctl -n "__iotctl_at 'provision'" -l connect-timeout -x -d 'how long it may take to connect'
+complete -c iotctl -n "__iotctl_at 'provision'" -l replace -d 'take over a module of another fleet; change its device'
 
 complete -c iotctl -n "__iotctl_at 'codesign'" -a create -d 'Make a code-signing key'
 complete -c iotctl -n "__iotctl_at 'codesign'" -a list -d 'List the fleet\'s code-signing keys'
@@ -277,6 +329,7 @@ complete -c iotctl -n "__iotctl_at 'ota'" -a doctor -d 'Say why devices have not
 complete -c iotctl -n "__iotctl_at 'ota push'" -l to -x -a '(__iotctl_live device)' -d 'to this device; may be repeated'
 complete -c iotctl -n "__iotctl_at 'ota push'" -s g -l group -x -a '(__iotctl_live group)' -d 'to the devices of this group; may be repeated'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l version -x -d 'of the image, if it does not say itself'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l kind -x -a 'firmware host module module-cert root-ca host-cert' -d 'what it is; all but firmware go to ExpressLink modules'
 complete -c iotctl -n "__iotctl_at 'ota push'" -s w -l wait -d 'follow the update to its end'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l timeout -x -d 'with --wait: stop watching after this'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l device-timeout -x -d 'a device that takes longer is timed out'
@@ -343,9 +396,79 @@ complete -c iotctl -n "__iotctl_at 'stream'" -a delete -d 'Delete a stream; devi
 
 
 
+complete -c iotctl -n "__iotctl_at 'publish'" -s m -l message -x -d 'the message; empty deletes a retained one'
+complete -c iotctl -n "__iotctl_at 'publish'" -s f -l file -r -F -d 'the message is this file, - for standard input'
+complete -c iotctl -n "__iotctl_at 'publish'" -s l -l lines -d 'every line is a message'
+complete -c iotctl -n "__iotctl_at 'publish'" -l format -x -a 'text hex base64 json' -d 'how messages are written here'
+complete -c iotctl -n "__iotctl_at 'publish'" -s r -l retain -d 'the broker keeps the last message of a topic'
+complete -c iotctl -n "__iotctl_at 'publish'" -l to -x -a '(__iotctl_live device)' -d 'for this device; may be repeated'
+complete -c iotctl -n "__iotctl_at 'publish'" -s g -l group -x -a '(__iotctl_live group)' -d 'for the devices of this group'
+complete -c iotctl -n "__iotctl_at 'publish'" -l all -d 'for all devices'
+complete -c iotctl -n "__iotctl_at 'publish'" -s n -l count -x -d 'send it so often; with --lines: so many lines'
+complete -c iotctl -n "__iotctl_at 'publish'" -l rate -x -d 'at most so many messages a second, or N/m a minute'
+complete -c iotctl -n "__iotctl_at 'publish'" -l window -x -d 'messages not yet acknowledged'
+complete -c iotctl -n "__iotctl_at 'publish'" -l timeout -x -d 'wait so long for an acknowledgement'
+complete -c iotctl -n "__iotctl_at 'publish'" -l resume -r -F -d 'journal of what was acknowledged'
+complete -c iotctl -n "__iotctl_at 'publish'" -l qos -x -d '0 or 1'
+complete -c iotctl -n "__iotctl_at 'publish'" -l as -x -a '(__fish_complete_directories (commandline -ct))' -d 'as the device with this folder, over TLS'
+
+complete -c iotctl -n "__iotctl_at 'subscribe'" -s n -l count -x -d 'end after so many messages'
+complete -c iotctl -n "__iotctl_at 'subscribe'" -l timeout -x -d 'end after this'
+complete -c iotctl -n "__iotctl_at 'subscribe'" -l format -x -a 'text hex base64 json' -d 'how payloads are shown'
+complete -c iotctl -n "__iotctl_at 'subscribe'" -l no-retained -d 'skip what was retained before'
+complete -c iotctl -n "__iotctl_at 'subscribe'" -l qos -x -d '0 or 1'
+complete -c iotctl -n "__iotctl_at 'subscribe'" -l as -x -a '(__fish_complete_directories (commandline -ct))' -d 'as the device with this folder, over TLS'
+
+complete -c iotctl -n "__iotctl_at 'layout'" -a list -d 'List layouts, and which thing types use them'
+complete -c iotctl -n "__iotctl_at 'layout'" -a show -d 'Print a layout as its file has it'
+complete -c iotctl -n "__iotctl_at 'layout'" -a check -d 'Say everything that is wrong with a layout file'
+complete -c iotctl -n "__iotctl_at 'layout'" -a add -d 'Put a layout of your own into the fleet'
+complete -c iotctl -n "__iotctl_at 'layout'" -a use -d 'Choose the layout of a thing type, or of all others'
+complete -c iotctl -n "__iotctl_at 'layout'" -a topics -d 'Show the topics of a device'
+
+
+complete -c iotctl -n "__iotctl_at 'layout show'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'layout check'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'layout add'" -l update -d 'replace the one of the same name'
+complete -c iotctl -n "__iotctl_at 'layout add'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'layout use'" -l type -x -a '(__iotctl_live type)' -d 'for devices of this thing type'
+
+complete -c iotctl -n "__iotctl_at 'layout topics'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'shadow'" -a get -d 'Print a shadow'
+complete -c iotctl -n "__iotctl_at 'shadow'" -a update -d 'Make or change a shadow'
+complete -c iotctl -n "__iotctl_at 'shadow'" -a delete -d 'Delete a shadow'
+complete -c iotctl -n "__iotctl_at 'shadow'" -a list -d 'List the shadows of a device'
+complete -c iotctl -n "__iotctl_at 'shadow'" -a watch -d 'Follow the changes of a shadow'
+
+complete -c iotctl -n "__iotctl_at 'shadow get'" -s n -l name -x -d 'a named shadow, not the classic one'
+complete -c iotctl -n "__iotctl_at 'shadow get'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'shadow update'" -s n -l name -x -d 'a named shadow, not the classic one'
+complete -c iotctl -n "__iotctl_at 'shadow update'" -l desired -x -d 'what it is to be: an object, or null'
+complete -c iotctl -n "__iotctl_at 'shadow update'" -l reported -x -d 'what it says it is: an object, or null'
+complete -c iotctl -n "__iotctl_at 'shadow update'" -l if-version -x -d 'only if that is its version; 0: if there is none'
+complete -c iotctl -n "__iotctl_at 'shadow update'" -x -a '(__iotctl_live device)'
+complete -c iotctl -n "__iotctl_at 'shadow update'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'shadow delete'" -s n -l name -x -d 'a named shadow, not the classic one'
+complete -c iotctl -n "__iotctl_at 'shadow delete'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'shadow list'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -s n -l name -x -d 'a named shadow, not the classic one'
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -s c -l count -x -d 'end after so many changes'
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -l timeout -x -d 'end after this time'
+complete -c iotctl -n "__iotctl_at 'shadow watch'" -x -a '(__iotctl_live device)'
+
 complete -c iotctl -n "__iotctl_at 'sim'" -a firmware -d 'Make firmware for software devices'
 complete -c iotctl -n "__iotctl_at 'sim'" -a device -d 'Run a software device from its folder'
 complete -c iotctl -n "__iotctl_at 'sim'" -a fleet -d 'Run many software devices in one process'
+complete -c iotctl -n "__iotctl_at 'sim'" -a expresslink -d 'Run a software ExpressLink module on a pseudo terminal'
+complete -c iotctl -n "__iotctl_at 'sim'" -a host -d 'Run a software host microcontroller behind an ExpressLink module'
 
 complete -c iotctl -n "__iotctl_at 'sim firmware'" -l version -x -d 'version of the image'
 complete -c iotctl -n "__iotctl_at 'sim firmware'" -l out -r -F -d 'where; by default firmware-X.Y.Z.bin'
@@ -376,6 +499,36 @@ complete -c iotctl -n "__iotctl_at 'sim fleet'" -l exit-after -x -d 'end after t
 complete -c iotctl -n "__iotctl_at 'sim fleet'" -l once -d 'end when no job is left'
 complete -c iotctl -n "__iotctl_at 'sim fleet'" -l fault -x -d 'misbehave in this way'
 complete -c iotctl -n "__iotctl_at 'sim fleet'" -x -a '(__fish_complete_directories (commandline -ct))'
+
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l link -r -F -d 'where its serial port appears'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l state -x -a '(__fish_complete_directories (commandline -ct))' -d 'its flash; by default PATH.state'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l broker-port -x -d 'port of endpoints that name none'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l staging -x -d 'the vendor\'s staging endpoint'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l spec -x -a 'v0.5 v1.0 v1.1 v1.2 v1.3' -d 'version of the guide to answer like'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l baud -x -d 'pace bytes as a wire of this rate would'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l exec-time -x -d 'how long commands take'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l fault -x -a 'noise silence-in-pem wrong-speed literal-pem' -d 'misbehave in this way'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l seed -x -d 'of the faults\' dice'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l vendor-ca -r -F -d 'CA that issues its birth certificate, at the first start; else it is self-signed'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l vendor-key -r -F -d 'key of that CA'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l root-ca -r -F -d 'root certificate it is born with'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l firmware -x -d 'version it is born with'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l ssid -x -d 'the only Wi-Fi network in reach; else none is needed'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l auto-accept -d 'download host images without the host\'s permission'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l pem-prompt -d 'say OK before a PEM is pasted and OK COMPLETE after it, as some modules do'
+complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l exit-after -x -d 'end after this'
+
+complete -c iotctl -n "__iotctl_at 'sim host'" -l port -x -a '(__iotctl_live port)' -d 'the module\'s serial port'
+complete -c iotctl -n "__iotctl_at 'sim host'" -l state -x -a '(__fish_complete_directories (commandline -ct))' -d 'its flash; by default PORT.host'
+complete -c iotctl -n "__iotctl_at 'sim host'" -l image -r -F -d 'firmware of the factory slot, for the first start'
+complete -c iotctl -n "__iotctl_at 'sim host'" -l certificate -r -F -d 'certificate or public key that images must be signed with'
+complete -c iotctl -n "__iotctl_at 'sim host'" -l topic -x -d 'front of its topics, {name} is the thing name'
+complete -c iotctl -n "__iotctl_at 'sim host'" -l interval -x -d 'between telemetry messages'
+complete -c iotctl -n "__iotctl_at 'sim host'" -l read-size -x -d 'bytes of an image asked for at once'
+complete -c iotctl -n "__iotctl_at 'sim host'" -l watchdog -x -d 'an image that hangs is reset'
+complete -c iotctl -n "__iotctl_at 'sim host'" -l exit-after -x -d 'end after this'
+complete -c iotctl -n "__iotctl_at 'sim host'" -l once -d 'end when an update has been reported'
+complete -c iotctl -n "__iotctl_at 'sim host'" -l factory-boot -d 'forget both update slots and boot the factory image'
 
 complete -c iotctl -n "__iotctl_at 'api'" -s l -l list -d 'list the operations'
 complete -c iotctl -n "__iotctl_at 'api'" -l input -r -F -d 'the request as a JSON object'

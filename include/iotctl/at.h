@@ -51,6 +51,7 @@ struct iot_at {
 	void (*stranger)(const char *line, size_t len, void *data);
 	void *data;
 	bool in_step;       /* private: the next line will be the answer */
+	int owed;           /* private: commands that were said and not answered */
 	bool echo_may_come; /* private: a secret was said and not answered */
 	unsigned resyncs; /* how often it had to be brought back into step */
 	unsigned retries; /* how often a command was said again */
@@ -70,8 +71,8 @@ struct iot_at_call {
 };
 
 /*
- * Bring both sides into step: end what was half said, wait for silence, and ask
- * the probe until its answer, and nothing else, comes. IOT_BOARD with a hint
+ * Bring both sides into step: end what was half said, and ask the probe until all
+ * answers that are owed, and nothing else, have come. IOT_BOARD with a hint
  * (wrong port, speed, wires) when nothing answers; with what came instead when
  * something else did.
  */

@@ -7,6 +7,8 @@
  * text fields that end with NUL:
  *   'd' QOS("0"|"1") CLIENT-ID NUL TOPIC NUL PAYLOAD...  deliver straight to that
  *       client, subscribed or not; nothing happens when it is not connected
+ *   's' QOS CLIENT-ID NUL TOPIC NUL (LENGTH PAYLOAD)...  the same for a series of
+ *       payloads, one at least, each after its length in 4 bytes, the highest first
  *   'k' '0' CLIENT-ID NUL                                disconnect that client
  *
  * From the plugin: what devices publish to $aws/#, and to topics that end in
@@ -46,7 +48,7 @@
 struct iot_serve_options {
 	const char *fleet_dir;
 	const char *listen;      /* address of the device listener; NULL: the fleet's ("127.0.0.1") */
-	int port;                /* 0: the fleet's (8883) */
+	int port;                /* 0: the fleet's (8883); another one becomes the fleet's */
 	bool detach;             /* return when it listens; the rest goes on in the background */
 	const char *plugin_path; /* NULL: beside the program, or the installed one */
 	const char *mosquitto;   /* program; NULL: looked up */

@@ -16,7 +16,7 @@
 /* --- making a fleet -------------------------------------------------------- */
 
 struct iot_fleet_init_options {
-	const char *name;     /* [A-Za-z0-9_-]{1,64} */
+	const char *name;     /* [A-Za-z0-9_-]{1,40} */
 	const char *dir;      /* where; must not exist */
 	const char *endpoint; /* host name that devices use; NULL: "localhost" */
 	int port;             /* of the device listener; 0: 8883 */
@@ -100,7 +100,7 @@ IOT_CHECK enum iot_status iot_device_enable(struct iot_cloud *cloud, const char 
 /* Attributes, type and alias. */
 IOT_CHECK enum iot_status iot_device_update(struct iot_cloud *cloud, const struct iot_device_spec *spec,
 					    json_t **ret_record, struct iot_error *err);
-/* Detach and delete its certificates, then the thing, in the order the service needs; a repeat goes on. */
+/* Detach and delete its certificates and the thing: all of it or, when it fails or is killed, nothing. */
 IOT_CHECK enum iot_status iot_device_delete(struct iot_cloud *cloud, const char *device, json_t **ret_record,
 					    struct iot_error *err);
 

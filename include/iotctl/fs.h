@@ -19,9 +19,9 @@ IOT_CHECK enum iot_status iot_fs_write(const char *path, mode_t mode, const void
 				       struct iot_error *err);
 
 /*
- * Create path with O_EXCL, mode 0600 whatever the umask, write, fsync file and
- * folder. IOT_CONFLICT if it exists: nothing is overwritten. On any other
- * failure the file is removed again.
+ * Create path, mode 0600 whatever the umask, complete and fsynced before it has
+ * its name: a crash leaves the whole file or none. IOT_CONFLICT if it exists:
+ * nothing is overwritten. On any other failure nothing stays.
  */
 IOT_CHECK enum iot_status iot_fs_create_private(const char *path, const void *data, size_t len, struct iot_error *err);
 

@@ -24,7 +24,12 @@ void iot_json_decref_p(json_t **value);
 IOT_CHECK enum iot_status iot_json_parse(const char *text, size_t len, const char *subject, json_t **ret,
 					 struct iot_error *err);
 
-/* Compact text of a value (members in insertion order); new memory. */
+/*
+ * Text of a value (members in insertion order), as json_dumps with these flags and JSON_ENCODE_ANY makes it, but each
+ * number in the shortest form that reads back the same: 0.1, not 0.10000000000000001. "null" for NULL; new memory.
+ */
+char *iot_json_dump(const json_t *value, size_t flags);
+/* The same, compact. */
 char *iot_json_text(const json_t *value);
 
 /* Member as string / integer / boolean, or the default when absent or of another type. Borrowed. */

@@ -103,6 +103,19 @@ IOT_CHECK enum iot_status iot_local_presence_count(struct iot_cloud *cloud, int6
 IOT_CHECK enum iot_status iot_local_state(struct iot_cloud *cloud, const char *thing, const json_t *state,
 					  bool *ret_requeued, struct iot_error *err);
 
+/* A configuration that a device has not acknowledged. */
+struct iot_config_message {
+	char *topic; /* NULL: there is none */
+	char *payload;
+	int qos;
+	bool retain;
+	bool acknowledged; /* the device says when it has it */
+};
+void iot_config_message_release(struct iot_config_message *message); /* fits IOT_CLEAN */
+/* What a device that came back must hear of its configuration. One indexed lookup, if there is nothing. */
+IOT_CHECK enum iot_status iot_local_config_due(struct iot_cloud *cloud, const char *thing,
+					       struct iot_config_message *ret, struct iot_error *err);
+
 /*
  * Time passes: time out executions whose deadline went by, roll out what is due.
  * *ret_next_ms: look again then (-1: no need), or after a wake or a device's report, which may bring it forward.

@@ -15,7 +15,11 @@
 #include <stdio.h>
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
-enum progress_unit { PROGRESS_COUNT, PROGRESS_BYTES };
+enum progress_unit {
+	PROGRESS_COUNT,
+	PROGRESS_BYTES,
+	PROGRESS_STEPS /* nothing to count: the note says where the work is */
+};
 
 /* Names of the modes in the order of the enum, NULL-terminated. */
 extern const char *const progress_mode_names[];
@@ -31,9 +35,11 @@ void progress_free(struct progress *progress);
 
 /* Start a piece of work; total 0: not known. Ends the one before. */
 void progress_begin(struct progress *progress, const char *what, int64_t total, enum progress_unit unit);
+/* The total became known only now; more than one thing is counted from here on. */
+void progress_set_total(struct progress *progress, int64_t total);
 /* Cheap enough for every block: draws at most ten times a second. note may be NULL. */
 void progress_update(struct progress *progress, int64_t done, const char *note);
-/* ok: it was completed. The last state stays visible. */
+/* ok: it was completed. The last state stays visible, except that of steps. */
 void progress_end(struct progress *progress, bool ok);
 
 /* Take the bar off the line before something else is written to the terminal; the next update draws it again. */

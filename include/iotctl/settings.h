@@ -75,6 +75,13 @@ bool settings_at(const struct settings *settings, size_t index, const struct set
 /* Names of the profiles the files have, for completion: calls `each` for every one. */
 void settings_profiles(const struct settings *settings, void (*each)(void *data, const char *name), void *data);
 
+/*
+ * Would a file with this value (NULL: none) still be read? IOT_USAGE for an unknown setting, a value that is not among
+ * its choices, and a profile that is in no file.
+ */
+IOT_CHECK enum iot_status settings_check(const struct settings *settings, const char *name, const char *value,
+					 struct iot_error *err);
+
 /* Where the user's own file is ($XDG_CONFIG_HOME/iotctl/iotctl.conf); new memory. */
 char *settings_user_file(void);
 

@@ -19,8 +19,8 @@ struct reader {
 
 #define malformed(reader, err, ...) malformed_(reader, (reader)->line, err, __VA_ARGS__)
 
-static IOT_PRINTF(4, 5) enum iot_status malformed_(const struct reader *reader, int64_t line, struct iot_error *err,
-						   const char *fmt, ...)
+static IOT_PRINTF(4, 5) enum iot_status
+	malformed_(const struct reader *reader, int64_t line, struct iot_error *err, const char *fmt, ...)
 {
 	char what[256];
 	va_list args;
@@ -160,8 +160,8 @@ static enum iot_status read_row(struct reader *reader, json_t *rows, struct iot_
 enum iot_status iot_csv_parse(const char *text, size_t len, const char *subject, const char *const *known, json_t **ret,
 			      struct iot_error *err)
 {
-	struct reader reader = {.at = text, .end = text + len, .subject = subject, .line = 1,
-				.cell = IOT_BUF_INIT(IOT_CSV_CELL_MAX)};
+	struct reader reader = {
+		.at = text, .end = text + len, .subject = subject, .line = 1, .cell = IOT_BUF_INIT(IOT_CSV_CELL_MAX)};
 	IOT_JSON rows = json_array();
 	enum iot_status status;
 

@@ -225,8 +225,10 @@ enum iot_status iot_fs_write(const char *path, mode_t mode, const void *data, si
 /* Give a complete file its name; never to one that is taken. Not every file system has links, or the other way. */
 static int name_new(const char *temporary, const char *path)
 {
-	if (link(temporary, path) == 0)
-		return unlink(temporary);
+	if (link(temporary, path) == 0) {
+		unlink(temporary);
+		return 0;
+	}
 	if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK)
 		return -1;
 	return renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE);

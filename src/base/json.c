@@ -87,11 +87,88 @@ enum iot_status iot_json_parse(const char *text, size_t len, const char *subject
 	return IOT_OK;
 }
 
+/* Digits until the number reads back the same; jansson does both, so that no locale has a say. */
+static void add_real(struct iot_buf *out, const char *token, size_t len)
+{
+	IOT_JSON number = json_loadb(token, len, JSON_DECODE_ANY, NULL);
+
+	for (size_t digits = 15; digits < 17 && json_is_real(number); digits++) {
+		IOT_CLEAN(iot_free_p) char *text = json_dumps(number, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+		IOT_JSON again = json_loads(text, JSON_DECODE_ANY, NULL);
+
+		if (json_equal(again, number)) {
+			iot_buf_adds(out, text);
+			return;
+		}
+	}
+	iot_buf_add(out, token, len);
+}
+
+/* What follows a string, up to the next one. */
+static void add_between(struct iot_buf *out, const char *text, size_t len)
+{
+	for (size_t i = 0, used; i < len; i += used) {
+		used = strspn(text + i, "0123456789+-.eE");
+		if (used == 0 || memchr("0123456789-", text[i], 11) == NULL) {
+			iot_buf_addc(out, text[i]);
+			used = 1;
+		} else if (strcspn(text + i, ".eE") >= used) {
+			iot_buf_add(out, text + i, used);
+		} else {
+			add_real(out, text + i, used);
+		}
+	}
+}
+
+static size_t string_length(const char *text)
+{
+	size_t i = 1;
+
+	while (text[i] != '\0' && text[i] != '"')
+		i += text[i] == '\\' && text[i + 1] != '\0' ? 2 : 1;
+	return text[i] == '"' ? i + 1 : i;
+}
+
+static bool has_real(const json_t *value)
+{
+	const char *key;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(value, i, item) {
+		if (has_real(item))
+			return true;
+	}
+	json_object_foreach((json_t *)(uintptr_t)value, key, item) {
+		if (has_real(item))
+			return true;
+	}
+	return json_is_real(value);
+}
+
+char *iot_json_dump(const json_t *value, size_t flags)
+{
+	IOT_CLEAN(iot_free_p) char *text = value != NULL ? json_dumps(value, flags | JSON_ENCODE_ANY) : NULL;
+	struct iot_buf out = IOT_BUF_INIT(SIZE_MAX / 2);
+
+	if (text == NULL)
+		return iot_strdup("null");
+	if (!has_real(value))
+		return iot_take(text);
+	for (const char *at = text; *at != '\0';) {
+		size_t plain = strcspn(at, "\"");
+		size_t quoted = at[plain] == '"' ? string_length(at + plain) : 0;
+
+		add_between(&out, at, plain);
+		iot_buf_add(&out, at + plain, quoted);
+		at += plain + quoted;
+	}
+	return iot_buf_detach(&out);
+}
+
 char *iot_json_text(const json_t *value)
 {
-	char *text = value != NULL ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-
-	return text != NULL ? text : iot_strdup("null");
+	return iot_json_dump(value, JSON_COMPACT);
 }
 
 const char *iot_json_str(const json_t *object, const char *key, const char *fallback)

@@ -14,15 +14,14 @@
 
 enum {
 	PARTS_MAX = 16,
-	MORE_MAX = 1000,      /* raw lines of one answer */
-	LINE_MS = 2000,       /* between two lines of one answer */
-	QUIET_FIRST_MS = 20,  /* silence that is enough when nothing went wrong before */
-	QUIET_AFTER_MS = 10,  /* nothing may follow the probe's answer within this */
-	QUIET_STEP_MS = 100,  /* every further attempt waits for that much more silence */
-	QUIET_MAX_MS = 1000,
+	MORE_MAX = 1000,   /* raw lines of one answer */
+	LINE_MS = 2000,    /* between two lines of one answer */
+	QUIET_MS = 20,     /* silence between two rounds, and after the last answer */
+	PATIENCE_MS = 200, /* an answer that is owed comes at least within this after another */
 	SYNC_MS = 10000,
-	PROBE_MS = 500,       /* the probe is answered within this; twice, three times as long on later attempts */
-	UNWIND_FROM = 3       /* attempts without the dialect's unwinding */
+	PROBE_MS = 500,        /* the first probe is answered within this ... */
+	PROBE_AGAIN_MS = 4000, /* ... or the board is slow */
+	UNWIND_FROM = 3        /* the first rounds go without the dialect's unwinding */
 };
 
 void iot_at_answer_release(struct iot_at_answer *answer)
@@ -140,67 +139,102 @@ enum iot_status iot_at_send_raw(struct iot_at *at, const char *text, int timeout
 
 /* --- getting into step --------------------------------------------------------------------- */
 
-/* What came instead of an answer, for the message. */
+/*
+ * Every command has exactly one final line for an answer, so what counts is how
+ * many were said and how many answers came: a slow board owes the rest, however
+ * silent it is. Only when it has answered some and then keeps silent for much
+ * longer than it needed for those are the others taken for lost, and the count
+ * begins anew.
+ */
 struct nonsense {
-	char line[81];
+	char line[81]; /* what came instead of an answer, for the message */
 	size_t bytes;
 };
 
-static enum iot_status quiet(struct iot_at *at, int ms, int64_t deadline, struct nonsense *nonsense,
-			     struct iot_error *err)
-{
-	size_t dropped = 0;
-	enum iot_status status = iot_serial_settle(at->serial, ms, deadline, &dropped, err);
+struct round {
+	int64_t said_at;
+	int64_t until;    /* wait for the next line until then */
+	int64_t deadline; /* of all */
+	bool any;         /* an answer came */
+};
 
-	nonsense->bytes += dropped;
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void take_line(struct iot_at *at, struct round *round, const struct iot_buf *line, struct nonsense *nonsense)
+{
+	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	int more = 0;
+	enum iot_at_verdict verdict = at->dialect->judge(iot_buf_str(line), line->len, &answer, &more);
+	int64_t took = iot_monotonic_ms() - round->said_at;
+
+	iot_at_answer_release(&answer);
+	if (verdict == IOT_AT_OK || verdict == IOT_AT_ERROR) {
+		at->owed--;
+		round->any = true;
+		round->until = earlier(iot_deadline(4 * took > PATIENCE_MS ? 4 * took : PATIENCE_MS), round->deadline);
+	} else if (line->len > 0) {
+		nonsense->bytes += line->len;
+		snprintf(nonsense->line, sizeof(nonsense->line), "%s", iot_buf_str(line));
+	}
+}
+
+/* Nothing may follow when all that was owed has come. */
+static enum iot_status check_silence(struct iot_at *at, const struct round *round, bool *ret_good,
+				     struct iot_error *err)
+{
+	size_t more = 0;
+	enum iot_status status = iot_serial_settle(at->serial, QUIET_MS, round->deadline, &more, err);
+
+	*ret_good = status == IOT_OK && at->owed == 0 && more == 0;
+	at->owed = 0;
 	return status;
 }
 
-/* Ask the probe once. *ret_good: its answer came, and nothing after it. IOT_OK also when it did not. */
-static enum iot_status probe(struct iot_at *at, int wait_ms, int64_t deadline, struct nonsense *nonsense, bool *ret_good,
-			     struct iot_error *err)
+static enum iot_status read_owed(struct iot_at *at, struct round *round, struct nonsense *nonsense, bool *ret_good,
+				 struct iot_error *err)
 {
-	const struct iot_serial_part parts[] = {{at->dialect->probe, strlen(at->dialect->probe), false},
-						{at->dialect->eol, strlen(at->dialect->eol), false}};
-	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
 	struct iot_buf line = {.max = IOT_SERIAL_LINE_MAX, .secret = true};
-	int64_t until = iot_deadline(wait_ms) < deadline ? iot_deadline(wait_ms) : deadline;
-	enum iot_status status = iot_serial_write(at->serial, parts, 2, until, err);
-	size_t more = 0;
-	int lines = 0;
+	enum iot_status status = IOT_OK;
 
-	*ret_good = false;
-	while (status == IOT_OK && !*ret_good) {
-		status = iot_serial_read_line(at->serial, &line, NULL, until, err);
-		if (status != IOT_OK)
-			break;
-		*ret_good = at->dialect->judge(iot_buf_str(&line), line.len, &answer, &lines) == IOT_AT_OK && lines == 0;
-		if (!*ret_good && line.len > 0) {
-			nonsense->bytes += line.len;
-			snprintf(nonsense->line, sizeof(nonsense->line), "%s", iot_buf_str(&line));
-		}
-	}
-	if (*ret_good) {
-		status = iot_serial_settle(at->serial, QUIET_AFTER_MS, until > deadline ? until : deadline, &more, err);
-		*ret_good = status == IOT_OK && more == 0;
+	while (status == IOT_OK && at->owed > 0) {
+		status = iot_serial_read_line(at->serial, &line, NULL, round->until, err);
+		if (status == IOT_OK)
+			take_line(at, round, &line, nonsense);
 	}
 	iot_buf_release(&line);
-	iot_at_answer_release(&answer);
-	return status == IOT_TIMEOUT ? IOT_OK : status;
+	if (status == IOT_OK)
+		return check_silence(at, round, ret_good, err);
+	if (status == IOT_TIMEOUT && round->any)
+		at->owed = 0;
+	return status;
 }
 
-static enum iot_status attempt(struct iot_at *at, int number, int64_t deadline, struct nonsense *nonsense,
-			       bool *ret_good, struct iot_error *err)
+/* One round: say the probe, and wait for all that is owed. IOT_OK also when it did not come. */
+static enum iot_status probe(struct iot_at *at, int number, int64_t deadline, struct nonsense *nonsense, bool *ret_good,
+			     struct iot_error *err)
 {
-	int quiet_ms = QUIET_FIRST_MS + (at->resyncs > 0 || number > 1 ? number * QUIET_STEP_MS : 0);
-	enum iot_status status = iot_at_send_raw(at, at->dialect->eol, PROBE_MS, err);
+	const char *unwind = number >= UNWIND_FROM && at->dialect->unwind != NULL ? at->dialect->unwind : "";
+	IOT_CLEAN(iot_free_p)
+	char *text = iot_strf("%s%s%s%s", at->dialect->eol, unwind, at->dialect->probe, at->dialect->eol);
+	struct round round = {.deadline = deadline};
+	size_t dropped = 0;
+	enum iot_status status = IOT_OK;
 
-	if (status == IOT_OK && number >= UNWIND_FROM && at->dialect->unwind != NULL)
-		status = iot_at_send_raw(at, at->dialect->unwind, PROBE_MS, err);
+	*ret_good = false;
+	if (at->owed == 0)
+		status = iot_serial_settle(at->serial, QUIET_MS, deadline, &dropped, err);
+	nonsense->bytes += dropped;
 	if (status == IOT_OK)
-		status = quiet(at, quiet_ms < QUIET_MAX_MS ? quiet_ms : QUIET_MAX_MS, deadline, nonsense, err);
-	if (status == IOT_OK)
-		status = probe(at, number < 4 ? number * PROBE_MS : 4 * PROBE_MS, deadline, nonsense, ret_good, err);
+		status = iot_at_send_raw(at, text, PROBE_MS, err);
+	if (status == IOT_OK) {
+		at->owed++;
+		round.said_at = iot_monotonic_ms();
+		round.until = earlier(iot_deadline(number == 1 ? PROBE_MS : PROBE_AGAIN_MS), deadline);
+		status = read_owed(at, &round, nonsense, ret_good, err);
+	}
 	return status == IOT_TIMEOUT ? IOT_OK : status;
 }
 
@@ -218,8 +252,9 @@ static enum iot_status not_answering(struct iot_at *at, const struct nonsense *n
 		iot_fail(err, IOT_BOARD, "port '%s' sends %zu bytes that are no answer", path, nonsense->bytes);
 	else
 		iot_fail(err, IOT_BOARD, "port '%s' answers '%s', which is no %s", path, line, at->dialect->name);
-	iot_error_hint(err, nonsense->bytes == 0 ? "check that it is the right port and that the board has power"
-						 : "check that it is the right port and the right speed");
+	iot_error_hint(err, nonsense->bytes == 0
+				    ? "check that it is the right port, its speed, and that the board has power"
+				    : "check that it is the right port and the right speed");
 	return IOT_BOARD;
 }
 
@@ -229,7 +264,7 @@ static enum iot_status sync_quietly(struct iot_at *at, int64_t deadline, bool hi
 	bool good = false;
 
 	for (int number = 1; !good && (number == 1 || iot_left(deadline) > 0); number++) {
-		enum iot_status status = attempt(at, number, deadline, &nonsense, &good, err);
+		enum iot_status status = probe(at, number, deadline, &nonsense, &good, err);
 
 		if (status != IOT_OK)
 			return status;
@@ -287,10 +322,13 @@ static enum iot_status say(struct iot_at *at, const struct iot_at_call *call, st
 	deadline = iot_deadline(call->timeout_ms + (int64_t)bytes / 8);
 	answer_clear(answer);
 	at->in_step = false;
+	at->owed++;
 	iot_serial_hide(at->serial, hidden);
 	status = iot_serial_write(at->serial, parts, count, deadline, err);
 	if (status == IOT_OK)
 		status = read_answer(at, deadline, hidden, answer, err);
+	if (status == IOT_OK)
+		at->owed = 0;
 	/* An echo that comes late is swallowed by the next synchronising, still hidden. */
 	at->echo_may_come = hidden && status != IOT_OK;
 	iot_serial_hide(at->serial, at->echo_may_come);
@@ -339,7 +377,8 @@ enum iot_status iot_at_call(struct iot_at *at, const struct iot_at_call *call, s
 		else
 			return status;
 		if (status == IOT_OK) {
-			bool garbled = !answer->ok && at->dialect->garbled != NULL && at->dialect->garbled(answer->code);
+			bool garbled =
+				!answer->ok && at->dialect->garbled != NULL && at->dialect->garbled(answer->code);
 
 			/* A refusal of what could not be understood had no effect, so even `once` may be said again. */
 			if (!garbled || last) {

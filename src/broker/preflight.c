@@ -211,14 +211,19 @@ static enum iot_status choose_staging(struct serve_setup *setup, const struct io
 	return IOT_OK;
 }
 
-/* Later serves do as this one was told to. */
-static enum iot_status keep_staging(const struct iot_serve_options *options, struct iot_cloud *cloud,
-				    struct iot_error *err)
+/* Later serves do as this one was told to, and folders of new devices name the port where they find it. */
+static enum iot_status keep_ports(const struct iot_serve_options *options, struct iot_cloud *cloud,
+				  struct iot_error *err)
 {
+	enum iot_status status = IOT_OK;
 	char text[16];
 
-	if (options->staging_port == 0)
-		return IOT_OK;
+	if (options->port > 0) {
+		snprintf(text, sizeof(text), "%d", options->port);
+		status = iot_local_meta_set(cloud, "port", text, err);
+	}
+	if (status != IOT_OK || options->staging_port == 0)
+		return status;
 	snprintf(text, sizeof(text), "%d", options->staging_port > 0 ? options->staging_port : 0);
 	return iot_local_meta_set(cloud, "staging_port", text, err);
 }
@@ -253,5 +258,5 @@ enum iot_status serve_preflight(struct serve_setup *setup, const struct iot_serv
 		return status;
 	serve_end_stray(setup);
 	status = check_ports(setup, err);
-	return status == IOT_OK ? keep_staging(options, cloud, err) : status;
+	return status == IOT_OK ? keep_ports(options, cloud, err) : status;
 }

@@ -17,6 +17,30 @@ void reply_begin(struct iot_buf *out, const struct broker_request *request, size
 	iot_buf_add(out, rest, strlen(rest) + 1);
 }
 
+void reply_begin_series(struct iot_buf *out, const struct broker_request *request, size_t prefix, const char *rest)
+{
+	reply_begin(out, request, prefix, rest);
+	out->data[0] = 's';
+}
+
+size_t reply_open(struct iot_buf *out)
+{
+	size_t start = out->len;
+
+	iot_buf_add(out, "\0\0\0", REPLY_LENGTH_SIZE);
+	return start;
+}
+
+void reply_close(struct iot_buf *out, size_t start)
+{
+	size_t len = out->len - start - REPLY_LENGTH_SIZE;
+
+	if (out->over)
+		return;
+	for (size_t i = REPLY_LENGTH_SIZE; i > 0; i--, len >>= 8)
+		out->data[start + i - 1] = (char)(len & 0xff);
+}
+
 static int append(const char *text, size_t len, void *data)
 {
 	iot_buf_add(data, text, len);

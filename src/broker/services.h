@@ -47,12 +47,21 @@ struct broker_port {
 
 /* A payload of 128 KiB with all that goes in front of it. */
 #define BROKER_MESSAGE_MAX (131072 + 2 + 129 + 257 + 128)
+/* Of a payload of a series. */
+#define REPLY_LENGTH_SIZE 4
 
 /*
  * Begin a control message that delivers straight to whoever asked: verb, client id, and a topic made of the first
  * `prefix` bytes of the request's and of `rest`. The payload is appended by the caller.
  */
 void reply_begin(struct iot_buf *out, const struct broker_request *request, size_t prefix, const char *rest);
+/*
+ * The same for a series of messages: each payload is appended between reply_open, which returns where it starts, and
+ * reply_close with that. Going back to such a start (out->len) takes a payload out again.
+ */
+void reply_begin_series(struct iot_buf *out, const struct broker_request *request, size_t prefix, const char *rest);
+size_t reply_open(struct iot_buf *out);
+void reply_close(struct iot_buf *out, size_t start);
 /* Append a JSON value as the payload and send. A reply that is too large is dropped with a word in the log. */
 void reply_json(const struct broker_port *port, struct iot_buf *out, const struct broker_request *request,
 		size_t prefix, const char *rest, const json_t *payload);

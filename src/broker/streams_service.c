@@ -4,8 +4,8 @@
  * $aws/things/T/streams/S/get/FORMAT and get each block as a message on
  * .../data/FORMAT; FORMAT is cbor or json.
  *
- * A CBOR block is read from the file into the control message itself, behind the
- * head, in a buffer that is kept: no allocation and no statement per block.
+ * CBOR blocks are read from the file into the control message itself, each behind
+ * its head, in a buffer that is kept: no allocation and no statement per block.
  */
 #include "broker/services.h"
 
@@ -305,21 +305,45 @@ static bool add_json_block(struct iot_buf *out, const struct stream_request *req
 	return true;
 }
 
-/* False when the file cannot be read. */
-static bool send_block(struct streams *streams, const struct stream_request *request, const struct stream_file *file,
-		       uint64_t block)
+/* The longest message that a block can be. */
+static uint64_t message_max(const struct stream_request *request)
 {
-	uint64_t start = block * request->get.size;
-	uint64_t left = (uint64_t)file->size - start;
-	size_t len = (size_t)(left < request->get.size ? left : request->get.size);
-	bool good;
+	uint64_t size = request->get.size;
 
-	reply_begin(&streams->out, request->from, request->prefix, request->json ? "data/json" : "data/cbor");
-	good = request->json ? add_json_block(&streams->out, request, file, block, len)
-			     : add_cbor_block(&streams->out, request, file, block, len);
-	if (good && !streams->out.over)
-		streams->port->send(streams->port->data, streams->out.data, streams->out.len);
+	return request->json ? JSON_HEAD_MAX + 6 * request->get.token_len + (size + 2) / 3 * 4
+			     : IOT_STREAM_HEAD_MAX + size;
+}
+
+/* False when the file cannot be read; then there is nothing of the block in the buffer. */
+static bool add_block(struct iot_buf *out, const struct stream_request *request, const struct stream_file *file,
+		      uint64_t block)
+{
+	uint64_t left = (uint64_t)file->size - block * request->get.size;
+	size_t len = (size_t)(left < request->get.size ? left : request->get.size), start = reply_open(out);
+	bool good = request->json ? add_json_block(out, request, file, block, len)
+				  : add_cbor_block(out, request, file, block, len);
+
+	if (good)
+		reply_close(out, start);
+	else
+		out->len = start;
 	return good;
+}
+
+/* Returns the length of a series without blocks. */
+static size_t begin_blocks(struct streams *streams, const struct stream_request *request)
+{
+	reply_begin_series(&streams->out, request->from, request->prefix, request->json ? "data/json" : "data/cbor");
+	return streams->out.len;
+}
+
+static void send_out(struct streams *streams)
+{
+	int fault = errno; /* of a block that could not be read */
+
+	if (!streams->out.over)
+		streams->port->send(streams->port->data, streams->out.data, streams->out.len);
+	errno = fault;
 }
 
 static bool bit_is_set(const struct iot_stream_get *get, uint64_t bit)
@@ -329,14 +353,18 @@ static bool bit_is_set(const struct iot_stream_get *get, uint64_t bit)
 
 /*
  * The blocks that are asked for: those of the bitmap, or n in a row, or the first n of the bitmap; as many as the file
- * has and as one answer may hold. Returns how many were sent, -1 when the file cannot be read.
+ * has and as one answer may hold. They go out in series as long as a control message may be, for every message costs
+ * the broker a round. Returns how many were sent, -1 when the file cannot be read.
  */
 static int send_blocks(struct streams *streams, const struct stream_request *request, const struct stream_file *file)
 {
 	const struct iot_stream_get *get = &request->get;
+	struct iot_buf *out = &streams->out;
 	uint64_t blocks = ((uint64_t)file->size + get->size - 1) / get->size;
 	uint64_t span = get->bitmap != NULL ? (uint64_t)get->bitmap_len * 8 : get->count;
 	uint64_t most = ANSWER_MAX / get->size;
+	size_t empty = begin_blocks(streams, request);
+	bool good = true;
 	int sent = 0;
 
 	if (get->has_count && get->count > 0 && get->count < most)
@@ -344,21 +372,24 @@ static int send_blocks(struct streams *streams, const struct stream_request *req
 	for (uint64_t bit = 0; bit < span && get->offset + bit < blocks && (uint64_t)sent < most; bit++) {
 		if (!bit_is_set(get, bit))
 			continue;
-		if (!send_block(streams, request, file, get->offset + bit))
-			return -1;
+		if (out->len > empty && out->len + REPLY_LENGTH_SIZE + message_max(request) > out->max) {
+			send_out(streams);
+			begin_blocks(streams, request);
+		}
+		good = add_block(out, request, file, get->offset + bit);
+		if (!good)
+			break;
 		sent++;
 	}
-	return sent;
+	if (out->len > empty)
+		send_out(streams);
+	return good ? sent : -1;
 }
 
 /* Would a message of such blocks pass the broker? */
 static bool fits(const struct stream_request *request)
 {
-	uint64_t size = request->get.size;
-
-	if (request->json)
-		return JSON_HEAD_MAX + 6 * request->get.token_len + (size + 2) / 3 * 4 <= IOT_TOPIC_PAYLOAD_MAX;
-	return IOT_STREAM_HEAD_MAX + size <= IOT_TOPIC_PAYLOAD_MAX;
+	return message_max(request) <= IOT_TOPIC_PAYLOAD_MAX;
 }
 
 static void answer_get(struct streams *streams, struct stream_request *request)

@@ -75,7 +75,7 @@ enum iot_status output_raw(struct output *out, const void *data, size_t len, str
 
 static void write_compact(struct output *out, const json_t *value)
 {
-	IOT_CLEAN(iot_free_p) char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	IOT_CLEAN(iot_free_p) char *text = iot_json_text(value);
 
 	output_write(out, text, strlen(text));
 	output_write(out, "\n", 1);
@@ -83,7 +83,7 @@ static void write_compact(struct output *out, const json_t *value)
 
 static void write_pretty(struct output *out, const json_t *value, const char *indent)
 {
-	IOT_CLEAN(iot_free_p) char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	IOT_CLEAN(iot_free_p) char *text = iot_json_dump(value, JSON_INDENT(2));
 
 	for (const char *line = text; *line != '\0';) {
 		size_t length = strcspn(line, "\n");

@@ -151,6 +151,8 @@ static bool all_scalars(const json_t *array)
 
 static void add_value(struct iot_buf *out, const json_t *value)
 {
+	if (json_is_object(value) && json_object_size(value) == 0)
+		return;
 	if (!json_is_array(value) || !all_scalars(value)) {
 		add_scalar(out, value);
 		return;

@@ -272,11 +272,31 @@ static enum iot_status take_arguments(struct cli_parsed *parsed, const char *con
 
 /* ---- the tree ---- */
 
+/* The only group that has a command of this name ("claim" is 'device claim'); NULL: none, or several. */
+static const struct cli_command *group_with(const struct cli_command *node, const char *word)
+{
+	const struct cli_command *found = NULL;
+
+	for (const struct cli_command *const *group = node->subcommands; group != NULL && *group != NULL; group++) {
+		const struct cli_command *const *sub = (*group)->hidden ? NULL : (*group)->subcommands;
+
+		for (; sub != NULL && *sub != NULL; sub++) {
+			if ((*sub)->hidden || strcmp((*sub)->name, word) != 0)
+				continue;
+			if (found != NULL)
+				return NULL;
+			found = *group;
+		}
+	}
+	return found;
+}
+
 static enum iot_status descend(struct cli_parsed *parsed, const char *word, struct iot_error *err)
 {
 	const struct cli_command *const *subs = parsed->node->subcommands;
 	size_t used = strlen(parsed->path);
 	const char *names[MAX_OPTIONS];
+	const struct cli_command *group;
 	const char *near;
 	size_t count = 0;
 
@@ -292,7 +312,10 @@ static enum iot_status descend(struct cli_parsed *parsed, const char *word, stru
 	parsed->lost = true;
 	iot_fail(err, IOT_USAGE, "unknown command '%s %s'", parsed->path, word);
 	near = cli_nearest(word, names, count);
-	if (near != NULL)
+	group = group_with(parsed->node, word);
+	if (group != NULL)
+		iot_error_hint(err, "did you mean '%s %s %s'?", parsed->path, group->name, word);
+	else if (near != NULL)
 		iot_error_hint(err, "did you mean '%s'?", near);
 	return IOT_USAGE;
 }

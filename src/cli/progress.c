@@ -72,17 +72,19 @@ static int percent(const struct progress *progress)
 
 static void add_state(const struct progress *progress, struct iot_buf *out)
 {
+	size_t before = out->len;
+
 	if (progress->total > 0) {
 		iot_buf_addf(out, "%d%% (", percent(progress));
 		add_amount(progress, progress->done, out);
 		iot_buf_adds(out, " of ");
 		add_amount(progress, progress->total, out);
 		iot_buf_addc(out, ')');
-	} else {
+	} else if (progress->unit != PROGRESS_STEPS) {
 		add_amount(progress, progress->done, out);
 	}
 	if (progress->note != NULL) {
-		iot_buf_adds(out, ", ");
+		iot_buf_adds(out, out->len > before ? ", " : "");
 		output_escape(out, progress->note, strlen(progress->note));
 	}
 }
@@ -101,7 +103,7 @@ static void draw_bar(struct progress *progress)
 	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(4096);
 	size_t length, columns = screen_columns(progress) - 1;
 
-	iot_buf_addf(&text, "%s ", progress->what);
+	iot_buf_addf(&text, progress->total > 0 ? "%s " : "%s: ", progress->what);
 	if (progress->total > 0) {
 		int full = percent(progress) * BAR_CELLS / 100;
 
@@ -131,15 +133,18 @@ static void print_line(const struct progress *progress, const char *state)
 
 static void print_json(const struct progress *progress, const char *event)
 {
+	static const char *const units[] = {
+		[PROGRESS_COUNT] = "count", [PROGRESS_BYTES] = "bytes", [PROGRESS_STEPS] = "steps"};
 	IOT_JSON object = json_object();
 	IOT_CLEAN(iot_free_p) char *text = NULL;
 
 	json_object_set_new(object, "event", json_string(event));
 	json_object_set_new(object, "what", json_string(progress->what));
-	iot_json_set_int(object, "done", progress->done);
+	if (progress->unit != PROGRESS_STEPS)
+		iot_json_set_int(object, "done", progress->done);
 	if (progress->total > 0)
 		iot_json_set_int(object, "total", progress->total);
-	json_object_set_new(object, "unit", json_string(progress->unit == PROGRESS_BYTES ? "bytes" : "count"));
+	json_object_set_new(object, "unit", json_string(units[progress->unit]));
 	iot_json_set_str(object, "note", progress->note);
 	iot_json_set_int(object, "elapsedMs", iot_monotonic_ms() - progress->started);
 	text = iot_json_text(object);
@@ -187,6 +192,15 @@ void progress_begin(struct progress *progress, const char *what, int64_t total, 
 		show(progress, "begin", "");
 }
 
+void progress_set_total(struct progress *progress, int64_t total)
+{
+	if (progress == NULL || !progress->active)
+		return;
+	progress->total = total;
+	if (progress->unit == PROGRESS_STEPS && total > 1)
+		progress->unit = PROGRESS_COUNT;
+}
+
 static bool is_due(const struct progress *progress)
 {
 	static const int64_t every[] = {
@@ -215,7 +229,9 @@ void progress_end(struct progress *progress, bool ok)
 	if (progress == NULL || !progress->active)
 		return;
 	spoken = progress->mode != PROGRESS_PLAIN || progress->last > progress->started;
-	if (spoken)
+	if (progress->mode == PROGRESS_BAR && progress->unit == PROGRESS_STEPS)
+		progress_hide(progress); /* of steps that are done nothing is worth keeping */
+	else if (spoken)
 		show(progress, ok ? "end" : "stopped", ok ? ", done" : ", stopped");
 	if (progress->drawn)
 		fputc('\n', progress->stream);

@@ -180,18 +180,26 @@ static void resolve(struct value *value, const struct settings *settings, const 
 		set(value, value->row->fallback, iot_strdup("default"));
 }
 
+/* Whether the setting can have this value; else its choices, for the hint. */
+static bool is_choice(const struct setting *row, const char *text, struct iot_buf *list)
+{
+	if (text == NULL || row->choices == NULL)
+		return true;
+	for (const char *const *choice = row->choices; *choice != NULL; choice++) {
+		if (strcmp(*choice, text) == 0)
+			return true;
+		iot_buf_addf(list, "%s%s", list->len == 0 ? "" : ", ", *choice);
+	}
+	return false;
+}
+
 static enum iot_status check_choice(const struct value *value, struct iot_error *err)
 {
 	enum iot_status status = value->from_option ? IOT_USAGE : IOT_SETTINGS;
 	IOT_CLEAN(iot_buf_release) struct iot_buf list = IOT_BUF_INIT(200);
 
-	if (value->value == NULL || value->row->choices == NULL)
+	if (is_choice(value->row, value->value, &list))
 		return IOT_OK;
-	for (const char *const *choice = value->row->choices; *choice != NULL; choice++) {
-		if (strcmp(*choice, value->value) == 0)
-			return IOT_OK;
-		iot_buf_addf(&list, "%s%s", list.len == 0 ? "" : ", ", *choice);
-	}
 	iot_fail(err, status, "bad value '%s' for setting '%s' (%s)", value->value, value->row->name, value->origin);
 	iot_error_hint(err, "it is one of %s", iot_buf_str(&list));
 	return status;
@@ -199,17 +207,24 @@ static enum iot_status check_choice(const struct value *value, struct iot_error 
 
 /* ---- files ---- */
 
-static enum iot_status check_known(const struct settings *settings, const struct settings_file *file,
-				   struct iot_error *err)
+static void hint_nearest(const struct settings *settings, const char *name, struct iot_error *err)
 {
 	const char *names[64];
+	const char *near;
 	size_t count = 0;
 
 	for (; count < settings->count && count < IOT_LENGTH(names); count++)
 		names[count] = settings->values[count].row->name;
+	near = cli_nearest(name, names, count);
+	if (near != NULL)
+		iot_error_hint(err, "did you mean '%s'?", near);
+}
+
+static enum iot_status check_known(const struct settings *settings, const struct settings_file *file,
+				   struct iot_error *err)
+{
 	for (size_t i = 0; i < file->count; i++) {
 		const struct settings_entry *entry = &file->entries[i];
-		const char *near;
 
 		if (strcmp(entry->key, "profile") == 0 && strcmp(entry->section, "default") != 0)
 			return iot_fail(err, IOT_SETTINGS, "a profile cannot choose a profile at %s:%d", file->path,
@@ -217,9 +232,7 @@ static enum iot_status check_known(const struct settings *settings, const struct
 		if (find(settings, entry->key) != NULL)
 			continue;
 		iot_fail(err, IOT_SETTINGS, "unknown setting '%s' at %s:%d", entry->key, file->path, entry->line);
-		near = cli_nearest(entry->key, names, count);
-		if (near != NULL)
-			iot_error_hint(err, "did you mean '%s'?", near);
+		hint_nearest(settings, entry->key, err);
 		return IOT_SETTINGS;
 	}
 	return IOT_OK;
@@ -342,6 +355,34 @@ struct settings *settings_new_defaults(const struct setting *extra)
 	}
 	settings->profile = iot_strdup("default");
 	return settings;
+}
+
+enum iot_status settings_check(const struct settings *settings, const char *name, const char *text,
+			       struct iot_error *err)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf list = IOT_BUF_INIT(200);
+	const struct value *value = find(settings, name);
+
+	if (value == NULL) {
+		iot_fail(err, IOT_USAGE, "unknown setting '%s'", name);
+		hint_nearest(settings, name, err);
+		return IOT_USAGE;
+	}
+	if (!is_choice(value->row, text, &list)) {
+		iot_fail(err, IOT_USAGE, "bad value '%s' for setting '%s'", text, name);
+		iot_error_hint(err, "it is one of %s", iot_buf_str(&list));
+		return IOT_USAGE;
+	}
+	if (strcmp(name, "profile") == 0 && text != NULL && strcmp(text, "default") != 0) {
+		struct profile_search search = {.wanted = text};
+
+		if (strcmp(settings->profile, "default") != 0)
+			return iot_fail(err, IOT_USAGE, "a profile cannot choose a profile");
+		settings_profiles(settings, note_profile, &search);
+		if (!search.found)
+			return iot_fail(err, IOT_USAGE, "there is no profile '%s'", text);
+	}
+	return IOT_OK;
 }
 
 static const struct value *known(const struct settings *settings, const char *name)

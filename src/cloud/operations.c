@@ -67,6 +67,7 @@ const struct iot_operation iot_operations[] = {
 #include "operations/jobs.inc"
 #include "operations/updates.inc"
 #include "operations/shadows.inc"
+#include "operations/configs.inc"
 };
 /* clang-format on */
 const size_t iot_operation_count = IOT_LENGTH(iot_operations);

@@ -218,7 +218,7 @@ static enum iot_status provision(struct cli_context *ctx, const void *args_, str
 	IOT_JSON record = NULL;
 	enum iot_status status;
 
-	progress_begin(ctx->progress, args->line.port, 0, PROGRESS_COUNT);
+	progress_begin(ctx->progress, args->line.port, 0, PROGRESS_STEPS);
 	status = iot_provision(command_cloud(ctx), &spec, &record, err);
 	progress_end(ctx->progress, status == IOT_OK);
 	if (status == IOT_OK && !iot_json_bool(record, "changed", true))

@@ -59,6 +59,18 @@ static enum iot_status print_public(struct cli_context *ctx, const void *args_, 
 	return status;
 }
 
+static enum iot_status print_certificate(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct public_args *args = args_;
+	struct iot_buf pem = IOT_BUF_INIT(16384);
+	enum iot_status status = iot_codesign_certificate(command_cloud(ctx), args->name, &pem, err);
+
+	if (status == IOT_OK)
+		status = output_raw(ctx->out, pem.data, pem.len, err);
+	iot_buf_release(&pem);
+	return status;
+}
+
 static const struct cli_command cmd_create = {
 	.name = "create",
 	.summary = "Make a code-signing key",
@@ -90,11 +102,23 @@ static const struct cli_command cmd_public = {
 	CLI_RUN(print_public, struct public_args),
 };
 
+static const struct cli_command cmd_certificate = {
+	.name = "certificate",
+	.summary = "Print a key's self-signed certificate as PEM, for boards that want one",
+	.description = "It is made once and kept, so it is always the same.",
+	.args = CLI_ARGS(ARG_STR("NAME", struct public_args, name, "name of the key", .optional = true,
+				 .complete = COMPLETE_KEY)),
+	.examples = CLI_EXAMPLES({"codesign certificate default", "what ExpressLink modules check host firmware with"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(print_certificate, struct public_args),
+};
+
 const struct cli_command cmd_codesign = {
 	.name = "codesign",
 	.group = "updates",
 	.summary = "Keys that firmware is signed with",
 	.description = "The private keys are in the fleet's codesign/ folder, mode 0600. Wherever a code-signing key is "
 		       "named, the path of a PEM file or a pkcs11: URI does as well.",
-	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_list, &cmd_public),
+	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_list, &cmd_public, &cmd_certificate),
 };

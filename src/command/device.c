@@ -271,8 +271,8 @@ static enum iot_status delete(struct cli_context *ctx, const void *args_, struct
 static const struct cli_command cmd_delete = {
 	.name = "delete",
 	.summary = "Delete a device with its certificates",
-	.description = "Switches its certificates off, detaches and deletes them, then deletes the thing. A call that was "
-		       "interrupted is finished by the same call. Files in the device's folder are left alone.",
+	.description = "Switches its certificates off, detaches and deletes them, and deletes the thing: all of it or, when "
+		       "the call is interrupted, nothing. Files in the device's folder are left alone.",
 	.args = ONE_DEVICE,
 	.opts = CLI_OPTS(OPT_FLAG('y', "yes", struct one_args, yes, "do not ask")),
 	.examples = CLI_EXAMPLES({"device delete pump-0001 --yes", "without asking"}),

@@ -67,7 +67,7 @@ static enum iot_status show(struct cli_context *ctx, const void *args_, struct i
 		return status;
 	if (output_get_format(ctx->out) != OUTPUT_TABLE)
 		return output_object(ctx->out, NULL, iot_layout_json(layout), err);
-	text = json_dumps(iot_layout_json(layout), JSON_INDENT(2));
+	text = iot_json_dump(iot_layout_json(layout), JSON_INDENT(2));
 	status = output_raw(ctx->out, text, strlen(text), err);
 	return status == IOT_OK ? output_raw(ctx->out, "\n", 1, err) : status;
 }

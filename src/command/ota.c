@@ -51,7 +51,8 @@ static void show_progress(int64_t done, int64_t total, const char *text, void *d
 {
 	struct cli_context *ctx = data;
 
-	(void)total;
+	if (total > 1)
+		progress_set_total(ctx->progress, total);
 	progress_update(ctx->progress, done, text);
 }
 
@@ -73,7 +74,7 @@ static enum iot_status follow(struct cli_context *ctx, const char *update, int64
 	struct iot_error ignored = IOT_ERROR_INIT;
 	enum iot_status printed, status;
 
-	progress_begin(ctx->progress, update, 0, PROGRESS_COUNT);
+	progress_begin(ctx->progress, update, 0, PROGRESS_STEPS);
 	status = iot_ota_watch(command_cloud(ctx), update, &watch, &record, err);
 	progress_end(ctx->progress, status == IOT_OK);
 	if (record == NULL)

@@ -77,7 +77,7 @@ const struct cli_command cmd_serve = {
 		OPT_FLAG(0, "stop", struct serve_args, stop, "stop the one that runs"),
 		OPT_FLAG(0, "status", struct serve_args, status, "show the one that runs; exit code 3 when none does"),
 		OPT_STR(0, "listen", "ADDRESS", struct serve_args, listen, "address for devices", .fallback = "127.0.0.1"),
-		OPT_INT(0, "port", "PORT", struct serve_args, port, "port for devices, instead of the fleet's", .min = 1,
+		OPT_INT(0, "port", "PORT", struct serve_args, port, "port for devices; kept, new device folders name it", .min = 1,
 			.max = 65535),
 		OPT_INT(0, "staging-port", "PORT", struct serve_args, staging_port,
 			"port for modules that know no fleet yet; 0: none; kept", .min = 0, .max = 65535),

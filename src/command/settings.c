@@ -45,9 +45,13 @@ static enum iot_status set(struct cli_context *ctx, const void *args_, struct io
 	IOT_CLEAN(iot_free_p) char *file = settings_user_file();
 	const char *profile = settings_profile(ctx->settings);
 	IOT_CLEAN(iot_free_p) char *section = NULL;
+	enum iot_status status;
 
 	if ((args->value == NULL) != args->unset)
 		return iot_fail(err, IOT_USAGE, "give either a value or --unset");
+	status = settings_check(ctx->settings, args->name, args->value, err);
+	if (status != IOT_OK)
+		return status;
 	section = strcmp(profile, "default") == 0 ? iot_strdup("default") : iot_strf("profile %s", profile);
 	return settings_set(file, section, args->name, args->value, err);
 }

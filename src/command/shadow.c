@@ -22,7 +22,7 @@ static enum iot_status print_document(struct cli_context *ctx, const json_t *doc
 
 	if (output_get_format(ctx->out) != OUTPUT_TABLE || cli_given(ctx, "query"))
 		return output_object(ctx->out, NULL, document, err);
-	text = json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(16));
+	text = iot_json_dump(document, JSON_INDENT(2));
 	line = iot_strf("%s\n", text);
 	return output_raw(ctx->out, line, strlen(line), err);
 }

@@ -17,7 +17,7 @@
 
 #define POLICY_DEFAULT "device"
 #define SEPARATORS "; \t" /* of several names in a cell */
-#define CHUNK 256 /* claims of a file in one transaction */
+#define CHUNK 256         /* claims of a file in one transaction */
 
 /* --- one claim ----------------------------------------------------------------------- */
 
@@ -135,7 +135,8 @@ static const char **split(char *cell)
 		count += strchr(SEPARATORS, *at) != NULL;
 	names = iot_alloc_array(count + 1, sizeof(*names));
 	count = 0;
-	for (char *rest = NULL, *at = strtok_r(cell, SEPARATORS, &rest); at != NULL; at = strtok_r(NULL, SEPARATORS, &rest))
+	for (char *rest = NULL, *at = strtok_r(cell, SEPARATORS, &rest); at != NULL;
+	     at = strtok_r(NULL, SEPARATORS, &rest))
 		names[count++] = at;
 	return names;
 }

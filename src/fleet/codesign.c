@@ -1,6 +1,7 @@
 /*
  * Code-signing keys of a fleet: codesign/NAME.key (0600) and codesign/NAME.pub
- * in the fleet directory, and codesign/NAME.pem once a board wanted a certificate. Anywhere else a key is named by its file or URI.
+ * in the fleet directory, and codesign/NAME.pem once a board wanted a certificate. Anywhere else a key is named by its
+ * file or URI.
  */
 #include "fleet/fleet_private.h"
 
@@ -59,6 +60,34 @@ static enum iot_status describe(const char *name, const char *public_path, json_
 	return IOT_OK;
 }
 
+/*
+ * The private half is written first and never overwritten, so that of two calls at once only one makes it and no public
+ * half is of another key. One without public half is what a call that was killed has left: it is finished.
+ */
+static enum iot_status make_key(const char *name, const char *path, const char *public_path, enum iot_key_type type,
+				struct iot_key **ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	bool there = iot_fs_exists(path);
+	enum iot_status status = IOT_OK;
+
+	if (there && !iot_fs_exists(public_path))
+		status = iot_key_load(path, NULL, &key, err);
+	else if (!there)
+		status = iot_key_generate(type, &key, err);
+	if (status == IOT_OK && !there)
+		status = iot_key_save_new(key, path, NULL, err);
+	if (status != IOT_OK && status != IOT_CONFLICT)
+		return status;
+	if (status == IOT_CONFLICT || key == NULL || iot_key_type(key) != type) {
+		iot_fail(err, IOT_CONFLICT, "code-signing key '%s' exists", name);
+		iot_error_hint(err, "keys are never overwritten; choose another name");
+		return IOT_CONFLICT;
+	}
+	*ret = iot_take(key);
+	return IOT_OK;
+}
+
 enum iot_status iot_codesign_create(struct iot_cloud *cloud, const char *name, const char *type, json_t **ret_record,
 				    struct iot_error *err)
 {
@@ -70,7 +99,8 @@ enum iot_status iot_codesign_create(struct iot_cloud *cloud, const char *name, c
 	enum iot_status status = IOT_OK;
 
 	if (!is_name(name))
-		return iot_fail(err, IOT_USAGE, "'%.70s' is no name for a key: letters, digits, '-' and '_', at most 64", name);
+		return iot_fail(err, IOT_USAGE,
+				"'%.70s' is no name for a key: letters, digits, '-' and '_', at most 64", name);
 	if (type != NULL)
 		status = iot_key_type_parse(type, &key_type, err);
 	if (status == IOT_OK && key_type == IOT_KEY_ED25519)
@@ -79,18 +109,11 @@ enum iot_status iot_codesign_create(struct iot_cloud *cloud, const char *name, c
 		return status;
 	path = key_file(cloud, name, ".key");
 	public_path = key_file(cloud, name, ".pub");
-	if (iot_fs_exists(path)) {
-		iot_fail(err, IOT_CONFLICT, "code-signing key '%s' exists", name);
-		iot_error_hint(err, "keys are never overwritten; choose another name");
-		return IOT_CONFLICT;
-	}
-	status = iot_key_generate(key_type, &key, err);
+	status = make_key(name, path, public_path, key_type, &key, err);
 	if (status == IOT_OK)
 		status = iot_key_public_pem(key, &pem, err);
-	if (status == IOT_OK) /* the public half first: a key file without it would be unusable, the reverse is not */
-		status = iot_fs_write(public_path, 0644, pem.data, pem.len, err);
 	if (status == IOT_OK)
-		status = iot_key_save_new(key, path, NULL, err);
+		status = iot_fs_write(public_path, 0644, pem.data, pem.len, err);
 	if (status == IOT_OK)
 		status = describe(name, public_path, ret_record, err);
 	iot_buf_release(&pem);

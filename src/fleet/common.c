@@ -3,6 +3,7 @@
 
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
+#include "iotctl/local.h"
 
 #include <string.h>
 
@@ -70,6 +71,24 @@ enum iot_status fleet_collect(struct iot_cloud *cloud, const char *operation, js
 
 	if (status == IOT_OK)
 		*ret_array = iot_take(array);
+	return status;
+}
+
+enum iot_status fleet_begin(struct iot_cloud *cloud, struct iot_error *err)
+{
+	return iot_store_begin(iot_local_store(cloud), err);
+}
+
+enum iot_status fleet_end(struct iot_cloud *cloud, enum iot_status status, struct iot_error *err)
+{
+	struct iot_store *store = iot_local_store(cloud);
+
+	if (status == IOT_OK)
+		status = iot_store_commit(store, err);
+	if (status != IOT_OK)
+		iot_store_rollback(store);
+	else
+		iot_local_wake(cloud);
 	return status;
 }
 

@@ -13,7 +13,17 @@
 #include "iotctl/local.h"
 #include "iotctl/text.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum {
+	LOCK_MS = 10000, /* another command gets so long to make a device */
+	LOCK_STEP_MS = 10,
+};
 
 struct making {
 	struct iot_cloud *cloud;
@@ -66,6 +76,82 @@ static enum iot_status check_out(const struct iot_device_spec *spec, struct iot_
 	return IOT_OK;
 }
 
+/* The key of the board's request, or the one in the folder; *ret stays NULL when there is none yet. */
+static enum iot_status found_key(const struct iot_device_spec *spec, struct iot_key **ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "private.key");
+	struct iot_buf pem = IOT_BUF_INIT(IOT_CSR_MAX);
+	struct iot_csr csr = {0};
+	enum iot_status status;
+
+	if (spec->csr == NULL)
+		return iot_fs_exists(path) ? iot_key_load(path, NULL, ret, err) : IOT_OK;
+	status = iot_fs_read(spec->csr, &pem, err);
+	if (status == IOT_OK)
+		status = iot_csr_parse(iot_buf_str(&pem), pem.len, &csr, err);
+	if (status == IOT_OK)
+		*ret = iot_take(csr.key);
+	iot_csr_release(&csr);
+	iot_buf_release(&pem);
+	return status;
+}
+
+/* With a certificate that was switched off the device would be made, but not let in. One not registered yet is fine. */
+static enum iot_status check_active(const struct making *making, const struct iot_cert *cert, struct iot_error *err)
+{
+	IOT_JSON reply = NULL;
+	const char *now;
+	enum iot_status status = fleet_call(making->cloud, "DescribeCertificate",
+					    json_pack("{s:s}", "certificateId", iot_cert_id(cert)), &reply, err);
+
+	if (status != IOT_OK && fleet_missing(err)) {
+		iot_error_clear(err);
+		return IOT_OK;
+	}
+	if (status != IOT_OK)
+		return status;
+	now = iot_json_str(json_object_get(reply, "certificateDescription"), "status", "");
+	if (strcmp(now, "ACTIVE") == 0)
+		return IOT_OK;
+	iot_fail(err, IOT_CONFLICT, "the certificate in '%s' is %s", making->spec->out, now);
+	if (strcmp(now, "INACTIVE") == 0)
+		iot_error_hint(err, "let the device in again with 'iotctl device enable %s'", making->spec->name);
+	else
+		iot_error_hint(err, "make it a new one in another folder with --out");
+	return IOT_CONFLICT;
+}
+
+/* A certificate that lies in the folder may be another device's, or of a fleet that is no more. */
+static enum iot_status check_found(const struct making *making, struct iot_error *err)
+{
+	const struct iot_device_spec *spec = making->spec;
+	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "certificate.pem");
+	IOT_CLEAN(iot_free_p) char *ca_path = iot_path(iot_local_paths(making->cloud)->ca_dir, "issuing.pem");
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	const char *name = NULL;
+	enum iot_status status = found_key(spec, &key, err);
+
+	if (status != IOT_OK || !iot_fs_exists(path))
+		return status;
+	status = iot_cert_load(path, &cert, err);
+	if (status == IOT_OK)
+		status = iot_cert_load(ca_path, &ca, err);
+	if (status != IOT_OK)
+		return status;
+	if (key == NULL || !iot_key_equal(iot_cert_key(cert), key))
+		iot_fail(err, IOT_CONFLICT, "'%s' is not a certificate for the device's key", path);
+	else if (iot_cert_common_name(cert, &name, NULL) != IOT_OK || strcmp(name, spec->name) != 0)
+		iot_fail(err, IOT_CONFLICT, "'%s' is the certificate of another device", path);
+	else if (iot_cert_verify_issued_by(cert, ca, NULL) != IOT_OK)
+		iot_fail(err, IOT_CONFLICT, "'%s' was not issued by this fleet", path);
+	else
+		return check_active(making, cert, err);
+	iot_error_hint(err, "move it away, or name another folder with --out");
+	return IOT_CONFLICT;
+}
+
 static enum iot_status check(struct making *making, struct iot_error *err)
 {
 	const struct iot_device_spec *spec = making->spec;
@@ -81,6 +167,8 @@ static enum iot_status check(struct making *making, struct iot_error *err)
 		status = check_named(making->cloud, "DescribeThingGroup", "thingGroupName", spec->groups, err);
 	if (status == IOT_OK)
 		status = check_out(spec, err);
+	if (status == IOT_OK && spec->out != NULL)
+		status = check_found(making, err);
 	return status;
 }
 
@@ -138,8 +226,8 @@ static const char *difference(const json_t *thing, const struct iot_device_spec 
 
 static enum iot_status update_thing(struct making *making, json_t *attributes, struct iot_error *err)
 {
-	json_t *request = json_pack("{s:s, s:{s:O, s:b}}", "thingName", making->spec->name, "attributePayload", "attributes",
-				    attributes, "merge", 1);
+	json_t *request = json_pack("{s:s, s:{s:O, s:b}}", "thingName", making->spec->name, "attributePayload",
+				    "attributes", attributes, "merge", 1);
 
 	iot_json_set_str(request, "thingTypeName", making->spec->type);
 	making->changed = true;
@@ -187,26 +275,12 @@ static enum iot_status ensure_thing(struct making *making, struct iot_error *err
 /* The public key to certify: of the board's request, or of the key file, which is made when it is missing. */
 static enum iot_status ensure_key(struct making *making, struct iot_key **ret, struct iot_error *err)
 {
-	const struct iot_device_spec *spec = making->spec;
-	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "private.key");
+	IOT_CLEAN(iot_free_p) char *path = iot_path(making->spec->out, "private.key");
 	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
-	enum iot_status status;
+	enum iot_status status = found_key(making->spec, ret, err);
 
-	if (spec->csr != NULL) {
-		struct iot_buf pem = IOT_BUF_INIT(IOT_CSR_MAX);
-		struct iot_csr csr = {0};
-
-		status = iot_fs_read(spec->csr, &pem, err);
-		if (status == IOT_OK)
-			status = iot_csr_parse(iot_buf_str(&pem), pem.len, &csr, err);
-		if (status == IOT_OK)
-			*ret = iot_take(csr.key);
-		iot_csr_release(&csr);
-		iot_buf_release(&pem);
+	if (status != IOT_OK || *ret != NULL)
 		return status;
-	}
-	if (iot_fs_exists(path))
-		return iot_key_load(path, NULL, ret, err);
 	status = iot_key_generate(IOT_KEY_P256, &key, err);
 	if (status == IOT_OK)
 		status = iot_key_save_new(key, path, NULL, err);
@@ -224,7 +298,9 @@ static enum iot_status issue(struct making *making, const struct iot_key *key, s
 	IOT_CLEAN(iot_free_p) char *ca_key_path = NULL;
 	IOT_CLEAN(iot_key_free_p) struct iot_key *ca_key = NULL;
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
-	struct iot_cert_request request = {.profile = IOT_PROFILE_DEVICE, .common_name = making->spec->name, .key = key,
+	struct iot_cert_request request = {.profile = IOT_PROFILE_DEVICE,
+					   .common_name = making->spec->name,
+					   .key = key,
 					   .days = making->spec->days > 0 ? making->spec->days : 3650};
 	enum iot_status status = iot_local_meta_get(making->cloud, "ca_key", &ca_key_path, err);
 
@@ -251,11 +327,6 @@ static enum iot_status ensure_certificate(struct making *making, const struct io
 		status = iot_cert_load(path, &cert, err);
 		if (status != IOT_OK)
 			return status;
-		if (!iot_key_equal(iot_cert_key(cert), key)) {
-			iot_fail(err, IOT_CONFLICT, "'%s' is not a certificate for the device's key", path);
-			iot_error_hint(err, "move it away, or name another folder with --out");
-			return IOT_CONFLICT;
-		}
 		iot_cert_pem(cert, pem);
 		return iot_buf_check(pem, path, err);
 	}
@@ -295,7 +366,8 @@ static bool lists_name(const json_t *records, const char *member, const char *na
 	size_t i;
 
 	json_array_foreach(records, i, record) {
-		const char *have = json_is_string(record) ? json_string_value(record) : iot_json_str(record, member, "");
+		const char *have =
+			json_is_string(record) ? json_string_value(record) : iot_json_str(record, member, "");
 
 		if (strcmp(have, name) == 0)
 			return true;
@@ -310,22 +382,23 @@ enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thing, const c
 	IOT_JSON principals = NULL;
 	enum iot_status status;
 
-	status = fleet_collect(cloud, "ListAttachedPolicies", json_pack("{s:s}", "target", arn), "policies", &have, err);
+	status =
+		fleet_collect(cloud, "ListAttachedPolicies", json_pack("{s:s}", "target", arn), "policies", &have, err);
 	for (; status == IOT_OK && policies != NULL && *policies != NULL; policies++) {
 		if (lists_name(have, "policyName", *policies))
 			continue;
 		*changed = true;
-		status = fleet_call(cloud, "AttachPolicy", json_pack("{s:s, s:s}", "policyName", *policies, "target", arn),
-				    NULL, err);
+		status = fleet_call(cloud, "AttachPolicy",
+				    json_pack("{s:s, s:s}", "policyName", *policies, "target", arn), NULL, err);
 	}
 	if (status == IOT_OK)
-		status = fleet_collect(cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", thing), "principals",
-				       &principals, err);
+		status = fleet_collect(cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", thing),
+				       "principals", &principals, err);
 	if (status != IOT_OK || lists_name(principals, "", arn))
 		return status;
 	*changed = true;
-	return fleet_call(cloud, "AttachThingPrincipal", json_pack("{s:s, s:s}", "thingName", thing, "principal", arn), NULL,
-			  err);
+	return fleet_call(cloud, "AttachThingPrincipal", json_pack("{s:s, s:s}", "thingName", thing, "principal", arn),
+			  NULL, err);
 }
 
 static enum iot_status join_groups(struct making *making, struct iot_error *err)
@@ -336,15 +409,15 @@ static enum iot_status join_groups(struct making *making, struct iot_error *err)
 
 	if (group == NULL || *group == NULL)
 		return IOT_OK;
-	status = fleet_collect(making->cloud, "ListThingGroupsForThing", json_pack("{s:s}", "thingName", making->spec->name),
-			       "thingGroups", &have, err);
+	status = fleet_collect(making->cloud, "ListThingGroupsForThing",
+			       json_pack("{s:s}", "thingName", making->spec->name), "thingGroups", &have, err);
 	for (; status == IOT_OK && *group != NULL; group++) {
 		if (lists_name(have, "groupName", *group))
 			continue;
 		making->changed = true;
 		status = fleet_call(making->cloud, "AddThingToThingGroup",
-				    json_pack("{s:s, s:s}", "thingGroupName", *group, "thingName", making->spec->name), NULL,
-				    err);
+				    json_pack("{s:s, s:s}", "thingGroupName", *group, "thingName", making->spec->name),
+				    NULL, err);
 	}
 	return status;
 }
@@ -401,27 +474,64 @@ static enum iot_status write_folder(struct making *making, struct iot_error *err
 	return status;
 }
 
+/* One step, so that no certificate is ever registered without a device. */
+static enum iot_status register_and_attach(struct making *making, const char *pem, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *arn = NULL;
+	enum iot_status status = fleet_begin(making->cloud, err);
+
+	if (status != IOT_OK)
+		return status;
+	status = register_certificate(making, pem, err);
+	if (status == IOT_OK) {
+		arn = fleet_arn(making->cloud, "cert", making->certificate_id);
+		status = fleet_attach(making->cloud, making->spec->name, making->spec->policies, arn, &making->changed,
+				      err);
+	}
+	return fleet_end(making->cloud, status, err);
+}
+
+/* Two commands at once on one folder: the second waits, and then finds what the first has made. */
+static enum iot_status lock_folder(const char *dir, int *ret_fd, struct iot_error *err)
+{
+	int64_t deadline = iot_deadline(LOCK_MS);
+	IOT_CLEAN(iot_close_p) int fd = -1;
+	enum iot_status status = iot_fs_mkdirs(dir, 0700, err);
+
+	if (status != IOT_OK)
+		return status;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot open folder '%s'", dir);
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return iot_fail_errno(err, IOT_FAILURE, errno, "cannot lock folder '%s'", dir);
+		if (iot_left(deadline) == 0)
+			return iot_fail(err, IOT_AGAIN, "another command is making the device in folder '%s'", dir);
+		poll(NULL, 0, LOCK_STEP_MS);
+	}
+	*ret_fd = fd;
+	fd = -1;
+	return IOT_OK;
+}
+
 static enum iot_status make_identity(struct making *making, struct iot_error *err)
 {
 	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
-	IOT_CLEAN(iot_free_p) char *arn = NULL;
+	IOT_CLEAN(iot_close_p) int lock = -1;
 	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	enum iot_status status = iot_fs_mkdirs(making->spec->out, 0700, err);
+	enum iot_status status = lock_folder(making->spec->out, &lock, err);
 
+	if (status == IOT_OK)
+		status = check_found(making, err); /* it may not have been there before */
 	if (status == IOT_OK)
 		status = ensure_key(making, &key, err);
 	if (status == IOT_OK)
 		status = ensure_certificate(making, key, &pem, err);
 	if (status == IOT_OK)
-		status = register_certificate(making, iot_buf_str(&pem), err);
+		status = register_and_attach(making, iot_buf_str(&pem), err);
 	iot_buf_release(&pem);
-	if (status != IOT_OK)
-		return status;
-	arn = fleet_arn(making->cloud, "cert", making->certificate_id);
-	status = fleet_attach(making->cloud, making->spec->name, making->spec->policies, arn, &making->changed, err);
-	if (status == IOT_OK)
-		status = write_folder(making, err);
-	return status;
+	return status == IOT_OK ? write_folder(making, err) : status;
 }
 
 enum iot_status iot_device_create(struct iot_cloud *cloud, const struct iot_device_spec *spec, json_t **ret_record,

@@ -54,7 +54,8 @@ static enum iot_status add_policy_name(json_t *policy, void *data, struct iot_er
 	return IOT_OK;
 }
 
-static enum iot_status describe_certificate(struct iot_cloud *cloud, const char *arn, json_t **ret, struct iot_error *err)
+static enum iot_status describe_certificate(struct iot_cloud *cloud, const char *arn, json_t **ret,
+					    struct iot_error *err)
 {
 	IOT_JSON reply = NULL;
 	IOT_JSON record = json_object();
@@ -119,7 +120,8 @@ static void add_connection(struct iot_cloud *cloud, const char *thing, json_t *r
 	struct iot_error ignored = IOT_ERROR_INIT;
 	IOT_JSON reply = NULL;
 
-	if (fleet_call(cloud, "GetThingConnectivityData", json_pack("{s:s}", "thingName", thing), &reply, &ignored) != IOT_OK)
+	if (fleet_call(cloud, "GetThingConnectivityData", json_pack("{s:s}", "thingName", thing), &reply, &ignored) !=
+	    IOT_OK)
 		return;
 	json_object_set(record, "connected", json_object_get(reply, "connected"));
 	fleet_set_time(record, "connectionChangedAt", fleet_time_ms(reply, "timestamp"));
@@ -287,7 +289,7 @@ static enum iot_status set_status(struct iot_cloud *cloud, const char *id, const
 	now = iot_json_str(json_object_get(reply, "certificateDescription"), "status", "");
 	if (strcmp(now, "REVOKED") == 0 && strcmp(wanted, "ACTIVE") == 0) {
 		iot_fail(err, IOT_CONFLICT, "certificate '%.16s...' is revoked for good", id);
-		iot_error_hint(err, "give the device a new one with 'iotctl device rotate'");
+		iot_error_hint(err, "give the device a new one: 'iotctl device create' with another folder for --out");
 		return IOT_CONFLICT;
 	}
 	if (strcmp(now, wanted) != 0 && strcmp(now, "REVOKED") != 0) {
@@ -315,8 +317,8 @@ enum iot_status iot_device_enable(struct iot_cloud *cloud, const char *device, b
 
 	status = iot_fleet_resolve(cloud, device, &thing, err);
 	if (status == IOT_OK)
-		status = fleet_collect(cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", thing), "principals",
-				       &principals, err);
+		status = fleet_collect(cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", thing),
+				       "principals", &principals, err);
 	if (status != IOT_OK)
 		return status;
 	if (json_array_size(principals) == 0)
@@ -325,8 +327,8 @@ enum iot_status iot_device_enable(struct iot_cloud *cloud, const char *device, b
 	json_array_foreach(principals, i, arn) {
 		json_t *record = NULL;
 
-		status = set_status(cloud, fleet_arn_name(json_string_value(arn)), enable ? "ACTIVE" : "INACTIVE", &changed,
-				    &record, err);
+		status = set_status(cloud, fleet_arn_name(json_string_value(arn)), enable ? "ACTIVE" : "INACTIVE",
+				    &changed, &record, err);
 		if (status != IOT_OK)
 			return status;
 		json_array_append_new(records, record);
@@ -335,28 +337,26 @@ enum iot_status iot_device_enable(struct iot_cloud *cloud, const char *device, b
 	return IOT_OK;
 }
 
-static enum iot_status detach_policies(struct iot_cloud *cloud, const char *arn, json_t *policies, struct iot_error *err)
+static enum iot_status detach_policies(struct iot_cloud *cloud, const char *arn, json_t *policies,
+				       struct iot_error *err)
 {
 	json_t *policy;
 	size_t i;
 
 	json_array_foreach(policies, i, policy) {
-		enum iot_status status =
-			fleet_call(cloud, "DetachPolicy",
-				   json_pack("{s:O, s:s}", "policyName", json_object_get(policy, "policyName"), "target", arn),
-				   NULL, err);
+		enum iot_status status = fleet_call(
+			cloud, "DetachPolicy",
+			json_pack("{s:O, s:s}", "policyName", json_object_get(policy, "policyName"), "target", arn),
+			NULL, err);
 		if (status != IOT_OK)
 			return status;
 	}
 	return IOT_OK;
 }
 
-/*
- * Off, without rights, detached, deleted: in this order, so that whatever is
- * left when it is interrupted has no power. One that another thing uses too is
- * only detached.
- */
-static enum iot_status drop_certificate(struct iot_cloud *cloud, const char *thing, const char *arn, struct iot_error *err)
+/* Off, without rights, detached, deleted, as the service wants it. One that another thing uses too is only detached. */
+static enum iot_status drop_certificate(struct iot_cloud *cloud, const char *thing, const char *arn,
+					struct iot_error *err)
 {
 	const char *id = fleet_arn_name(arn);
 	IOT_JSON users = NULL;
@@ -364,7 +364,8 @@ static enum iot_status drop_certificate(struct iot_cloud *cloud, const char *thi
 	bool alone;
 	enum iot_status status;
 
-	status = fleet_collect(cloud, "ListPrincipalThings", json_pack("{s:s}", "principal", arn), "things", &users, err);
+	status = fleet_collect(cloud, "ListPrincipalThings", json_pack("{s:s}", "principal", arn), "things", &users,
+			       err);
 	if (status != IOT_OK)
 		return status;
 	alone = json_array_size(users) <= 1;
@@ -372,8 +373,8 @@ static enum iot_status drop_certificate(struct iot_cloud *cloud, const char *thi
 		status = fleet_call(cloud, "UpdateCertificate",
 				    json_pack("{s:s, s:s}", "certificateId", id, "newStatus", "INACTIVE"), NULL, err);
 		if (status == IOT_OK)
-			status = fleet_collect(cloud, "ListAttachedPolicies", json_pack("{s:s}", "target", arn), "policies",
-					       &policies, err);
+			status = fleet_collect(cloud, "ListAttachedPolicies", json_pack("{s:s}", "target", arn),
+					       "policies", &policies, err);
 		if (status == IOT_OK)
 			status = detach_policies(cloud, arn, policies, err);
 	}
@@ -385,29 +386,41 @@ static enum iot_status drop_certificate(struct iot_cloud *cloud, const char *thi
 	return status;
 }
 
+static enum iot_status drop_device(struct iot_cloud *cloud, const char *thing, int *ret_certificates,
+				   struct iot_error *err)
+{
+	IOT_JSON principals = NULL;
+	json_t *arn;
+	size_t i;
+	enum iot_status status = fleet_collect(cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", thing),
+					       "principals", &principals, err);
+
+	json_array_foreach(principals, i, arn) {
+		if (status == IOT_OK)
+			status = drop_certificate(cloud, thing, json_string_value(arn), err);
+	}
+	if (status == IOT_OK)
+		status = fleet_call(cloud, "DeleteThing", json_pack("{s:s}", "thingName", thing), NULL, err);
+	*ret_certificates = (int)json_array_size(principals);
+	return status;
+}
+
 enum iot_status iot_device_delete(struct iot_cloud *cloud, const char *device, json_t **ret_record,
 				  struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *thing = NULL;
-	IOT_JSON principals = NULL;
-	json_t *arn;
-	size_t i;
+	int certificates = 0;
 	enum iot_status status;
 
 	status = iot_fleet_resolve(cloud, device, &thing, err);
 	if (status == IOT_OK)
-		status = fleet_collect(cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", thing), "principals",
-				       &principals, err);
+		status = fleet_begin(cloud, err);
 	if (status != IOT_OK)
 		return status;
-	json_array_foreach(principals, i, arn) {
-		status = drop_certificate(cloud, thing, json_string_value(arn), err);
-		if (status != IOT_OK)
-			return status;
-	}
-	status = fleet_call(cloud, "DeleteThing", json_pack("{s:s}", "thingName", thing), NULL, err);
+	/* Together: nobody could find a certificate again that was detached and not yet deleted. */
+	status = fleet_end(cloud, drop_device(cloud, thing, &certificates, err), err);
 	if (status == IOT_OK)
-		*ret_record = json_pack("{s:s, s:i, s:b}", "thingName", thing, "certificates",
-					(int)json_array_size(principals), "changed", 1);
+		*ret_record =
+			json_pack("{s:s, s:i, s:b}", "thingName", thing, "certificates", certificates, "changed", 1);
 	return status;
 }

@@ -23,6 +23,11 @@ IOT_CHECK enum iot_status fleet_each(struct iot_cloud *cloud, const char *operat
 IOT_CHECK enum iot_status fleet_collect(struct iot_cloud *cloud, const char *operation, json_t *request,
 					const char *items, json_t **ret_array, struct iot_error *err);
 
+/* Calls between these two are done together or not at all, also when the process is killed. Not nested. */
+IOT_CHECK enum iot_status fleet_begin(struct iot_cloud *cloud, struct iot_error *err);
+/* Keep what they did if `status` is IOT_OK, else take it back. Returns it, or why it could not be kept. */
+IOT_CHECK enum iot_status fleet_end(struct iot_cloud *cloud, enum iot_status status, struct iot_error *err);
+
 /* "arn:aws:iot:REGION:ACCOUNT:KIND/NAME"; new memory. */
 char *fleet_arn(struct iot_cloud *cloud, const char *kind, const char *name);
 /* What follows the first '/' of an ARN; borrowed from it. */

@@ -126,8 +126,12 @@ static enum iot_status make_server(const struct authority *ca, const char *endpo
 		status = save_key(key, ca_dir, "server.key", err);
 	if (status == IOT_OK) {
 		struct iot_cert_request request = {
-			.profile = IOT_PROFILE_SERVER, .common_name = "iotctl broker", .key = key, .days = SERVER_DAYS,
-			.dns_names = dns, .ip_addresses = ips,
+			.profile = IOT_PROFILE_SERVER,
+			.common_name = "iotctl broker",
+			.key = key,
+			.days = SERVER_DAYS,
+			.dns_names = dns,
+			.ip_addresses = ips,
 		};
 		request.common_name = is_ip(endpoint) ? "localhost" : endpoint;
 		status = iot_cert_issue(ca->issuing_key, ca->issuing, &request, &cert, err);
@@ -141,15 +145,20 @@ static enum iot_status make_server(const struct authority *ca, const char *endpo
 static enum iot_status set_meta(struct iot_cloud *cloud, const struct iot_fleet_init_options *options,
 				const char *endpoint, struct iot_error *err)
 {
+	IOT_CLEAN(iot_free_p) char *ca_key = NULL;
 	char port[16];
 	enum iot_status status;
 
+	/* Used later from whichever folder a command is called in. */
+	if (options->ca_key != NULL)
+		ca_key = iot_starts_with(options->ca_key, "pkcs11:") ? iot_strdup(options->ca_key)
+								     : iot_path_absolute(options->ca_key);
 	snprintf(port, sizeof(port), "%d", options->port > 0 ? options->port : 8883);
 	status = iot_local_meta_set(cloud, "endpoint", endpoint, err);
 	if (status == IOT_OK)
 		status = iot_local_meta_set(cloud, "port", port, err);
-	if (status == IOT_OK && options->ca_key != NULL)
-		status = iot_local_meta_set(cloud, "ca_key", options->ca_key, err);
+	if (status == IOT_OK && ca_key != NULL)
+		status = iot_local_meta_set(cloud, "ca_key", ca_key, err);
 	return status;
 }
 
@@ -160,8 +169,8 @@ static enum iot_status make_policy(struct iot_cloud *cloud, struct iot_error *er
 
 	iot_policy_device_default(&document);
 	status = fleet_call(cloud, "CreatePolicy",
-			    json_pack("{s:s, s:s}", "policyName", "device", "policyDocument", iot_buf_str(&document)), NULL,
-			    err);
+			    json_pack("{s:s, s:s}", "policyName", "device", "policyDocument", iot_buf_str(&document)),
+			    NULL, err);
 	iot_buf_release(&document);
 	return status;
 }
@@ -215,8 +224,10 @@ static enum iot_status check(const struct iot_fleet_init_options *options, struc
 {
 	const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 
-	if (*options->name == '\0' || strlen(options->name) > 40 || strspn(options->name, allowed) != strlen(options->name))
-		return iot_fail(err, IOT_USAGE, "'%.80s' is no name for a fleet: letters, digits, '-' and '_', at most 40",
+	if (*options->name == '\0' || strlen(options->name) > 40 ||
+	    strspn(options->name, allowed) != strlen(options->name))
+		return iot_fail(err, IOT_USAGE,
+				"'%.80s' is no name for a fleet: letters, digits, '-' and '_', at most 40",
 				options->name);
 	if (iot_fs_exists(options->dir)) {
 		iot_fail(err, IOT_CONFLICT, "'%s' exists", options->dir);
@@ -250,7 +261,7 @@ enum iot_status iot_fleet_init(const struct iot_fleet_init_options *options, jso
 		return status;
 	}
 	*ret_record = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:b}", "name", options->name, "directory", options->dir,
-				"endpoint", endpoint, "port", options->port > 0 ? options->port : 8883, "policy", "device",
-				"codesign", "default", "changed", 1);
+				"endpoint", endpoint, "port", options->port > 0 ? options->port : 8883, "policy",
+				"device", "codesign", "default", "changed", 1);
 	return IOT_OK;
 }

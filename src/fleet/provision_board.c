@@ -39,7 +39,11 @@ enum iot_status provision_check_owner(struct provision *run, struct iot_error *e
 		return status;
 	iot_fail(err, IOT_CONFLICT, "board '%s' belongs to another fleet: its endpoint is '%s'", run->identity.uid,
 		 run->identity.endpoint);
-	iot_error_hint(err, "nothing was changed; --replace takes it over");
+	if (run->identity.claimed_known)
+		iot_error_hint(err, "nothing was changed; --replace takes it over");
+	else
+		iot_error_hint(err, "it is too old to tell whether that is its factory's; nothing was changed; --replace sets it "
+				    "up for this fleet");
 	return IOT_CONFLICT;
 }
 

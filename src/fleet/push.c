@@ -1,7 +1,7 @@
 /*
  * Pushing an update: look at the image, sign it, check the signature with the
  * key that devices have, store the image, create stream and job. Nothing is
- * created before all checks passed; what a later failure leaves is taken back.
+ * created before all checks passed; stream and job are created together.
  *
  * The job document is the one FreeRTOS OTA agents parse (member afr_ota). Its
  * second member, iotctl, is ours: version, digest and signing key, so that
@@ -21,9 +21,9 @@
 #include <string.h>
 #include <time.h>
 
-#define TARGETS_MAX 100      /* AWS: targets of a job */
-#define ID_MAX 36            /* the stream is named AFR_OTA-ID, and agents take at most 44 */
-#define FILE_MAX 24000000    /* AWS: a file of a stream, 24 MB */
+#define TARGETS_MAX 100   /* AWS: targets of a job */
+#define ID_MAX 36         /* the stream is named AFR_OTA-ID, and agents take at most 44 */
+#define FILE_MAX 24000000 /* AWS: a file of a stream, 24 MB */
 #define ROLE_ARN "arn:aws:iam::000000000000:role/iotctl" /* required by the API, without meaning on the local cloud */
 
 const char *const iot_push_kind_names[] = {"firmware", "host", "module", "module-cert", "root-ca", "host-cert", NULL};
@@ -35,12 +35,9 @@ static const struct kind {
 	bool certificate; /* the "image" is a PEM certificate */
 	bool bare;        /* carries no code signature: the certificate's own has to do */
 } kinds[] = {
-	[IOT_PUSH_FIRMWARE] = {0, false, false, false},
-	[IOT_PUSH_HOST] = {202, false, false, false},
-	[IOT_PUSH_MODULE] = {101, true, false, false},
-	[IOT_PUSH_MODULE_CERT] = {103, true, true, false},
-	[IOT_PUSH_ROOT_CA] = {107, false, true, true},
-	[IOT_PUSH_HOST_CERT] = {204, false, true, true},
+	[IOT_PUSH_FIRMWARE] = {0, false, false, false}, [IOT_PUSH_HOST] = {202, false, false, false},
+	[IOT_PUSH_MODULE] = {101, true, false, false},  [IOT_PUSH_MODULE_CERT] = {103, true, true, false},
+	[IOT_PUSH_ROOT_CA] = {107, false, true, true},  [IOT_PUSH_HOST_CERT] = {204, false, true, true},
 };
 
 struct push {
@@ -95,7 +92,8 @@ static enum iot_status check_image(struct push *push, struct iot_error *err)
 	if (spec->version != NULL && *push->info.version != '\0' && strcmp(spec->version, push->info.version) != 0)
 		return iot_fail(err, IOT_USAGE, "image '%s' says it is version %s, not %.40s", spec->image,
 				push->info.version, spec->version);
-	snprintf(push->version, sizeof(push->version), "%s", spec->version != NULL ? spec->version : push->info.version);
+	snprintf(push->version, sizeof(push->version), "%s",
+		 spec->version != NULL ? spec->version : push->info.version);
 	return IOT_OK;
 }
 
@@ -131,7 +129,9 @@ static enum iot_status verify(struct push *push, struct iot_error *err)
 	if (status == IOT_OK)
 		status = iot_image_verify_signature(spec->image, key, &push->signature, spec->legacy, err);
 	if (status == IOT_VERIFY)
-		iot_error_hint(err, "devices would refuse it; sign with the key they have, or name that key with --verify-key");
+		iot_error_hint(
+			err,
+			"devices would refuse it; sign with the key they have, or name that key with --verify-key");
 	return status;
 }
 
@@ -143,8 +143,10 @@ static enum iot_status check_signature(struct push *push, struct iot_error *err)
 	if (push->kind->bare)
 		return IOT_OK;
 	if (push->kind->vendor && (spec->signature == NULL || (spec->verify_key == NULL && !spec->unchecked))) {
-		iot_fail(err, IOT_USAGE, "a %s update is signed by the module's vendor", iot_push_kind_names[spec->kind]);
-		iot_error_hint(err, "give the vendor's signature with --signature and its public key with --verify-key");
+		iot_fail(err, IOT_USAGE, "a %s update is signed by the module's vendor",
+			 iot_push_kind_names[spec->kind]);
+		iot_error_hint(err,
+			       "give the vendor's signature with --signature and its public key with --verify-key");
 		return IOT_USAGE;
 	}
 	if (spec->unsigned_image) {
@@ -170,7 +172,8 @@ static enum iot_status check_running(struct push *push, const char *thing, struc
 
 	if (push->spec->force || push->spec->kind != IOT_PUSH_FIRMWARE)
 		return IOT_OK;
-	if (fleet_call(push->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", thing), &state, &ignored) != IOT_OK ||
+	if (fleet_call(push->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", thing), &state, &ignored) !=
+		    IOT_OK ||
 	    strcmp(iot_json_str(state, "firmware", ""), push->version) != 0)
 		return IOT_OK;
 	iot_fail(err, IOT_CONFLICT, "device '%s' runs version %s already", thing, push->version);
@@ -200,8 +203,8 @@ static enum iot_status add_group(struct push *push, const char *group, struct io
 	enum iot_status status;
 
 	status = fleet_call(push->cloud, "ListThingsInThingGroup",
-			    json_pack("{s:s, s:b, s:i}", "thingGroupName", group, "recursive", 1, "maxResults", 1), &members,
-			    err);
+			    json_pack("{s:s, s:b, s:i}", "thingGroupName", group, "recursive", 1, "maxResults", 1),
+			    &members, err);
 	if (status != IOT_OK)
 		return status;
 	if (json_array_size(json_object_get(members, "things")) == 0)
@@ -229,8 +232,8 @@ static enum iot_status find_targets(struct push *push, struct iot_error *err)
 		return IOT_USAGE;
 	}
 	if (json_array_size(push->targets) > TARGETS_MAX) {
-		iot_fail(err, IOT_USAGE, "%zu targets are more than the %d that a job takes", json_array_size(push->targets),
-			 TARGETS_MAX);
+		iot_fail(err, IOT_USAGE, "%zu targets are more than the %d that a job takes",
+			 json_array_size(push->targets), TARGETS_MAX);
 		iot_error_hint(err, "put the devices into a group and name that");
 		return IOT_USAGE;
 	}
@@ -254,7 +257,8 @@ static enum iot_status choose_id(struct push *push, struct iot_error *err)
 			id += strlen(FLEET_OTA_PREFIX);
 		if (*id == '\0' || strlen(id) > ID_MAX || strspn(id, allowed) != strlen(id))
 			return iot_fail(err, IOT_USAGE,
-					"'%.80s' is no id for an update: letters, digits, '-' and '_', at most %d", id, ID_MAX);
+					"'%.80s' is no id for an update: letters, digits, '-' and '_', at most %d", id,
+					ID_MAX);
 		snprintf(push->id, sizeof(push->id), "%s", id);
 	} else {
 		gmtime_r(&now, &tm);
@@ -276,8 +280,8 @@ static json_t *job_document(const struct push *push)
 	const char *slash = strrchr(spec->image, '/');
 	const char *path = spec->device_path != NULL ? spec->device_path : slash != NULL ? slash + 1 : spec->image;
 	const char *certificate = spec->certificate_path != NULL ? spec->certificate_path : "codesign.pem";
-	json_t *file = json_pack("{s:s, s:I, s:i, s:s}", "filepath", path, "filesize", (json_int_t)push->info.size, "fileid",
-				 0, "certfile", certificate);
+	json_t *file = json_pack("{s:s, s:I, s:i, s:s}", "filepath", path, "filesize", (json_int_t)push->info.size,
+				 "fileid", 0, "certfile", certificate);
 	json_t *ours = json_pack("{s:s, s:s}", "version", push->version, "sha256", push->info.sha256);
 
 	if (push->kind->file_type != 0)
@@ -287,24 +291,27 @@ static json_t *job_document(const struct push *push)
 		if (*push->signature.key_id != '\0')
 			json_object_set_new(ours, "keyId", json_string(push->signature.key_id));
 	}
-	return json_pack("{s:{s:[s], s:s, s:[o]}, s:o}", "afr_ota", "protocols", "MQTT", "streamname", push->name, "files",
-			 file, "iotctl", ours);
+	return json_pack("{s:{s:[s], s:s, s:[o]}, s:o}", "afr_ota", "protocols", "MQTT", "streamname", push->name,
+			 "files", file, "iotctl", ours);
 }
 
-static enum iot_status create_stream(struct push *push, struct iot_error *err)
+static enum iot_status store_image(struct push *push, struct iot_error *err)
 {
 	char sha256[65];
 	int64_t size;
 	enum iot_status status = iot_local_image_add(push->cloud, push->spec->image, sha256, &size, err);
 
-	if (status != IOT_OK)
-		return status;
-	if (strcmp(sha256, push->info.sha256) != 0)
+	if (status == IOT_OK && strcmp(sha256, push->info.sha256) != 0)
 		return iot_fail(err, IOT_CONFLICT, "image '%s' changed while it was being pushed", push->spec->image);
+	return status;
+}
+
+static enum iot_status create_stream(struct push *push, struct iot_error *err)
+{
 	return fleet_call(push->cloud, "CreateStream",
 			  json_pack("{s:s, s:s, s:[{s:i, s:{s:s, s:s}}], s:s}", "streamId", push->name, "description",
-				    push->version, "files", "fileId", 0, "s3Location", "bucket", "local", "key", sha256,
-				    "roleArn", ROLE_ARN),
+				    push->version, "files", "fileId", 0, "s3Location", "bucket", "local", "key",
+				    push->info.sha256, "roleArn", ROLE_ARN),
 			  NULL, err);
 }
 
@@ -313,9 +320,10 @@ static enum iot_status create_job(struct push *push, struct iot_error *err)
 	const struct iot_push_spec *spec = push->spec;
 	IOT_JSON document = job_document(push);
 	IOT_CLEAN(iot_free_p) char *text = iot_json_text(document);
-	json_t *request = json_pack("{s:s, s:O, s:s, s:s, s:{s:I}}", "jobId", push->name, "targets", push->targets, "document",
-				    text, "targetSelection", "SNAPSHOT", "timeoutConfig", "inProgressTimeoutInMinutes",
-				    (json_int_t)(spec->timeout_minutes > 0 ? spec->timeout_minutes : 60));
+	json_t *request =
+		json_pack("{s:s, s:O, s:s, s:s, s:{s:I}}", "jobId", push->name, "targets", push->targets, "document",
+			  text, "targetSelection", "SNAPSHOT", "timeoutConfig", "inProgressTimeoutInMinutes",
+			  (json_int_t)(spec->timeout_minutes > 0 ? spec->timeout_minutes : 60));
 
 	if (spec->per_minute > 0)
 		json_object_set_new(request, "jobExecutionsRolloutConfig",
@@ -325,17 +333,16 @@ static enum iot_status create_job(struct push *push, struct iot_error *err)
 
 static enum iot_status create(struct push *push, struct iot_error *err)
 {
-	enum iot_status status = create_stream(push, err);
+	enum iot_status status = store_image(push, err);
 
+	if (status == IOT_OK)
+		status = fleet_begin(push->cloud, err);
 	if (status != IOT_OK)
 		return status;
-	status = create_job(push, err);
-	if (status != IOT_OK) {
-		struct iot_error ignored = IOT_ERROR_INIT;
-
-		(void)!fleet_call(push->cloud, "DeleteStream", json_pack("{s:s}", "streamId", push->name), NULL, &ignored);
-	}
-	return status;
+	status = create_stream(push, err);
+	if (status == IOT_OK)
+		status = create_job(push, err);
+	return fleet_end(push->cloud, status, err);
 }
 
 enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec *spec, json_t **ret_record,
@@ -355,9 +362,10 @@ enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec
 	if (status == IOT_OK)
 		status = create(&push, err);
 	if (status == IOT_OK) {
-		*ret_record = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:O}", "updateId", push.id, "jobId", push.name,
-					"streamId", push.name, "version", push.version, "size", (json_int_t)push.info.size,
-					"sha256", push.info.sha256, "targets", push.targets);
+		*ret_record =
+			json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:O}", "updateId", push.id, "jobId", push.name,
+				  "streamId", push.name, "version", push.version, "size", (json_int_t)push.info.size,
+				  "sha256", push.info.sha256, "targets", push.targets);
 		if (push.has_signature && *push.signature.key_id != '\0')
 			iot_json_set_str(*ret_record, "keyId", push.signature.key_id);
 	}

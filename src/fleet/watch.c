@@ -122,7 +122,7 @@ static enum iot_status add_document(struct iot_cloud *cloud, const char *job, js
 }
 
 static const char *const counts[][2] = {
-	{"numberOfQueuedThings", "queued"},	{"numberOfInProgressThings", "inProgress"},
+	{"numberOfQueuedThings", "queued"},       {"numberOfInProgressThings", "inProgress"},
 	{"numberOfSucceededThings", "succeeded"}, {"numberOfFailedThings", "failed"},
 	{"numberOfRejectedThings", "rejected"},   {"numberOfTimedOutThings", "timedOut"},
 	{"numberOfCanceledThings", "canceled"},   {"numberOfRemovedThings", "removed"},
@@ -271,10 +271,10 @@ static void say_progress(const struct iot_watch *watch, const json_t *newest, st
 		snprintf(text, sizeof(text), "%s: %s, blocks %s", iot_json_str(only, "thingName", ""),
 			 iot_json_str(only, "status", ""), iot_json_str(only, "received", ""));
 	else if (tally.total == 1)
-		snprintf(text, sizeof(text), "%s: %s", iot_json_str(only, "thingName", ""), iot_json_str(only, "status", ""));
+		snprintf(text, sizeof(text), "%s: %s", iot_json_str(only, "thingName", ""),
+			 iot_json_str(only, "status", ""));
 	else
-		snprintf(text, sizeof(text), "%lld of %lld devices done, %lld succeeded", (long long)tally.over,
-			 (long long)tally.total, (long long)tally.succeeded);
+		snprintf(text, sizeof(text), "%lld succeeded", (long long)tally.succeeded);
 	watch->progress(tally.over, tally.total, text, watch->data);
 }
 
@@ -302,6 +302,8 @@ static enum iot_status outcome(const char *update, const char *job_status, const
 	if (strcmp(job_status, "CANCELED") == 0)
 		return iot_fail(err, IOT_ABORTED, "update '%s' was canceled: %lld of %lld devices have it", update,
 				(long long)tally.succeeded, (long long)tally.total);
+	if (tally.total == 0)
+		return iot_fail(err, IOT_FAILURE, "no device took update '%s': those it was for are gone", update);
 	if (tally.succeeded == tally.total)
 		return IOT_OK;
 	if (tally.total == 1) {
@@ -328,7 +330,8 @@ static enum iot_status not_waiting_longer(const struct iot_watch *watch, int64_t
 		status = iot_fail(err, IOT_TIMEOUT, "update '%s' has not ended within %lld s; it goes on", update,
 				  (long long)(watch->timeout_ms / 1000));
 	if (status != IOT_OK)
-		iot_error_hint(err, "follow it with 'iotctl ota watch %s', end it with 'iotctl ota cancel %s'", update, update);
+		iot_error_hint(err, "follow it with 'iotctl ota watch %s', end it with 'iotctl ota cancel %s'", update,
+			       update);
 	return status;
 }
 
@@ -355,7 +358,8 @@ enum iot_status iot_ota_watch(struct iot_cloud *cloud, const char *update, const
 		tally = count(newest);
 		say_changes(watch, before, newest);
 		say_progress(watch, newest, tally);
-		if (strcmp(job_status, "COMPLETED") == 0 || (strcmp(job_status, "CANCELED") == 0 && tally.over == tally.total))
+		if (strcmp(job_status, "COMPLETED") == 0 ||
+		    (strcmp(job_status, "CANCELED") == 0 && tally.over == tally.total))
 			status = outcome(update, job_status, newest, tally, err);
 		else
 			status = not_waiting_longer(watch, deadline, update, err);
@@ -399,9 +403,11 @@ static struct finding diagnose(const json_t *device, const json_t *execution, co
 	bool in_progress = strcmp(iot_json_str(execution, "status", ""), "IN_PROGRESS") == 0;
 
 	if (!active)
-		return (struct finding){"it has no active certificate", "'iotctl device enable' it, or give it a new one"};
+		return (struct finding){"it has no active certificate",
+					"'iotctl device enable' it, or give it a new one"};
 	if (!policy)
-		return (struct finding){"no policy is attached to its certificate", "attach one with 'iotctl policy attach'"};
+		return (struct finding){"no policy is attached to its certificate",
+					"attach one with 'iotctl policy attach'"};
 	if (!iot_json_bool(device, "connected", false))
 		return (struct finding){"it is not connected", "nothing to do here: it is told when it connects"};
 	if (strcmp(iot_json_str(device, "firmware", ""), update_version) == 0)
@@ -437,8 +443,8 @@ enum iot_status iot_ota_doctor(struct iot_cloud *cloud, const char *update, json
 			return status;
 		finding = diagnose(device, execution, iot_json_str(shown, "version", "?"));
 		json_array_append_new(records, json_pack("{s:s, s:s, s:s, s:s}", "thingName", thing, "status",
-							 iot_json_str(execution, "status", ""), "cause", finding.cause, "cure",
-							 finding.cure));
+							 iot_json_str(execution, "status", ""), "cause", finding.cause,
+							 "cure", finding.cure));
 	}
 	*ret_records = iot_take(records);
 	return IOT_OK;

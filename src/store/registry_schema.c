@@ -180,8 +180,19 @@ static const char claims[] =
 	"CREATE TRIGGER claims_forget AFTER DELETE ON things"
 	" BEGIN DELETE FROM claims WHERE uid = OLD.name AND done_at IS NOT NULL; END;";
 
+/* Configurations, and how each is said; the newest version is what the device should have. */
+static const char configs[] =
+	"CREATE TABLE configs ("
+	" thing_id INTEGER NOT NULL REFERENCES things(id) ON DELETE CASCADE, version INTEGER NOT NULL,"
+	" document TEXT NOT NULL, author TEXT, created_at INTEGER NOT NULL, acknowledged_at INTEGER,"
+	" topic TEXT," /* NULL: it is what the named shadow 'config' desires */
+	" qos INTEGER NOT NULL, retain INTEGER NOT NULL,"
+	" acknowledge TEXT NOT NULL," /* 'shadow', 'state' or 'none' */
+	" member TEXT," /* where the version is, in what is sent and in what acknowledges it; NULL: nowhere */
+	" PRIMARY KEY (thing_id, version));"; /* with rowid: documents make wide rows */
+
 /* clang-format on */
-static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims};
+static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs};
 
 const struct iot_schema iot_registry_schema = {
 	.name = "registry",

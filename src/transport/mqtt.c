@@ -11,6 +11,7 @@
 
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
+#include "iotctl/log.h"
 #include "transport/mqtt_words.h"
 
 #include <arpa/inet.h>
@@ -413,6 +414,9 @@ static void settle(struct iot_mqtt *mqtt)
 		mqtt->came_up = false;
 		mqtt->phase = MQTT_UP;
 		mqtt->happened++;
+		/* It would format a line for every packet. What it says of a failed handshake has been said. */
+		if (iot_log_get_level() < IOT_LOG_DEBUG)
+			mosquitto_log_callback_set(mqtt->mosq, NULL);
 		if (mqtt->events.connected != NULL)
 			mqtt->events.connected(mqtt, mqtt->data);
 	}

@@ -6,7 +6,7 @@ bad=0
 
 # Which public headers belong to which layer, and which layers a folder may use.
 declare -A layer_of=(
-  [base]=base [error]=base [buf]=base [text]=base [fs]=base [clock]=base [log]=base [json]=base
+  [base]=base [error]=base [buf]=base [text]=base [fs]=base [clock]=base [log]=base [json]=base [csv]=base
   [cli]=cli [output]=cli [settings]=cli [progress]=cli [command]=command
   [digest]=crypto [key]=crypto [cert]=crypto [image]=crypto [streamcbor]=crypto [tls]=crypto
   [policy]=policy [topic]=policy [store]=store

@@ -2,7 +2,6 @@
 # Zero touch: a module that knows nobody but its vendor comes to the staging endpoint, and ends in the fleet.
 # The modules here are certificates made with openssl, and mosquitto's own clients.
 
-bats_require_minimum_version 1.5.0
 
 setup() {
   load common
@@ -78,7 +77,7 @@ wants() { # UID: it knocked and was not let in
   [ "$(told b1)" = '{"Endpoint":"localhost"}' ]
   make_module b2 vendor '/CN=b2/serialNumber=other'
   iotctl device claim b2 >/dev/null
-  run ! told b2 2
+  combined fail told b2 2
   logged "$fleet/broker/staging.log" "the client id is not the UID 'other'"
 }
 
@@ -86,12 +85,12 @@ wants() { # UID: it knocked and was not let in
   make_module c1 vendor
   wait_in_staging c1
   until_true 5 wants c1
-  run ! grep -q Endpoint c1.heard
+  combined fail grep -q Endpoint c1.heard
   fault 3 "no device has the name or alias 'c1'" iotctl device show c1
-  run ! module "$port" c1 mosquitto_pub -t c1/x -m x
+  combined fail module "$port" c1 mosquitto_pub -t c1/x -m x
   iotctl device claim c1 >/dev/null
   until_true 2 grep -q '{"Endpoint":"localhost"}' c1.heard
-  module "$port" c1 mosquitto_pub -q 1 -t dt/c1/x -m x
+  module "$port" c1 mosquitto_sub -t '$aws/things/c1/jobs/notify' -q 1 -E
   # it is told once, not once for each event
   [ "$(grep -c '^{"Endpoint' c1.heard)" = 1 ]
 }
@@ -121,30 +120,29 @@ wants() { # UID: it knocked and was not let in
   module "$staging_port" d2 mosquitto_pub -q 1 -r -t d2/x -m x
   until_true 2 logged "$fleet/broker/staging.log" "denied: client 'd2' .* iot:RetainPublish on 'topic/d2/x'"
   module "$staging_port" d2 mosquitto_pub -q 1 -t d2/x -m x
-  run ! grep -q evil d1.heard
+  combined fail grep -q evil d1.heard
   # another client id than its own
-  run ! mosquitto_pub -h localhost -p "$staging_port" --cafile ca.pem --cert d2.pem --key d2.key -i d1 -t d1/x -m x
+  combined fail mosquitto_pub -h localhost -p "$staging_port" --cafile ca.pem --cert d2.pem --key d2.key -i d1 -t d1/x -m x
 }
 
 @test "who did not come from a trusted vendor does not get in" {
   make_vendor stranger
   make_module e1 stranger
   iotctl device claim e1 >/dev/null
-  run ! told e1 2
+  combined fail told e1 2
   # a certificate that is trusted for itself must not speak for others: this one can sign as a CA can
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=e2 -keyout e2.key -out e2.pem 2>/dev/null
   iotctl cert register e2.pem --without-ca >/dev/null
   make_module e3 e2
   iotctl device claim e2 >/dev/null
   iotctl device claim e3 >/dev/null
-  run ! told e3 2
+  combined fail told e3 2
   logged "$fleet/broker/staging.log" 'no registered CA issued the certificate'
   fault 3 "'e3'" iotctl device show e3
   # itself it may come, and be claimed
   [ "$(told e2)" = '{"Endpoint":"localhost"}' ]
   # another vendor is trusted: from then on
   iotctl ca trust stranger.pem >/dev/null
-  iotctl serve --stop && iotctl serve --detach
   [ "$(told e1)" = '{"Endpoint":"localhost"}' ]
 }
 
@@ -155,20 +153,20 @@ wants() { # UID: it knocked and was not let in
   wait_in_staging f1
   iotctl device disable f1 >/dev/null
   until_true 5 logged "$fleet/broker/staging.log" 'the certificate is INACTIVE'
-  run ! told f1 2
+  combined fail told f1 2
   iotctl device enable f1 >/dev/null
   told f1
   # the claim names another certificate
   make_module f2 vendor
   iotctl device claim f2 --certificate "$(openssl x509 -in f1.pem -noout -fingerprint -sha256 | cut -d= -f2)" >/dev/null
-  run ! told f2 2
+  combined fail told f2 2
   until_true 5 logged "$fleet/broker/serve.log" "module 'f2' has the certificate .* and was claimed with"
   fault 3 "'f2'" iotctl device show f2
   iotctl device claim f2 --update --certificate "$(openssl x509 -in f2.pem -noout -fingerprint -sha256 | cut -d= -f2)" >/dev/null
   told f2
   # a device that was deleted does not come back by itself
   iotctl device delete f2 --yes >/dev/null
-  run ! told f2 2
+  combined fail told f2 2
   fault 3 "'f2'" iotctl device show f2
 }
 
@@ -201,4 +199,51 @@ wants() { # UID: it knocked and was not let in
   iotctl serve --stop
   iotctl serve --detach
   [ "$(iotctl serve --status --query .stagingPort)" = null ]
+}
+
+# at COMMAND: to the module at ./board0; its answer is then in $answer.
+at() {
+  printf '%s\n' "$1" >&5
+  answer=
+  while IFS= read -r -t 10 answer <&5; do
+    answer=${answer%$'\r'}
+    [ -z "$answer" ] || return 0
+  done
+  echo "no answer to $1" >&2
+  return 1
+}
+
+@test "a fresh module needs only AT+CONNECT twice" {
+  iotctl sim expresslink --link ./board0 --staging "localhost:$staging_port" --broker-port "$port" --vendor-ca vendor.pem \
+    --vendor-key vendor.key --root-ca ca.pem 2>board0.log 3>&- &
+  pids+=($!)
+  until_true 10 test -e board0
+  exec 5<>board0
+  at 'AT+CONF? ThingName'
+  uid=${answer#OK }
+  printf 'uid,name,type\n%s,pump-0001,pump\n' "$uid" >list.csv
+  iotctl device claim --from list.csv >/dev/null
+  at AT+CONNECT
+  [ "$answer" = 'OK 1 CONNECTED' ]
+  is_customer() { at AT+CONNECT? && [ "$answer" = 'OK 0 1 DISCONNECTED CUSTOMER' ]; }
+  until_true 10 is_customer # it was told, and hung up
+  at AT+CONNECT
+  [ "$answer" = 'OK 1 CONNECTED' ]
+  at AT+CONNECT?
+  [ "$answer" = 'OK 1 1 CONNECTED CUSTOMER' ]
+  until_true 5 device_says pump-0001 .connected true
+  listen fleet.log 'pump/#'
+  at "AT+CONF Topic1=pump/$uid/state"
+  at 'AT+SEND1 {"firmware": "1.0.0"}'
+  [ "$answer" = OK ]
+  until_true 5 heard fleet.log '.payload.firmware == "1.0.0"'
+  # a factory reset, and it finds home again
+  at AT+DISCONNECT
+  at AT+FACTORY_RESET
+  is_staging() { at AT+CONNECT? && [ "$answer" = 'OK 0 0 DISCONNECTED STAGING' ]; }
+  until_true 10 is_staging
+  at AT+CONNECT
+  until_true 10 is_customer
+  at AT+CONNECT
+  [ "$answer" = 'OK 1 CONNECTED' ]
 }

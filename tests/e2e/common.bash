@@ -24,7 +24,8 @@ common_teardown() {
     wait "$pid" 2>/dev/null || true
   done
   iotctl serve --stop >/dev/null 2>&1 || true
-  no_sanitizer_report
+  no_sanitizer_report || return
+  [ -n "${BATS_TEST_TMPDIR:-}" ] || rm -rf "$work" # an old bats does not do it
 }
 
 # What ran in the background tells here what the sanitizers found in it.
@@ -55,11 +56,12 @@ until_true() {
 }
 
 is() { [ "$1" = "$2" ]; }
+not() { if "$@"; then return 1; fi; } # bats does not see what ! makes of an exit code
 differs() { [ "$1" != "$2" ]; }
 device_says() { [ "$(iotctl device show "$1" --query "$2")" = "$3" ]; }
 gone() { # PROCESS: has it ended? Where nobody reaps what lost its parent it stays as a zombie.
   local state
-  state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null)
+  state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) || true
   [ -z "$state" ] || [ "$state" = Z ]
 }
 logged() { grep -q -e "$2" "$1"; }     # FILE PATTERN
@@ -74,13 +76,27 @@ expect() {
   [ "$got" -eq "$want" ] || { printf "'%s' ended with %s, not %s:\n%s\n%s\n" "$*" "$got" "$want" "$out" "$err" >&2; return 1; }
 }
 
+# combined CODE|fail COMMAND...: as expect, with both streams in $output.
+combined() {
+  local want=$1 got=0 as_wanted=no
+  shift
+  output=$("$@" 2>&1) || got=$?
+  case $want in
+    fail) [ "$got" -eq 0 ] || as_wanted=yes ;;
+    *) [ "$got" -ne "$want" ] || as_wanted=yes ;;
+  esac
+  [ "$as_wanted" = yes ] || { printf "'%s' ended with %s, not %s:\n%s\n" "$*" "$got" "$want" "$output" >&2; return 1; }
+}
+
 # fault CODE TEXT COMMAND...: it fails with that code and says one line on stderr, which contains the text.
 fault() {
   local code=$1 text=$2
   shift 2
   expect "$code" "$@" || return
-  [ "$(wc -l <"$work/expect.err")" -eq 1 ] && [[ $err == *"$text"* ]] ||
-    { printf "'%s' said on stderr:\n%s\nand not one line with: %s\n" "$*" "$err" "$text" >&2; return 1; }
+  if [ "$(wc -l <"$work/expect.err")" -ne 1 ] || [[ $err != *"$text"* ]]; then
+    printf "'%s' said on stderr:\n%s\nand not one line with: %s\n" "$*" "$err" "$text" >&2
+    return 1
+  fi
 }
 
 start_fleet() { # a fleet whose serve runs, on a free port
@@ -152,10 +168,17 @@ talk() {
   rm -f "$name.pipe"
   mkfifo "$name.pipe"
   : >"$name.talk"
-  "${IOTCTL_BUILD:-$IOTCTL_BIN/..}/tests/e2e_talk" "./$name" "$@" <"$name.pipe" >"$name.talk" 2>"$name.talk.err" 3>&- &
+  "${IOTCTL_BUILD:-$IOTCTL_BIN/..}/tests/e2e_talk" "./$name" "$@" <"$name.pipe" >>"$name.talk" 2>"$name.talk.err" 3>&- &
   pids+=($!)
   exec {talk_fd}>"$name.pipe"
 }
 
 say() { printf '%s\n' "$*" >&"$talk_fd"; }
 hears() { until_true 10 grep -q -e "$2" "$1.talk"; } # NAME PATTERN
+
+# Everything a failed command might have changed: names, modes and contents of files, and the registry's rows.
+fleet_state() {
+  find "$fleet" -not -name '*.db-*' -not -name '*.log*' -not -name serve.lock -not -type s -printf '%P %M\n' | sort
+  find "$fleet" -type f -not -name 'registry.db*' -not -name '*.log*' -not -name serve.lock -exec sha256sum {} + | sort
+  sqlite3 "file:$fleet/registry.db?mode=ro" .dump
+}

@@ -34,9 +34,9 @@ uid_of() { iotctl device show "$1" --query .thingName; }
 @test "provisioned over the serial line, and a second time nothing changes" {
   start_fleet
   start_module board0
-  run -0 provision board0 --name pump-0001 --type pump -o json -q
+  combined 0 provision board0 --name pump-0001 --type pump -o json -q
   [ "$(jq -r .changed <<<"$output")" = true ]
-  run -0 provision board0 --name pump-0001 --type pump -o json -q
+  combined 0 provision board0 --name pump-0001 --type pump -o json -q
   [ "$(jq -r .changed <<<"$output")" = false ]
   device_says pump-0001 .connected true
   device_says pump-0001 '.certificates | length' 1
@@ -47,7 +47,7 @@ uid_of() { iotctl device show "$1" --query .thingName; }
   wait "$module_pid" || true
   rm -f board0
   start_module board0
-  run -0 provision board0 --name pump-0001 --type pump -o json -q
+  combined 0 provision board0 --name pump-0001 --type pump -o json -q
   [ "$(jq -r .changed <<<"$output")" = false ]
 }
 
@@ -56,7 +56,7 @@ uid_of() { iotctl device show "$1" --query .thingName; }
   openssl ecparam -genkey -name prime256v1 -noout -out vendor.key
   openssl req -x509 -new -key vendor.key -subj /CN=Vendor -days 3650 -out vendor.pem
   start_module board0 --vendor-ca vendor.pem --vendor-key vendor.key
-  run ! provision board0 --name pump-0001 --type pump
+  combined fail provision board0 --name pump-0001 --type pump
   [[ $output == *"iotctl ca trust"* ]]
   iotctl ca trust vendor.pem >/dev/null
   provision board0 --name pump-0001 --type pump -q >/dev/null
@@ -65,14 +65,14 @@ uid_of() { iotctl device show "$1" --query .thingName; }
 
 @test "what is not a module, or is not there, is told" {
   start_fleet
-  run -10 provision nothing
+  combined 10 provision nothing
   [[ $output == *nothing* ]]
   : >file
-  run -10 provision file
+  combined 10 provision file
   start_module board0
   (exec 9<>board0; flock -n 9; sleep 5) &
   pids+=($!)
-  run ! provision board0 --connect-timeout 1s
+  combined fail provision board0 --connect-timeout 1s
 }
 
 @test "the host speaks through the module and is updated through it" {
@@ -83,15 +83,15 @@ uid_of() { iotctl device show "$1" --query .thingName; }
   iotctl sim firmware --version 1.1.0 --size 16k --out h2.bin >/dev/null
   iotctl codesign public >codesign.pem
   start_host board0 --image h1.bin --certificate codesign.pem
-  run -0 iotctl subscribe 'pump/+/telemetry' --count 1 --timeout 20s -o jsonl -q
+  combined 0 iotctl subscribe 'pump/+/telemetry' --count 1 --timeout 20s -o jsonl -q
   [[ $output == *"$(uid_of pump-0001)"* ]]
 
-  run -0 iotctl ota push h2.bin --kind host --to pump-0001 --wait --timeout 60s
+  combined 0 iotctl ota push h2.bin --kind host --to pump-0001 --wait --timeout 60s
   until_true 10 grep -q 'accepted 1.1.0' host.log
 
   # signed by somebody else: the host refuses it
   iotctl codesign create stranger >/dev/null
   iotctl sim firmware --version 1.2.0 --size 16k --out h3.bin >/dev/null
-  run -1 iotctl ota push h3.bin --kind host --to pump-0001 --key stranger --unchecked --wait --timeout 60s
+  combined 1 iotctl ota push h3.bin --kind host --to pump-0001 --key stranger --unchecked --wait --timeout 60s
   [[ $output == *FAILED* ]]
 }

@@ -28,7 +28,7 @@ payloads() { jq -r .payload "$1.out"; }
   make_device pump-0001
   subscriber admin 'pump/+/event/#' -n 3 --timeout 30s
   grep -q "connected as the fleet's administrator" admin.err
-  run -0 iotctl publish pump/pump-0001/event/a pump/pump-0001/event/b/c -m hello --as ./pump-0001
+  combined 0 iotctl publish pump/pump-0001/event/a pump/pump-0001/event/b/c -m hello --as ./pump-0001
   [[ $output == *"connected as 'pump-0001' at 'localhost:$port'"* ]]
   iotctl -q publish pump/pump-0001/event -m '00ff' --format hex --qos 0 >/dev/null
   wait "$subscriber_pid"
@@ -40,7 +40,7 @@ payloads() { jq -r .payload "$1.out"; }
 
   # what subscribe printed can be published again, byte for byte
   subscriber again 'pump/#' -n 3 --timeout 30s --format hex
-  run -0 iotctl -q publish --lines -f admin.out -o json
+  combined 0 iotctl -q publish --lines -f admin.out -o json
   [ "$(jq .acknowledged <<<"$output")" = 2 ]
   [ "$(jq .sent <<<"$output")" = 1 ]
   wait "$subscriber_pid"
@@ -70,12 +70,12 @@ y two" ]
 @test "a retained message waits for who comes later, until it is deleted" {
   start_fleet
   iotctl -q publish depot/1/state -m open --retain >/dev/null
-  run -0 iotctl -q subscribe 'depot/#' -n 1 --timeout 20s -o jsonl
+  combined 0 iotctl -q subscribe 'depot/#' -n 1 --timeout 20s -o jsonl
   [ "$(jq -c '[.payload, .retain]' <<<"$output")" = '["open",true]' ]
-  run -8 iotctl -q subscribe 'depot/#' -n 1 --no-retained --timeout 500ms -o jsonl
+  combined 8 iotctl -q subscribe 'depot/#' -n 1 --no-retained --timeout 500ms -o jsonl
   [[ $output == *'the time was up after 0 of 1 messages'* ]]
   iotctl -q publish depot/1/state -m '' --retain >/dev/null
-  run -0 iotctl -q subscribe 'depot/#' --timeout 500ms -o jsonl
+  combined 0 iotctl -q subscribe 'depot/#' --timeout 500ms -o jsonl
   [ -z "$output" ]
 }
 
@@ -83,22 +83,22 @@ y two" ]
   start_fleet
   make_device pump-0001
   subscriber admin '#' -n 2 --timeout 30s
-  run -6 iotctl publish pump/pump-0001/event/1 pump/pump-0002/event/2 pump/pump-0001/event/3 -m x --as ./pump-0001
+  combined 6 iotctl publish pump/pump-0001/event/1 pump/pump-0002/event/2 pump/pump-0001/event/3 -m x --as ./pump-0001
   [[ $output == *"message 2 for 'pump/pump-0002/event/2': the broker does not allow it"* ]]
   [[ $output == *'1 of 3 messages were refused'* ]]
   wait "$subscriber_pid"
   [ "$(jq -r .topic admin.out | xargs)" = 'pump/pump-0001/event/1 pump/pump-0001/event/3' ]
-  run -5 iotctl publish pump/pump-0002/event -m x --as ./pump-0001
-  run -5 iotctl subscribe 'pump/pump-0001/command' 'pump/pump-0002/command' --as ./pump-0001
+  combined 5 iotctl publish pump/pump-0002/event -m x --as ./pump-0001
+  combined 5 iotctl subscribe 'pump/pump-0001/command' 'pump/pump-0002/command' --as ./pump-0001
   [[ $output == *"refused a subscription to 'pump/pump-0002/command'"* ]]
   # by a rule, before it is sent: the line is named, the others go
   printf '{"topic":"ok/1","payload":"x"}\n{"topic":"a/b/c/d/e/f/g/h/i"}\nnot json\n{"topic":"ok/2","qos":2}\n' >lines
-  run -6 iotctl publish --lines -f lines -o json --quiet
+  combined 6 iotctl publish --lines -f lines -o json --quiet
   [[ $output == *'line 2: '*'8 slashes, 7 at most'* ]]
   [[ $output == *'line 3: '*'not valid JSON'* ]]
   [[ $output == *'line 4: QoS 2 is not available'* ]]
   iotctl -q device disable pump-0001 >/dev/null
-  run -5 iotctl publish pump/pump-0001/event -m x --as ./pump-0001
+  combined 5 iotctl publish pump/pump-0001/event -m x --as ./pump-0001
 }
 
 mosquitto_pid() { jq -r .mosquitto <(iotctl serve --status -o json); }
@@ -124,15 +124,15 @@ mosquitto_pid() { jq -r .mosquitto <(iotctl serve --status -o json); }
 
   until_true 20 iotctl -q publish probe -m x
   subscriber admin 't/+' -n "$rest" --timeout 60s
-  run -0 iotctl -q publish --lines -f lines --resume sent -o json
+  combined 0 iotctl -q publish --lines -f lines --resume sent -o json
   [ "$(jq -c '[.acknowledged, .skipped, .rest]' <<<"$output")" = "[$rest,$before,0]" ]
   wait "$subscriber_pid"
   [ "$(payloads admin | sort -n | uniq | wc -l)" = "$rest" ]
-  run -0 iotctl -q publish --lines -f lines --resume sent -o json
+  combined 0 iotctl -q publish --lines -f lines --resume sent -o json
   [ "$(jq -c '[.acknowledged, .skipped]' <<<"$output")" = '[0,400]' ]
   # other messages under the same numbers are noticed
   sed -i '1s/"1"/"one"/' lines
-  run -4 iotctl publish --lines -f lines --resume sent
+  combined 4 iotctl publish --lines -f lines --resume sent
   [[ $output == *'is of other messages'* ]]
 }
 
@@ -182,11 +182,11 @@ mosquitto_pid() { jq -r .mosquitto <(iotctl serve --status -o json); }
   until_true 20 grep -q route bus.out
   grep -q 'depot-1' bus.out
 
-  run -5 iotctl subscribe bus/bus-1/configuration --as ./bus-2
-  run -5 iotctl subscribe bus/+/configuration --as ./bus-2
-  run -5 iotctl publish bus/bus-1/configuration -m x --as ./bus-2
-  run -5 iotctl publish bus/bus-1/commands -m x --as ./bus-2
-  run -5 iotctl publish bus/bus-1/configuration -m x --as ./depot-1
+  combined 5 iotctl subscribe bus/bus-1/configuration --as ./bus-2
+  combined 5 iotctl subscribe bus/+/configuration --as ./bus-2
+  combined 5 iotctl publish bus/bus-1/configuration -m x --as ./bus-2
+  combined 5 iotctl publish bus/bus-1/commands -m x --as ./bus-2
+  combined 5 iotctl publish bus/bus-1/configuration -m x --as ./depot-1
   # a picture of 100 KB passes
   head -c 102400 /dev/urandom >picture.jpg
   subscriber picture bus/events -n 1 --timeout 30s --format base64

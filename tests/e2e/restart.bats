@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # topics begin with $; what common.bash and the tests share
 # Whatever is killed, stopped or hangs in the middle of an update: it ends well, and whoever watches is told the truth.
 # IOTCTL_SOAK=1 kills fifty times at random instead of six times; IOTCTL_SEED repeats a run.
 

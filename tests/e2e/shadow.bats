@@ -52,6 +52,6 @@ ask() { # VERB OUTCOME PAYLOAD: what the service replies to pump-0001
   # a session that stays, as a device has that is away
   mosquitto_sub "${tls[@]}" -i pump-0001 -c -q 1 -t "\$aws/things/pump-0001/shadow/update/delta" -E
   iotctl shadow update pump-0001 --desired '{"speed": 3}' >/dev/null
-  run -0 mosquitto_sub "${tls[@]}" -i pump-0001 -c -q 1 -t "\$aws/things/pump-0001/shadow/update/delta" -C 1 -W 20
+  combined 0 mosquitto_sub "${tls[@]}" -i pump-0001 -c -q 1 -t "\$aws/things/pump-0001/shadow/update/delta" -C 1 -W 20
   [ "$(jq -c .state <<<"$output")" = '{"speed":3}' ]
 }

@@ -27,34 +27,34 @@ firmware() { # VERSION FILE [options]
   device_says pump-0001 .connected true
 
   # the good update
-  run -0 iotctl ota push pump-1.1.0.bin --to pump-0001 --wait --timeout 60s -o json --quiet
+  combined 0 iotctl ota push pump-1.1.0.bin --to pump-0001 --wait --timeout 60s -o json --quiet
   [ "$(jq -r .succeeded <<<"$output")" = 1 ]
   [ "$(jq -r '.executions[0].status' <<<"$output")" = SUCCEEDED ]
   until_true 10 device_says pump-0001 .firmware 1.1.0
   cmp pump-1.1.0.bin pump-0001/sim/slot-a.bin || cmp pump-1.1.0.bin pump-0001/sim/slot-b.bin
 
   # the same again is refused, and nothing is created
-  run -4 iotctl ota push pump-1.1.0.bin --to pump-0001 --wait
+  combined 4 iotctl ota push pump-1.1.0.bin --to pump-0001 --wait
   [ "$(iotctl ota list -o json | jq length)" = 1 ]
 
   # refused here
   firmware 1.2.0 pump-1.2.0.bin
-  run -11 iotctl ota push pump-1.2.0.bin --to pump-0001 --unsigned --wait
+  combined 11 iotctl ota push pump-1.2.0.bin --to pump-0001 --unsigned --wait
   iotctl codesign create stranger >/dev/null
-  run -11 iotctl ota push pump-1.2.0.bin --to pump-0001 --key stranger --wait
+  combined 11 iotctl ota push pump-1.2.0.bin --to pump-0001 --key stranger --wait
   [ "$(iotctl ota list -o json | jq length)" = 1 ]
 
   # refused by the device
-  run -1 iotctl ota push pump-1.2.0.bin --to pump-0001 --unsigned --unchecked --wait --timeout 60s
+  combined 1 iotctl ota push pump-1.2.0.bin --to pump-0001 --unsigned --unchecked --wait --timeout 60s
   [[ $output == *FAILED* ]]
-  run -1 iotctl ota push pump-1.2.0.bin --to pump-0001 --key stranger --unchecked --wait --timeout 60s
+  combined 1 iotctl ota push pump-1.2.0.bin --to pump-0001 --key stranger --unchecked --wait --timeout 60s
   [[ $output == *signature* ]]
   device_says pump-0001 .firmware 1.1.0
 
   # signed well, behaving badly
   for fault in crash hang fail-test; do
     firmware 1.2.0 "pump-$fault.bin" "--$fault"
-    run -1 iotctl ota push "pump-$fault.bin" --to pump-0001 --wait --timeout 60s
+    combined 1 iotctl ota push "pump-$fault.bin" --to pump-0001 --wait --timeout 60s
     [[ $output == *FAILED* ]]
     until_true 10 device_says pump-0001 .firmware 1.1.0
   done
@@ -63,8 +63,8 @@ firmware() { # VERSION FILE [options]
   # switched off: the live connection ends within a second
   iotctl device disable pump-0001 >/dev/null
   until_true 2 device_says pump-0001 .connected false
-  run -0 iotctl serve --stop
-  run -3 iotctl serve --status
+  combined 0 iotctl serve --stop
+  combined 3 iotctl serve --status
 }
 
 @test "after a factory boot the old version is recorded and the update is offered again" {
@@ -82,6 +82,6 @@ firmware() { # VERSION FILE [options]
   start_device pump-0001 --factory-boot -o jsonl
   until_true 20 grep -q '"1.0.0' pump-0001.out
   until_true 30 device_says pump-0001 .firmware 1.1.0
-  run -0 iotctl ota list -o json
+  combined 0 iotctl ota list -o json
   [ "$(jq -r '.[0].status' <<<"$output")" = COMPLETED ]
 }

@@ -37,13 +37,21 @@ static void on_disconnected(struct iot_mqtt *mqtt, enum iot_status status, const
 	printf("down %s\n", reason);
 }
 
+static bool is_text(const char *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)data[i] < ' ')
+			return false;
+	return iot_utf8_valid(data, len);
+}
+
 static void on_message(struct iot_mqtt *mqtt, const struct iot_mqtt_message *message, void *data)
 {
 	IOT_CLEAN(iot_free_p) char *hex = iot_alloc(2 * message->payload_len + 1);
 	const char *text = message->payload;
 
 	(void)mqtt, (void)data;
-	if (iot_utf8_valid(text, message->payload_len) && memchr(text, '\n', message->payload_len) == NULL)
+	if (is_text(text, message->payload_len))
 		printf("got %s %.*s\n", message->topic, (int)message->payload_len, text);
 	else
 		printf("hex %s %s\n", message->topic, iot_hex(message->payload, message->payload_len, hex));

@@ -15,7 +15,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OPEN_MS = 10000, FIRST_MS = 4000, RESET_MS = 30000, BACK_OFF_MS = 2000, PEM_LINES_MAX = 400, PEM_LINE_MS = 2000 };
+enum {
+	OPEN_MS = 10000,
+	FIRST_MS = 4000,
+	RESET_MS = 30000,
+	BACK_OFF_MS = 2000,
+	PEM_LINES_MAX = 400,
+	PEM_LINE_MS = 2000
+};
 
 /* --- the dialect of the AT engine --------------------------------------------------------- */
 
@@ -38,10 +45,14 @@ static enum iot_at_verdict judge(const char *line, size_t len, struct iot_at_ans
 	return IOT_AT_OK;
 }
 
-/* Too long, malformed, no such command, bad escape: what a lost or doubled byte makes of a command. */
+/*
+ * What a lost or doubled byte makes of a command: too long, malformed, unknown
+ * command or key, bad escape or value. Where it is the module's true answer, it
+ * is given again.
+ */
 static bool garbled(int code)
 {
-	return code == 1 || code == 2 || code == 3 || code == 5 || code == -1;
+	return (code >= 1 && code <= 5) || (code >= 9 && code <= 11) || code == -1;
 }
 
 static const struct iot_at_dialect dialect = {
@@ -86,17 +97,20 @@ enum iot_status el_call(struct el *el, const struct iot_at_call *call, const cha
 
 enum iot_status el_read(struct el *el, const char *key, struct iot_buf *value, bool *ret_known, struct iot_error *err)
 {
-	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONF? ", false}, {key, false}), .timeout_ms = EL_CONF_MS};
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONF? ", false}, {key, false}),
+					 .timeout_ms = EL_CONF_MS};
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
 	char doing[64];
 	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
 	bool known = !(status == IOT_OK && !answer.ok && answer.code == 11);
 
 	snprintf(doing, sizeof(doing), "read %s", key);
-	if (status == IOT_OK && answer.ok && !iot_el_unescape(iot_buf_str(&answer.text), answer.text.len, value))
+	if (status == IOT_OK && answer.ok && !iot_el_unescape(iot_buf_str(&answer.text), answer.text.len, value)) {
 		status = iot_fail(err, IOT_BOARD, "the module's answer for %s has a malformed escape", key);
-	else if (status == IOT_OK && !answer.ok && (known || ret_known == NULL))
+		iot_error_hint(err, EL_CHECK_WIRES);
+	} else if (status == IOT_OK && !answer.ok && (known || ret_known == NULL)) {
 		status = el_refused(&answer, doing, err);
+	}
 	if (ret_known != NULL)
 		*ret_known = known;
 	iot_at_answer_release(&answer);
@@ -181,6 +195,8 @@ static enum iot_status parse_cert(const struct iot_buf *text, const char *key, s
 		status = IOT_OK;
 	else
 		iot_fail(err, IOT_BOARD, "what the module gives for %s is no certificate", key);
+	if (status != IOT_OK)
+		iot_error_hint(err, EL_CHECK_WIRES);
 	iot_buf_release(&der);
 	return status;
 }
@@ -230,7 +246,12 @@ static enum iot_status no_expresslink(struct el *el, const char *why, struct iot
 	return IOT_BOARD;
 }
 
-/* Any modem answers AT; only these know their keys. */
+static bool no_whole_answer(enum iot_status status, const struct iot_error *err)
+{
+	return status == IOT_BOARD && iot_starts_with(err->what, "the board on port ");
+}
+
+/* Any modem answers AT; only these know their keys. Asked twice: an answer is lost when the board starts just then. */
 static enum iot_status check_kind(struct el *el, struct iot_error *err)
 {
 	const struct iot_at_call call = {
@@ -238,7 +259,11 @@ static enum iot_status check_kind(struct el *el, struct iot_error *err)
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
 	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
 
-	if (status == IOT_BOARD && el->at.resyncs == 0 && !iot_starts_with(err->what, "port "))
+	if (no_whole_answer(status, err)) {
+		iot_error_clear(err);
+		status = iot_at_call(&el->at, &call, &answer, err);
+	}
+	if (no_whole_answer(status, err))
 		status = no_expresslink(el, "it does not know AT+CONF?", err);
 	else if (status == IOT_OK && !answer.ok)
 		status = no_expresslink(el, "it refuses AT+CONF? About", err);
@@ -286,7 +311,8 @@ static enum iot_status read_text(struct el *el, const char *key, char *out, size
 	enum iot_status status = el_read(el, key, &value, &known, err);
 
 	if (status == IOT_OK && value.len >= size)
-		status = iot_fail(err, IOT_BOARD, "what the module gives for %s is longer than %zu bytes", key, size - 1);
+		status = iot_fail(err, IOT_BOARD, "what the module gives for %s is longer than %zu bytes", key,
+				  size - 1);
 	if (status == IOT_OK) {
 		snprintf(out, size, "%s", iot_buf_str(&value));
 		iot_text_printable(out);
@@ -310,7 +336,14 @@ static enum iot_status read_uid(struct el *el, char *out, size_t size, struct io
 		if (strcmp(out, again) == 0 && iot_cert_check_name(out, err) == IOT_OK)
 			return IOT_OK;
 	}
-	return iot_fail(err, IOT_BOARD, "the module gives no steady thing name: '%s', then '%s'", out, again);
+	if (strcmp(out, again) != 0)
+		iot_fail(err, IOT_BOARD, "the module gives no steady thing name: '%s', then '%s'", out, again);
+	else if (*out == '\0')
+		iot_fail(err, IOT_BOARD, "the module has no thing name");
+	else
+		iot_fail(err, IOT_BOARD, "the module's thing name '%s' is none that a device can have", out);
+	iot_error_hint(err, "%s", strcmp(out, again) != 0 ? EL_CHECK_WIRES : "ask the module's vendor");
+	return IOT_BOARD;
 }
 
 /* "vendor - model" */
@@ -329,6 +362,13 @@ static enum iot_status read_about(struct el *el, struct iot_board_identity *ret,
 	return IOT_OK;
 }
 
+static enum iot_status malformed_status(struct iot_error *err)
+{
+	iot_fail(err, IOT_BOARD, "the module's answer to AT+CONNECT? is malformed");
+	iot_error_hint(err, EL_CHECK_WIRES);
+	return IOT_BOARD;
+}
+
 static enum iot_status read_status(struct el *el, struct iot_el_status *ret, struct iot_error *err)
 {
 	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONNECT?", false}), .timeout_ms = EL_CONF_MS};
@@ -336,7 +376,7 @@ static enum iot_status read_status(struct el *el, struct iot_el_status *ret, str
 	enum iot_status status = el_call(el, &call, "say whether it is connected", &answer, err);
 
 	if (status == IOT_OK && !iot_el_status_parse(iot_buf_str(&answer.text), answer.text.len, ret))
-		status = iot_fail(err, IOT_BOARD, "the module's answer to AT+CONNECT? is malformed");
+		status = malformed_status(err);
 	iot_at_answer_release(&answer);
 	return status;
 }
@@ -362,8 +402,10 @@ static enum iot_status identify(void *self, struct iot_board_identity *ret, stru
 		status = read_status(el, &now, err);
 	if (status == IOT_OK)
 		status = el_read_cert(el, "Certificate", &cert, err);
-	if (status == IOT_OK && cert == NULL)
+	if (status == IOT_OK && cert == NULL) {
 		status = iot_fail(err, IOT_BOARD, "the module '%s' holds no certificate", ret->uid);
+		iot_error_hint(err, "ask the module's vendor: it is born with one");
+	}
 	if (status != IOT_OK)
 		return status;
 	ret->connected = now.connected;
@@ -376,9 +418,24 @@ static enum iot_status identify(void *self, struct iot_board_identity *ret, stru
 
 /* --- connecting -------------------------------------------------------------------------------------------- */
 
+/* What a module adds after the guide's words; new memory. */
+static char *own_words(const char *detail)
+{
+	static const char words[] = "UNABLE TO CONNECT";
+	const char *after = strstr(detail, words);
+	char *own;
+
+	after = after != NULL ? after + strlen(words) : "";
+	own = iot_strndup(after + strspn(after, " :"), 120);
+	iot_text_printable(own);
+	return own;
+}
+
 static enum iot_status cannot_connect(const struct iot_at_answer *answer, int *ret_hint, struct iot_error *err)
 {
+	IOT_CLEAN(iot_free_p) char *own = NULL;
 	const struct iot_el_fault *fault;
+	char number[32] = "";
 	int hint = 0, sub = 0;
 
 	if (answer->code != 14)
@@ -388,9 +445,12 @@ static enum iot_status cannot_connect(const struct iot_at_answer *answer, int *r
 	*ret_hint = hint;
 	fault = iot_el_hint(hint);
 	if (sub != 0)
-		iot_fail(err, IOT_VERIFY, "the module cannot connect: %s (ERR14 %d.%d)", fault->text, hint, sub);
-	else
-		iot_fail(err, IOT_VERIFY, "the module cannot connect: %s (ERR14 %d)", fault->text, hint);
+		snprintf(number, sizeof(number), " %d.%d", hint, sub);
+	else if (hint != 0)
+		snprintf(number, sizeof(number), " %d", hint);
+	own = own_words(iot_buf_str(&answer->text));
+	iot_fail(err, IOT_VERIFY, "the module cannot connect: %s (ERR14%s%s%s)", fault->text, number,
+		 *own != '\0' ? ": " : "", own);
 	if (err != NULL)
 		snprintf(err->code, sizeof(err->code), "ERR14 %d", hint);
 	iot_error_hint(err, "%s", fault->cure);
@@ -401,7 +461,8 @@ static enum iot_status connect_once(struct el *el, int64_t deadline, int *ret_hi
 {
 	int left = iot_left(deadline);
 	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONNECT", false}),
-					 .timeout_ms = left < IOT_EL_RESPOND_MS ? left : IOT_EL_RESPOND_MS, .once = true};
+					 .timeout_ms = left < IOT_EL_RESPOND_MS ? left : IOT_EL_RESPOND_MS,
+					 .once = true};
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
 	struct iot_el_status now = {0};
 	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
@@ -499,9 +560,11 @@ static enum iot_status reset_module(void *self, struct iot_error *err)
 const struct iot_board_ops iot_board_expresslink = {
 	.name = "expresslink",
 	.summary = "AWS IoT ExpressLink module (v0.5 to v1.3)",
-	.capabilities = IOT_BOARD_BORN_WITH_CERTIFICATE | IOT_BOARD_NAMED_BY_UID | IOT_BOARD_CONNECTS | IOT_BOARD_RESETS,
+	.capabilities =
+		IOT_BOARD_BORN_WITH_CERTIFICATE | IOT_BOARD_NAMED_BY_UID | IOT_BOARD_CONNECTS | IOT_BOARD_RESETS,
 	.items = 1U << IOT_ITEM_CODE_SIGNING | 1U << IOT_ITEM_ROOT_CA | 1U << IOT_ITEM_WIFI_SSID |
-		 1U << IOT_ITEM_WIFI_PASSWORD | 1U << IOT_ITEM_APN | 1U << IOT_ITEM_CUSTOM_NAME | 1U << IOT_ITEM_ENDPOINT,
+		 1U << IOT_ITEM_WIFI_PASSWORD | 1U << IOT_ITEM_APN | 1U << IOT_ITEM_CUSTOM_NAME |
+		 1U << IOT_ITEM_ENDPOINT,
 	.open = open_module,
 	.close = close_module,
 	.identify = identify,

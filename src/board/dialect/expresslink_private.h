@@ -9,6 +9,7 @@
 
 #define EL_CONF_MS 10000 /* data sheets give up to some seconds for writing to flash */
 #define EL_TRIES 3       /* of reading or writing a value until it is whole */
+#define EL_CHECK_WIRES "check speed, ground and wires of the serial line"
 
 struct el {
 	struct iot_serial *serial;
@@ -22,7 +23,8 @@ IOT_CHECK enum iot_status el_call(struct el *el, const struct iot_at_call *call,
 /* The fault of a refusal: IOT_VERIFY for ERR23, IOT_BOARD otherwise; err->code is "ERRn". */
 enum iot_status el_refused(const struct iot_at_answer *answer, const char *doing, struct iot_error *err);
 
-/* The value of a key, unescaped, appended. *ret_known (may be NULL) false: the module has no such key, not a fault then. */
+/* The value of a key, unescaped, appended. *ret_known (may be NULL) false: the module has no such key, not a fault
+ * then. */
 IOT_CHECK enum iot_status el_read(struct el *el, const char *key, struct iot_buf *value, bool *ret_known,
 				  struct iot_error *err);
 /* A certificate of the module, whatever form it gives it in; *ret NULL: it holds none. */

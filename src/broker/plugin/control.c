@@ -1,6 +1,6 @@
 /*
- * Orders from serve, as messages to IOT_CONTROL_TOPIC (iotctl/broker.h): deliver a
- * message straight to one client, or disconnect one. Who may send them was decided
+ * Orders from serve, as messages to IOT_CONTROL_TOPIC (iotctl/broker.h): deliver
+ * messages straight to one client, or disconnect one. Who may send them was decided
  * before; here they are read strictly, and a malformed one does nothing.
  */
 #include "plugin.h"
@@ -10,6 +10,8 @@
 #include "iotctl/topic.h"
 
 #include <string.h>
+
+#define LENGTH_SIZE 4 /* of a payload of a series */
 
 /* Take a field that ends with NUL off the front. NULL: there is none. */
 static const char *take_field(const char **at, size_t *left)
@@ -24,8 +26,68 @@ static const char *take_field(const char **at, size_t *left)
 	return field;
 }
 
-static enum iot_status deliver(struct plugin *plugin, const char *id, char qos, const char *at, size_t left,
-			       struct iot_error *err)
+/* Take the length of a series' next payload off the front. False: that is not there, or less of the payload than it
+ * says. */
+static bool take_length(const char **at, size_t *left, size_t *ret)
+{
+	const unsigned char *bytes = (const unsigned char *)*at;
+
+	if (*left < LENGTH_SIZE)
+		return false;
+	*ret = (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
+	*at += LENGTH_SIZE;
+	*left -= LENGTH_SIZE;
+	return *ret <= *left;
+}
+
+static enum iot_status check_payload(size_t len, struct iot_error *err)
+{
+	if (len > IOT_TOPIC_PAYLOAD_MAX)
+		return iot_fail(err, IOT_USAGE, "payload is longer than %d bytes", IOT_TOPIC_PAYLOAD_MAX);
+	return IOT_OK;
+}
+
+/* A series is looked through before any of it is delivered. */
+static enum iot_status check_series(const char *at, size_t left, struct iot_error *err)
+{
+	enum iot_status status = IOT_OK;
+	size_t len;
+
+	do {
+		if (!take_length(&at, &left, &len))
+			return iot_fail(err, IOT_USAGE, "a payload of the series does not end");
+		status = check_payload(len, err);
+		at += len;
+		left -= len;
+	} while (status == IOT_OK && left > 0);
+	return status;
+}
+
+static enum iot_status hand_over(const char *id, const char *topic, char qos, const char *payload, size_t len,
+				 struct iot_error *err)
+{
+	if (mosquitto_broker_publish_copy(id, topic, (int)len, len == 0 ? "" : payload, qos - '0', false, NULL) !=
+	    MOSQ_ERR_SUCCESS)
+		return iot_fail(err, IOT_FAILURE, "the broker cannot deliver to '%s'", id);
+	return IOT_OK;
+}
+
+static enum iot_status hand_over_series(const char *id, const char *topic, char qos, const char *at, size_t left,
+					struct iot_error *err)
+{
+	enum iot_status status = IOT_OK;
+	size_t len;
+
+	while (status == IOT_OK && take_length(&at, &left, &len)) {
+		status = hand_over(id, topic, qos, at, len, err);
+		at += len;
+		left -= len;
+	}
+	return status;
+}
+
+static enum iot_status deliver(struct plugin *plugin, const char *id, char qos, bool series, const char *at,
+			       size_t left, struct iot_error *err)
 {
 	const char *topic = take_field(&at, &left);
 	enum iot_status status;
@@ -35,16 +97,11 @@ static enum iot_status deliver(struct plugin *plugin, const char *id, char qos, 
 	if (topic == NULL)
 		return iot_fail(err, IOT_USAGE, "topic does not end");
 	status = iot_topic_check_publish(topic, strlen(topic), err);
-	if (status != IOT_OK)
+	if (status == IOT_OK)
+		status = series ? check_series(at, left, err) : check_payload(left, err);
+	if (status != IOT_OK || clients_find_id(&plugin->clients, id) == NULL)
 		return status;
-	if (left > IOT_TOPIC_PAYLOAD_MAX)
-		return iot_fail(err, IOT_USAGE, "payload is longer than %d bytes", IOT_TOPIC_PAYLOAD_MAX);
-	if (clients_find_id(&plugin->clients, id) == NULL)
-		return IOT_OK;
-	if (mosquitto_broker_publish_copy(id, topic, (int)left, left == 0 ? "" : at, qos - '0', false, NULL) !=
-	    MOSQ_ERR_SUCCESS)
-		return iot_fail(err, IOT_FAILURE, "the broker cannot deliver to '%s'", id);
-	return IOT_OK;
+	return series ? hand_over_series(id, topic, qos, at, left, err) : hand_over(id, topic, qos, at, left, err);
 }
 
 static enum iot_status disconnect(struct plugin *plugin, const char *id, char argument, size_t left,
@@ -80,7 +137,8 @@ enum iot_status control_run(struct plugin *plugin, const void *payload, size_t l
 		return status;
 	switch (bytes[0]) {
 	case 'd':
-		return deliver(plugin, id, bytes[1], at, left, err);
+	case 's':
+		return deliver(plugin, id, bytes[1], bytes[0] == 's', at, left, err);
 	case 'k':
 		return disconnect(plugin, id, bytes[1], left, err);
 	default:

@@ -126,6 +126,16 @@ static bool is_known_reserved(const char *topic)
 	return false;
 }
 
+/* "NAME/state" or ".../NAME/state" with the client's own thing. Services believe what a topic says that ends so. */
+static bool is_own_state(const struct client *client, const char *topic)
+{
+	const char *thing = client_thing(client);
+	size_t len = thing == NULL ? 0 : strlen(thing), before = strlen(topic) - strlen("/state");
+
+	return len > 0 && before >= len && memcmp(topic + before - len, thing, len) == 0 &&
+	       (before == len || topic[before - len - 1] == '/');
+}
+
 /* What the broker itself says for the client, without asking us to name the sender. */
 bool decide_will(const struct client *client, const char *topic, uint32_t payload_len, int qos, bool retain,
 		 struct denial *why)
@@ -133,6 +143,8 @@ bool decide_will(const struct client *client, const char *topic, uint32_t payloa
 	begin(client, IOT_POLICY_PUBLISH, "topic/", topic, why);
 	if (topic[0] == '$')
 		return refuse(why, "a last will cannot go to a reserved topic");
+	if (iot_ends_with(topic, "/state") && !is_own_state(client, topic))
+		return refuse(why, "a last will can only tell of the client's own state");
 	return decide_publish(client, topic, payload_len, qos, retain, why);
 }
 

@@ -219,7 +219,7 @@ static bool is_will(const struct plugin *plugin, const struct client *client)
 static bool check_write(struct plugin *plugin, const struct mosquitto_evt_acl_check *check, struct client *client,
 			struct denial *why)
 {
-	if (check->topic[0] == '$' && is_will(plugin, client))
+	if (is_will(plugin, client))
 		return decide_will(client, check->topic, check->payloadlen, check->qos, check->retain, why);
 	return decide_publish(client, check->topic, check->payloadlen, check->qos, check->retain, why);
 }

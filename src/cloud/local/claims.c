@@ -62,20 +62,21 @@ static enum iot_status check_free(struct iot_local *local, const char *name, con
 
 	if (name == NULL)
 		return IOT_OK;
-	status = iot_stmt_get(local->store,
-			      "SELECT name, 'device' FROM things WHERE json_extract(attributes, '$.alias') = ?1 AND name <> ?2"
-			      " UNION ALL SELECT name, 'device' FROM things WHERE name = ?1 AND name <> ?2"
-			      " UNION ALL SELECT uid, 'claim' FROM claims WHERE alias = ?1 AND done_at IS NULL AND uid <> ?2"
-			      " UNION ALL SELECT uid, 'claim' FROM claims WHERE uid = ?1 AND done_at IS NULL AND uid <> ?2"
-			      " LIMIT 1",
-			      &stmt, err);
+	status = iot_stmt_get(
+		local->store,
+		"SELECT name, 'device' FROM things WHERE json_extract(attributes, '$.alias') = ?1 AND name <> ?2"
+		" UNION ALL SELECT name, 'device' FROM things WHERE name = ?1 AND name <> ?2"
+		" UNION ALL SELECT uid, 'claim' FROM claims WHERE alias = ?1 AND done_at IS NULL AND uid <> ?2"
+		" UNION ALL SELECT uid, 'claim' FROM claims WHERE uid = ?1 AND done_at IS NULL AND uid <> ?2"
+		" LIMIT 1",
+		&stmt, err);
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "ss", name, uid);
 	if (status == IOT_OK)
 		status = iot_stmt_step(stmt, &row, err);
 	if (status == IOT_OK && row)
-		return iot_fail(err, IOT_CONFLICT, "'%s' is a name of the %s '%s' already", name, iot_stmt_text(stmt, 1),
-				iot_stmt_text(stmt, 0));
+		return iot_fail(err, IOT_CONFLICT, "'%s' is a name of the %s '%s' already", name,
+				iot_stmt_text(stmt, 1), iot_stmt_text(stmt, 0));
 	return status;
 }
 
@@ -225,7 +226,8 @@ static bool missing(const struct iot_error *err)
 	return strcmp(err->code, "ResourceNotFoundException") == 0;
 }
 
-/* The certificate's status; NULL: not registered. New memory. *ret_home: it is attached to the thing named as the UID. */
+/* The certificate's status; NULL: not registered. New memory. *ret_home: it is attached to the thing named as the UID.
+ */
 static enum iot_status look_up(struct iot_local *local, const char *certificate_id, const char *uid, char **ret_status,
 			       bool *ret_home, struct iot_error *err)
 {
@@ -233,10 +235,11 @@ static enum iot_status look_up(struct iot_local *local, const char *certificate_
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store,
-			      "SELECT c.status, EXISTS (SELECT 1 FROM thing_principals p JOIN things t ON t.id = p.thing_id"
-			      " WHERE p.certificate_id = c.id AND t.name = ?2) FROM certificates c WHERE c.id = ?1",
-			      &stmt, err);
+	status = iot_stmt_get(
+		local->store,
+		"SELECT c.status, EXISTS (SELECT 1 FROM thing_principals p JOIN things t ON t.id = p.thing_id"
+		" WHERE p.certificate_id = c.id AND t.name = ?2) FROM certificates c WHERE c.id = ?1",
+		&stmt, err);
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "ss", certificate_id, uid);
 	if (status == IOT_OK)
@@ -256,7 +259,8 @@ static enum iot_status ensure_thing(struct iot_cloud *cloud, const json_t *claim
 	enum iot_status status = IOT_OK;
 
 	iot_json_set_str(attributes, "alias", iot_json_str(claim, "alias", NULL));
-	request = json_pack("{s:s, s:{s:o, s:b}}", "thingName", uid, "attributePayload", "attributes", attributes, "merge", 1);
+	request = json_pack("{s:s, s:{s:o, s:b}}", "thingName", uid, "attributePayload", "attributes", attributes,
+			    "merge", 1);
 	iot_json_set_str(request, "thingTypeName", type);
 	if (type != NULL) {
 		status = call(cloud, "DescribeThingType", json_pack("{s:s}", "thingTypeName", type), err);
@@ -285,7 +289,8 @@ static enum iot_status attach(struct iot_cloud *cloud, const json_t *claim, cons
 	status = call(cloud, "AttachThingPrincipal", json_pack("{s:s, s:s}", "thingName", uid, "principal", arn), err);
 	json_array_foreach(policies, i, name) {
 		if (status == IOT_OK)
-			status = call(cloud, "AttachPolicy", json_pack("{s:O, s:s}", "policyName", name, "target", arn), err);
+			status = call(cloud, "AttachPolicy", json_pack("{s:O, s:s}", "policyName", name, "target", arn),
+				      err);
 	}
 	json_array_foreach(groups, i, name) {
 		if (status == IOT_OK)
@@ -304,7 +309,8 @@ static enum iot_status carry_out(struct iot_cloud *cloud, const json_t *claim, c
 	enum iot_status status = IOT_OK;
 
 	if (wanted != NULL && strcmp(wanted, id) != 0)
-		return iot_fail(err, IOT_VERIFY, "module '%s' has the certificate %s, and was claimed with %s", uid, id, wanted);
+		return iot_fail(err, IOT_VERIFY, "module '%s' has the certificate %s, and was claimed with %s", uid, id,
+				wanted);
 	if (registered != NULL && strcmp(registered, "ACTIVE") != 0)
 		return iot_fail(err, IOT_DENIED, "the certificate %s of module '%s' is %s", id, uid, registered);
 	/* By its CA, also here: who is a CA only by its own word must not speak for another module. */
@@ -316,8 +322,8 @@ static enum iot_status carry_out(struct iot_cloud *cloud, const json_t *claim, c
 	if (status == IOT_OK)
 		status = attach(cloud, claim, id, err);
 	if (status == IOT_OK)
-		status = iot_store_run(iot_local_of(cloud)->store, NULL, err, "UPDATE claims SET done_at = ? WHERE uid = ?",
-				       "is", iot_now_ms(), uid);
+		status = iot_store_run(iot_local_of(cloud)->store, NULL, err,
+				       "UPDATE claims SET done_at = ? WHERE uid = ?", "is", iot_now_ms(), uid);
 	return status;
 }
 

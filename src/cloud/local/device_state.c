@@ -3,6 +3,7 @@
  * started. A device that fell back to an older firmware than the update it had
  * accepted is offered that update again.
  */
+#include "configs_private.h"
 #include "jobs_private.h"
 
 #include <ctype.h>
@@ -111,6 +112,8 @@ static enum iot_status record(struct iot_local *local, const char *thing, const 
 				       " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (thing_id) DO UPDATE SET"
 				       " firmware = ifnull(?2, firmware), state = ?3, reported_at = ?4",
 				       "issi", thing_id, firmware, text, iot_now_ms());
+	if (status == IOT_OK)
+		status = iot_local_config_reported(local, thing_id, thing, "state", state, err);
 	if (status == IOT_OK && (firmware != NULL || factory))
 		status = offer_again(local, thing_id, firmware, factory, ret_requeued, err);
 	return status;

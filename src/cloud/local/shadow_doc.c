@@ -27,69 +27,11 @@ static enum iot_status refuse_size(struct iot_error *err)
 
 /* --- text ------------------------------------------------------------------------------ */
 
-static void write_real(const json_t *value, struct iot_buf *out)
-{
-	for (unsigned digits = 15; digits <= 17; digits++) {
-		IOT_CLEAN(iot_free_p) char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
-		IOT_JSON again = text != NULL ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
-
-		if (digits == 17 || json_equal(again, value)) {
-			iot_buf_adds(out, text != NULL ? text : "null");
-			return;
-		}
-	}
-}
-
-static void write_string(const char *text, struct iot_buf *out)
-{
-	IOT_JSON value = json_string(text);
-	IOT_CLEAN(iot_free_p) char *quoted = json_dumps(value, JSON_ENCODE_ANY);
-
-	iot_buf_adds(out, quoted);
-}
-
-static void write_object(const json_t *object, struct iot_buf *out)
-{
-	const char *key, *separator = "{";
-	json_t *item;
-
-	json_object_foreach(mutable(object), key, item) {
-		iot_buf_adds(out, separator);
-		write_string(key, out);
-		iot_buf_addc(out, ':');
-		shadow_text(item, out);
-		separator = ",";
-	}
-	iot_buf_adds(out, *separator == '{' ? "{}" : "}");
-}
-
-static void write_array(const json_t *array, struct iot_buf *out)
-{
-	json_t *item;
-	size_t i;
-
-	iot_buf_addc(out, '[');
-	json_array_foreach(array, i, item) {
-		if (i > 0)
-			iot_buf_addc(out, ',');
-		shadow_text(item, out);
-	}
-	iot_buf_addc(out, ']');
-}
-
 void shadow_text(const json_t *value, struct iot_buf *out)
 {
-	if (json_is_object(value))
-		write_object(value, out);
-	else if (json_is_array(value))
-		write_array(value, out);
-	else if (json_is_real(value))
-		write_real(value, out);
-	else {
-		IOT_CLEAN(iot_free_p) char *text = iot_json_text(value);
+	IOT_CLEAN(iot_free_p) char *text = iot_json_text(value);
 
-		iot_buf_adds(out, text);
-	}
+	iot_buf_adds(out, text);
 }
 
 static size_t text_size(const json_t *value)

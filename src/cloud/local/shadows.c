@@ -8,10 +8,12 @@
  * shadows; a shadow made again within 48 hours after it was deleted goes on with
  * the version after the deleted one's; a thing must be registered to have one.
  */
+#include "configs_private.h"
 #include "local_private.h"
 #include "shadow_doc.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #define NAMED_MAX 25
@@ -240,6 +242,9 @@ static enum iot_status update_shadow(struct iot_local *local, const json_t *requ
 		return status;
 	text = shadow_doc_text(&after);
 	status = save(local, &shadow, after.version, text, err);
+	if (status == IOT_OK && strcmp(shadow.name, "config") == 0)
+		status = iot_local_config_reported(local, shadow.thing_id, shadow.thing, "shadow",
+						   json_object_get(asked.state, "reported"), err);
 	return status == IOT_OK ? say_update(local, &shadow, &after, &asked, now, out, err) : status;
 }
 
@@ -303,6 +308,85 @@ static enum iot_status list_shadows(struct iot_local *local, const json_t *reque
 		return status;
 	iot_page_finish(&page, *ret_reply);
 	iot_local_set_time(*ret_reply, "timestamp", iot_now_ms());
+	return IOT_OK;
+}
+
+/* --- configurations ------------------------------------------------------------------------------- */
+
+/* What must be asked for so that `before` becomes `after`: members that it has no more are null. New reference. */
+static json_t *patch_of(json_t *before, const json_t *after)
+{
+	json_t *patch = json_deep_copy(after), *old;
+	const char *key;
+
+	json_object_foreach(before, key, old) {
+		const json_t *value = json_object_get(after, key);
+
+		if (value == NULL)
+			json_object_set_new(patch, key, json_null());
+		else if (json_is_object(value) && json_is_object(old))
+			json_object_set_new(patch, key, patch_of(old, value));
+	}
+	return patch;
+}
+
+static enum iot_status find_named(struct iot_local *local, const json_t *names, struct shadow *ret,
+				  struct iot_error *err)
+{
+	enum iot_status status = find(local, names, ret, err);
+
+	return status == IOT_OK ? check_count(local, ret, err) : status;
+}
+
+enum iot_status iot_local_shadow_desire(struct iot_local *local, const char *thing, const char *name,
+					const json_t *desired, bool tell, struct iot_error *err)
+{
+	IOT_CLEAN(shadow_request_release) struct shadow_request asked = {0};
+	IOT_CLEAN(shadow_release) struct shadow shadow = {0};
+	IOT_CLEAN(shadow_doc_release) struct shadow_doc after = {0};
+	IOT_CLEAN(iot_free_p) char *text = NULL;
+	IOT_CLEAN(iot_free_p) char *payload = NULL;
+	IOT_JSON names = json_pack("{s:s, s:s}", "thingName", thing, "shadowName", name);
+	IOT_JSON message = NULL;
+	int64_t now = iot_now_ms() / 1000;
+	enum iot_status status = find_named(local, names, &shadow, err);
+
+	if (status != IOT_OK)
+		return status;
+	message = json_pack("{s:{s:o}}", "state", "desired",
+			    patch_of(json_object_get(shadow.doc.state, "desired"), desired));
+	payload = json_dumps(message, JSON_COMPACT | JSON_REAL_PRECISION(16));
+	status = shadow_request_update(payload, strlen(payload), &asked, err);
+	if (status == IOT_OK)
+		status = shadow_doc_update(&shadow.doc, &asked, now, &after, err);
+	if (status != IOT_OK)
+		return status;
+	text = shadow_doc_text(&after);
+	status = save(local, &shadow, after.version, text, err);
+	return status == IOT_OK && tell ? say_update(local, &shadow, &after, &asked, now, NULL, err) : status;
+}
+
+enum iot_status iot_local_shadow_delta(struct iot_local *local, const char *thing, const char *name, char **ret_topic,
+				       char **ret_payload, struct iot_error *err)
+{
+	const struct shadow_request nobody = {.version = -1};
+	IOT_CLEAN(shadow_release) struct shadow shadow = {0};
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(IOT_SHADOW_MESSAGE_MAX);
+	IOT_JSON names = json_pack("{s:s, s:s}", "thingName", thing, "shadowName", name);
+	IOT_JSON delta = NULL;
+	enum iot_status status = find(local, names, &shadow, err);
+
+	if (status != IOT_OK || !shadow.doc.exists)
+		return status;
+	delta = shadow_delta(&shadow.doc, &nobody, iot_now_ms() / 1000);
+	if (delta == NULL)
+		return IOT_OK;
+	shadow_text(delta, &text);
+	status = iot_buf_check(&text, "shadow", err);
+	if (status != IOT_OK)
+		return status;
+	*ret_topic = iot_strf("$aws/things/%s/shadow/name/%s/update/delta", thing, name);
+	*ret_payload = iot_buf_detach(&text);
 	return IOT_OK;
 }
 

@@ -52,7 +52,8 @@ static void test_quotes(void)
 	expect_rows("uid,note\n\"a\",\"x, y\"\n", "[{'line':2,'uid':'a','note':'x, y'}]");
 	expect_rows("uid,note\na,\" two\nlines \" \r\nb,c\n",
 		    "[{'line':2,'uid':'a','note':' two\\nlines '},{'line':4,'uid':'b','note':'c'}]");
-	expect_rows("\"uid\",\"note\"\na,\"\"\nb,\"say \"\"b\"\"\"", "[{'line':2,'uid':'a'},{'line':3,'uid':'b','note':'say \\'b\\''}]");
+	expect_rows("\"uid\",\"note\"\na,\"\"\nb,\"say \"\"b\"\"\"",
+		    "[{'line':2,'uid':'a'},{'line':3,'uid':'b','note':'say \\'b\\''}]");
 }
 
 static void test_malformed(void)

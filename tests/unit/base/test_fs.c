@@ -302,6 +302,33 @@ static void test_create_private(void)
 	CU_ASSERT_FALSE(iot_fs_exists(behind));
 }
 
+/* The system kills whoever writes beyond the limit: in the middle of the file. */
+static void die_writing(const char *path)
+{
+	struct rlimit limit = {10, 10}, no_core = {0, 0};
+	char data[100] = "secret";
+
+	if (setrlimit(RLIMIT_CORE, &no_core) == 0 && setrlimit(RLIMIT_FSIZE, &limit) == 0)
+		(void)!iot_fs_create_private(path, data, sizeof(data), &err);
+	_exit(0);
+}
+
+static void test_killed_while_creating(void)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_path(dir, "key.pem");
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0)
+		die_writing(path);
+	CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+	CU_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ);
+	/* What has the name is a whole key: the next call makes one. */
+	ASSERT_OK(iot_fs_create_private(path, "secret", 6, &err), &err);
+	CU_ASSERT_TRUE(holds(path, "secret"));
+	CU_ASSERT_EQUAL(mode_of(path), 0600);
+}
+
 static void test_check_private(void)
 {
 	IOT_CLEAN(iot_free_p) char *path = iot_path(dir, "key.pem");
@@ -497,8 +524,9 @@ UNIT_MAIN("base/fs", set_up, tear_down, {"write_and_read", test_write_and_read},
 	  {"standard_input", test_standard_input}, {"write_refuses", test_write_refuses},
 	  {"cut_write_leaves_nothing", test_cut_write_leaves_nothing},
 	  {"full_disk_leaves_the_old_file", test_full_disk_leaves_the_old_file},
-	  {"create_private", test_create_private}, {"check_private", test_check_private}, {"mkdirs", test_mkdirs},
-	  {"remove_tree", test_remove_tree}, {"remove_tree_many_and_deep", test_remove_tree_many_and_deep},
+	  {"create_private", test_create_private}, {"killed_while_creating", test_killed_while_creating},
+	  {"check_private", test_check_private}, {"mkdirs", test_mkdirs}, {"remove_tree", test_remove_tree},
+	  {"remove_tree_many_and_deep", test_remove_tree_many_and_deep},
 	  {"remove_tree_refuses_the_root", test_remove_tree_refuses_the_root},
 	  {"remove_tree_stays_on_its_disk", test_remove_tree_stays_on_its_disk},
 	  {"rights_are_reported", test_rights_are_reported}, {"lock", test_lock}, {"paths", test_paths},

@@ -150,6 +150,30 @@ static void test_set_and_text(void)
 	CU_ASSERT_STRING_EQUAL(nothing, "null");
 }
 
+static void test_numbers_are_short(void)
+{
+	static const char *const values[] = {
+		"[0.1,-0.1,0.30000000000000004,1e300,1.5e-7,100.0,-0.0,5e-324,1.7976931348623157e308]",
+		"{\"0.10000000000000001\":\"a\\\"0.10000000000000001\\\\\",\"b\":0.1,\"c\":[0.2,12,\"1.50000000000000001\"]}",
+		"0.1",
+		"[]",
+	};
+
+	for (size_t i = 0; i < IOT_LENGTH(values); i++) {
+		IOT_JSON value = json_loads(values[i], JSON_DECODE_ANY, NULL);
+		IOT_CLEAN(iot_free_p) char *text = iot_json_text(value);
+
+		CU_ASSERT_STRING_EQUAL(text, values[i]);
+	}
+	{
+		IOT_JSON value = json_loads("{\"a\": [0.1, 2]}", 0, NULL);
+		IOT_CLEAN(iot_free_p) char *text = iot_json_dump(value, JSON_INDENT(1));
+
+		CU_ASSERT_STRING_EQUAL(text, "{\n \"a\": [\n  0.1,\n  2\n ]\n}");
+	}
+}
+
 UNIT_MAIN("base/json", NULL, NULL, {"good_values", test_good_values}, {"bad_values", test_bad_values},
 	  {"message_says_where_but_quotes_nothing", test_message_says_where_but_quotes_nothing}, {"depth", test_depth},
-	  {"members", test_members}, {"set_and_text", test_set_and_text})
+	  {"members", test_members}, {"set_and_text", test_set_and_text},
+	  {"numbers_are_short", test_numbers_are_short})

@@ -47,26 +47,47 @@ static inline enum iot_status port_open(void *data, const char *thing, const cha
 	return iot_local_stream_open(cloud, thing, stream, file_id, ret_fd, ret_size, ret_version, err);
 }
 
-static inline void port_send(void *data, const void *message, size_t len)
+static inline void keep_sent(const char *head, const char *topic, const char *payload, size_t len)
 {
 	struct sent *to = &sent[sent_count];
-	const char *bytes = message, *topic;
-	size_t head;
+
+	if (sent_count == SENT_MAX) {
+		CU_FAIL("too many messages");
+		return;
+	}
+	to->qos = head[1];
+	snprintf(to->client, sizeof(to->client), "%s", head + 2);
+	snprintf(to->topic, sizeof(to->topic), "%s", topic);
+	to->len = len;
+	to->payload = iot_alloc(len + 1);
+	memcpy(to->payload, payload, len);
+	sent_count++;
+}
+
+static inline void port_send(void *data, const void *message, size_t len)
+{
+	const char *bytes = message, *topic, *at;
 
 	(void)data;
-	if (sent_count == SENT_MAX || len < 4 || bytes[0] != 'd') {
+	if (len < 4 || (bytes[0] != 'd' && bytes[0] != 's')) {
 		CU_FAIL("not a message to deliver");
 		return;
 	}
+	CU_ASSERT_TRUE(len <= BROKER_MESSAGE_MAX);
 	topic = bytes + 2 + strlen(bytes + 2) + 1;
-	head = (size_t)(topic - bytes) + strlen(topic) + 1;
-	to->qos = bytes[1];
-	snprintf(to->client, sizeof(to->client), "%s", bytes + 2);
-	snprintf(to->topic, sizeof(to->topic), "%s", topic);
-	to->len = len - head;
-	to->payload = iot_alloc(to->len + 1);
-	memcpy(to->payload, bytes + head, to->len);
-	sent_count++;
+	at = topic + strlen(topic) + 1;
+	if (bytes[0] == 'd')
+		keep_sent(bytes, topic, at, (size_t)(bytes + len - at));
+	else
+		CU_ASSERT_TRUE(at < bytes + len);
+	while (bytes[0] == 's' && at < bytes + len) {
+		const unsigned char *size = (const unsigned char *)at;
+		size_t one = (size_t)size[0] << 24 | (size_t)size[1] << 16 | (size_t)size[2] << 8 | size[3];
+
+		CU_ASSERT_FATAL(one + 4 <= (size_t)(bytes + len - at));
+		keep_sent(bytes, topic, at + 4, one);
+		at += 4 + one;
+	}
 }
 
 static const struct broker_port port = {

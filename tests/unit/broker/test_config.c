@@ -91,6 +91,32 @@ static void test_config(void)
 	serve_setup_release(&setup);
 }
 
+/* The staging endpoint's own: another port, socket, log and role, nothing kept; the same certificates. */
+static void test_config_staging(void)
+{
+	static const char *const lines[] = {
+		"\npersistence false\n",   "\nplugin_opt_role staging\n", "\nlistener 8886 127.0.0.1\n",
+		"/staging.sock\n",         "\nlog_dest file /data/x/broker/staging.log\n",
+		"\ncapath /data/x/broker/trust\n", "\nrequire_certificate true\n"};
+	struct iot_buf text = IOT_BUF_INIT(65536), fleet = IOT_BUF_INIT(65536);
+	struct iot_error err = IOT_ERROR_INIT;
+	struct serve_setup setup;
+
+	make_setup(&setup, "/data/x");
+	serve_setup_add_staging(&setup, 8886);
+	ASSERT_OK(serve_config_text(setup.staging, &text, &err), &err);
+	ASSERT_OK(serve_config_text(&setup, &fleet, &err), &err);
+	for (size_t i = 0; i < IOT_LENGTH(lines); i++)
+		ASSERT_CONTAINS(iot_buf_str(&text), lines[i]);
+	CU_ASSERT_PTR_NULL(strstr(iot_buf_str(&text), "admin.sock"));
+	CU_ASSERT_PTR_NULL(strstr(iot_buf_str(&text), "persistence_file"));
+	CU_ASSERT_PTR_NULL(strstr(iot_buf_str(&fleet), "staging"));
+	CU_ASSERT_STRING_EQUAL(setup.staging->config, "/data/x/broker/staging.conf");
+	iot_buf_release(&text);
+	iot_buf_release(&fleet);
+	serve_setup_release(&setup);
+}
+
 /* A path must not be able to add a line, nor become another one. */
 static void test_config_paths(void)
 {
@@ -283,7 +309,7 @@ static void test_apparmor_without_root(void)
 	CU_ASSERT_FALSE(serve_apparmor_confines(dir));
 }
 
-UNIT_MAIN("broker/config", begin, end, {"config", test_config}, {"config_paths", test_config_paths},
+UNIT_MAIN("broker/config", begin, end, {"config", test_config}, {"config_staging", test_config_staging}, {"config_paths", test_config_paths},
 	  {"config_file", test_config_file}, {"socket_folder", test_socket_folder}, {"port", test_port},
 	  {"lock", test_lock}, {"log_tail", test_log_tail}, {"log_rotation", test_log_rotation},
 	  {"apparmor", test_apparmor}, {"apparmor_without_root", test_apparmor_without_root})

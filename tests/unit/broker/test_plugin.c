@@ -328,6 +328,10 @@ static void test_wills(void)
 		{"dev/pump-2/gone", MOSQ_ERR_ACL_DENIED},
 		/* Nobody stamps the sender on a will, so services must never see one. */
 		{"$aws/things/pump-1/jobs/start-next", MOSQ_ERR_ACL_DENIED},
+		/* Nor one that tells another's state, which they would believe. */
+		{"dev/pump-1/state", MOSQ_ERR_SUCCESS},
+		{"dev/pump-1/pump-2/state", MOSQ_ERR_ACL_DENIED},
+		{"dev/pump-1/xpump-1/state", MOSQ_ERR_ACL_DENIED},
 	};
 
 	for (size_t i = 0; i < IOT_LENGTH(table); i++) {
@@ -542,6 +546,13 @@ static void test_control(void)
 		{"d2pump-1\0t\0", 11},
 		{"d1pump-1\0\0", 10},
 		{"d1pump-1\0a/#\0", 13},
+		{"s1pump-1\0t\0", 11},
+		{"s1pump-1\0t\0\0\0\0", 14},
+		{"s1pump-1\0t\0\0\0\0\2x", 16},
+		{"s1pump-1\0t\0\0\0\0\1x\0", 17},
+		{"s1pump-1\0t\0\0\0\0\1x\377\377\377\377y", 21},
+		{"s2pump-1\0t\0\0\0\0\1x", 16},
+		{"s1pump-1\0\0\0\0\0\1x", 15},
 		{"k1pump-1\0", 9},
 		{"k0pump-1", 8},
 		{"k0pump-1\0x", 10},
@@ -579,6 +590,35 @@ static void test_control(void)
 	host_tick();
 	CU_ASSERT_FALSE(fix.client[0].live);
 	ASSERT_CONTAINS(last_event("disconnected"), "SERVER_INITIATED_DISCONNECT");
+}
+
+static void test_control_series(void)
+{
+	static const char series[] = "s0pump-1\0data\0\0\0\0\3one\0\0\0\0\0\0\0\5three";
+	static const char absent[] = "s0pump-2\0data\0\0\0\0\3one";
+	char *big = iot_alloc(200000);
+
+	host_connect(&fix.client[0]);
+	host_connect(&fix.admin);
+	CU_ASSERT_EQUAL(host_control(&fix.admin, absent, sizeof(absent) - 1), 0);
+	CU_ASSERT_EQUAL(host.published_count, 0);
+	/* One that is too long spoils those before it, too. */
+	memcpy(big, series, sizeof(series) - 1);
+	memcpy(big + sizeof(series) - 1, "\0\2\0\1", 4);
+	CU_ASSERT_NOT_EQUAL(host_control(&fix.admin, big, sizeof(series) - 1 + 4 + 0x20001), 0);
+	free(big);
+	CU_ASSERT_EQUAL(host.published_count, 0);
+	CU_ASSERT_EQUAL(host_control(&fix.admin, series, sizeof(series) - 1), 0);
+	CU_ASSERT_EQUAL_FATAL(host.published_count, 3);
+	for (int i = 0; i < 3; i++) {
+		static const char *const expected[] = {"one", "", "three"};
+
+		CU_ASSERT_STRING_EQUAL(host.published[i].client_id, "pump-1");
+		CU_ASSERT_STRING_EQUAL(host.published[i].topic, "data");
+		CU_ASSERT_EQUAL(host.published[i].payload_len, (int)strlen(expected[i]));
+		CU_ASSERT_EQUAL(memcmp(host.published[i].payload, expected[i], strlen(expected[i])), 0);
+		CU_ASSERT_EQUAL(host.published[i].qos, 0);
+	}
 }
 
 /* "name=value;" of all user properties, after the message event. */
@@ -746,6 +786,7 @@ UNIT_MAIN("broker/plugin", set_up, tear_down, {"start_needs_everything", test_st
 	  {"certificate_ends", test_certificate_ends_while_connected},
 	  {"unreadable_registry", test_unreadable_registry}, {"damaged_registry", test_damaged_registry},
 	  {"replaced_registry", test_replaced_registry}, {"busy_registry", test_busy_registry},
-	  {"control", test_control}, {"sender_properties", test_sender_properties}, {"takeover", test_takeover},
+	  {"control", test_control}, {"control_series", test_control_series},
+	  {"sender_properties", test_sender_properties}, {"takeover", test_takeover},
 	  {"takeover_reason", test_takeover_reason}, {"session_that_waits", test_session_that_waits},
 	  {"asked_again", test_asked_again}, {"connection_numbers", test_connection_numbers_outlive_the_clock})

@@ -30,8 +30,8 @@ static void make_module(const char *uid, bool self_signed)
 	memcpy(module.id, iot_cert_id(cert), sizeof(module.id));
 	iot_buf_release(&der);
 	iot_cert_free(cert);
-	module.client =
-		(struct mosquitto){.id = uid, .address = "192.0.2.9", .x509 = module.x509, .clean = true, .protocol = 4};
+	module.client = (struct mosquitto){
+		.id = uid, .address = "192.0.2.9", .x509 = module.x509, .clean = true, .protocol = 4};
 }
 
 static void trust(const char *status)
@@ -47,7 +47,8 @@ static void trust(const char *status)
 
 static void register_module(const char *status)
 {
-	SQL("INSERT OR REPLACE INTO certificates (id, pem, status, key_id, not_before, not_after, created_at, modified_at)"
+	SQL("INSERT OR REPLACE INTO certificates (id, pem, status, key_id, not_before, not_after, created_at, "
+	    "modified_at)"
 	    " VALUES (?1, '', ?2, 'k', 0, ?3, 0, 0)",
 	    "ssi", module.id, status, iot_now_ms() + DAY);
 }

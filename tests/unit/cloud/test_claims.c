@@ -17,7 +17,8 @@ static char *pem_of(const struct iot_cert *cert)
 
 static void make_module(const char *uid)
 {
-	const struct iot_cert_request request = {.profile = IOT_PROFILE_DEVICE, .common_name = uid, .key = ca_key, .days = 20};
+	const struct iot_cert_request request = {
+		.profile = IOT_PROFILE_DEVICE, .common_name = uid, .key = ca_key, .days = 20};
 	struct iot_error err = IOT_ERROR_INIT;
 	struct iot_cert *cert = NULL;
 
@@ -42,9 +43,10 @@ static void begin(void)
 	ASSERT_OK(iot_cloud_call(cloud, "RegisterCACertificate", request, NULL, NULL, NULL, &err), &err);
 	json_decref(request);
 	free(text);
-	request = json_pack("{s:s, s:s}", "policyName", "device", "policyDocument",
-			    "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"iot:Connect\","
-			    "\"Resource\":\"*\"}]}");
+	request =
+		json_pack("{s:s, s:s}", "policyName", "device", "policyDocument",
+			  "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"iot:Connect\","
+			  "\"Resource\":\"*\"}]}");
 	ASSERT_OK(iot_cloud_call(cloud, "CreatePolicy", request, NULL, NULL, NULL, &err), &err);
 	json_decref(request);
 	add_group("beta");
