@@ -135,6 +135,16 @@ _iotctl_value() {
 	'subscribe --qos') echo 'none' ;;
 	'subscribe --as') echo 'dir' ;;
 	'layout use --type') echo 'live type' ;;
+	'config set -t' | 'config set --to') echo 'live device' ;;
+	'config set -g' | 'config set --group') echo 'live group' ;;
+	'config set --from') echo 'file' ;;
+	'config set --if-version') echo 'none' ;;
+	'config get --version') echo 'none' ;;
+	'config list -g' | 'config list --group') echo 'live group' ;;
+	'config list -T' | 'config list --type') echo 'live type' ;;
+	'config diff --from') echo 'none' ;;
+	'config diff --to') echo 'none' ;;
+	'config rollback --to') echo 'none' ;;
 	'shadow get -n' | 'shadow get --name') echo 'none' ;;
 	'shadow update -n' | 'shadow update --name') echo 'none' ;;
 	'shadow update --desired') echo 'none' ;;
@@ -203,7 +213,7 @@ _iotctl_node() {
 	subs='' args=() opts=' --output --query --profile --fleet --color --progress --quiet --verbose --no-input --help'
 	case $1 in
 	'')
-		subs='init serve backup restore doctor device type group policy cert ca board provision codesign image ota job stream publish subscribe layout shadow sim api settings completion version'
+		subs='init serve backup restore doctor device type group policy cert ca board provision codesign image ota job stream publish subscribe layout config shadow sim api settings completion version'
 		opts+=''
 		args=()
 		;;
@@ -498,7 +508,7 @@ _iotctl_node() {
 		args=()
 		;;
 	'codesign')
-		subs='create list public'
+		subs='create list public certificate'
 		opts+=''
 		args=()
 		;;
@@ -513,6 +523,11 @@ _iotctl_node() {
 		args=()
 		;;
 	'codesign public')
+		subs=''
+		opts+=''
+		args=('live key')
+		;;
+	'codesign certificate')
 		subs=''
 		opts+=''
 		args=('live key')
@@ -676,6 +691,56 @@ _iotctl_node() {
 		subs=''
 		opts+=''
 		args=('live device')
+		;;
+	'config')
+		subs='set get list history diff rollback schema'
+		opts+=''
+		args=()
+		;;
+	'config set')
+		subs=''
+		opts+=' --to --group --from --if-version'
+		args=('file')
+		;;
+	'config get')
+		subs=''
+		opts+=' --version'
+		args=('live device')
+		;;
+	'config list')
+		subs=''
+		opts+=' --group --type --pending'
+		args=('live device +')
+		;;
+	'config history')
+		subs=''
+		opts+=''
+		args=('live device')
+		;;
+	'config diff')
+		subs=''
+		opts+=' --from --to'
+		args=('live device')
+		;;
+	'config rollback')
+		subs=''
+		opts+=' --to'
+		args=('live device')
+		;;
+	'config schema')
+		subs='set show'
+		opts+=''
+		args=()
+		;;
+	'config schema set')
+		subs=''
+		opts+=''
+		args=('live type' 'file')
+		;;
+	'config schema show')
+		subs=''
+		opts+=''
+		args=('live type')
 		;;
 	'shadow')
 		subs='get update delete list watch'

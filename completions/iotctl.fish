@@ -15,7 +15,7 @@ function __iotctl_path
                 set skip 1
             case '-*'
             case '*'
-                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'provision' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim expresslink' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'completion' 'version'
+                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'provision' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim expresslink' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'completion' 'version'
                     break
                 end
                 set path $path $word
@@ -69,6 +69,7 @@ complete -c iotctl -n "__iotctl_at ''" -a stream -d 'File streams: what devices 
 complete -c iotctl -n "__iotctl_at ''" -a publish -d 'Publish messages'
 complete -c iotctl -n "__iotctl_at ''" -a subscribe -d 'Print messages as they arrive'
 complete -c iotctl -n "__iotctl_at ''" -a layout -d 'Which topics carry configuration, commands, events and state'
+complete -c iotctl -n "__iotctl_at ''" -a config -d 'Configurations of devices, by version'
 complete -c iotctl -n "__iotctl_at ''" -a shadow -d 'Device shadows: desired and reported state'
 complete -c iotctl -n "__iotctl_at ''" -a sim -d 'Software devices, and firmware for them'
 complete -c iotctl -n "__iotctl_at ''" -a api -d 'Call one operation of the cloud by its name'
@@ -296,11 +297,14 @@ complete -c iotctl -n "__iotctl_at 'provision'" -l replace -d 'take over a modul
 complete -c iotctl -n "__iotctl_at 'codesign'" -a create -d 'Make a code-signing key'
 complete -c iotctl -n "__iotctl_at 'codesign'" -a list -d 'List the fleet\'s code-signing keys'
 complete -c iotctl -n "__iotctl_at 'codesign'" -a public -d 'Print a public key as PEM, for a bootloader or a board'
+complete -c iotctl -n "__iotctl_at 'codesign'" -a certificate -d 'Print a key\'s self-signed certificate as PEM, for boards that want one'
 
 complete -c iotctl -n "__iotctl_at 'codesign create'" -s t -l type -x -a 'p256 rsa2048 rsa3072' -d 'kind of key'
 
 
 complete -c iotctl -n "__iotctl_at 'codesign public'" -x -a '(__iotctl_live key)'
+
+complete -c iotctl -n "__iotctl_at 'codesign certificate'" -x -a '(__iotctl_live key)'
 
 complete -c iotctl -n "__iotctl_at 'image'" -a sign -d 'Sign an image; the signature goes into IMAGE.sig.json'
 complete -c iotctl -n "__iotctl_at 'image'" -a verify -d 'Check an image against its signature and a public key'
@@ -437,6 +441,45 @@ complete -c iotctl -n "__iotctl_at 'layout add'" -r -F
 complete -c iotctl -n "__iotctl_at 'layout use'" -l type -x -a '(__iotctl_live type)' -d 'for devices of this thing type'
 
 complete -c iotctl -n "__iotctl_at 'layout topics'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'config'" -a set -d 'Give devices a configuration'
+complete -c iotctl -n "__iotctl_at 'config'" -a get -d 'Print the configuration of a device'
+complete -c iotctl -n "__iotctl_at 'config'" -a list -d 'Which version devices should have, and which they have'
+complete -c iotctl -n "__iotctl_at 'config'" -a history -d 'List all versions of a device\'s configuration'
+complete -c iotctl -n "__iotctl_at 'config'" -a diff -d 'Compare two versions of a device\'s configuration'
+complete -c iotctl -n "__iotctl_at 'config'" -a rollback -d 'Give a device an earlier version of its configuration again'
+complete -c iotctl -n "__iotctl_at 'config'" -a schema -d 'What configurations of a thing type may be'
+
+complete -c iotctl -n "__iotctl_at 'config set'" -s t -l to -x -a '(__iotctl_live device)' -d 'thing name or alias; may be repeated'
+complete -c iotctl -n "__iotctl_at 'config set'" -s g -l group -x -a '(__iotctl_live group)' -d 'all devices of a group'
+complete -c iotctl -n "__iotctl_at 'config set'" -l from -r -F -d 'devices, one name per line'
+complete -c iotctl -n "__iotctl_at 'config set'" -l if-version -x -d 'only if that is the version now; 0: if there is none'
+complete -c iotctl -n "__iotctl_at 'config set'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'config get'" -l version -x -d 'that version, not the newest'
+complete -c iotctl -n "__iotctl_at 'config get'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'config list'" -s g -l group -x -a '(__iotctl_live group)' -d 'devices of a group'
+complete -c iotctl -n "__iotctl_at 'config list'" -s T -l type -x -a '(__iotctl_live type)' -d 'devices of a thing type'
+complete -c iotctl -n "__iotctl_at 'config list'" -l pending -d 'only those that have not acknowledged the newest one'
+complete -c iotctl -n "__iotctl_at 'config list'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'config history'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'config diff'" -l from -x -d 'the old version'
+complete -c iotctl -n "__iotctl_at 'config diff'" -l to -x -d 'the new version'
+complete -c iotctl -n "__iotctl_at 'config diff'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'config rollback'" -l to -x -d 'that version, not the one before the newest'
+complete -c iotctl -n "__iotctl_at 'config rollback'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'config schema'" -a set -d 'Check configurations of a thing type with a schema'
+complete -c iotctl -n "__iotctl_at 'config schema'" -a show -d 'Print the schema of a thing type'
+
+complete -c iotctl -n "__iotctl_at 'config schema set'" -x -a '(__iotctl_live type)'
+complete -c iotctl -n "__iotctl_at 'config schema set'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'config schema show'" -x -a '(__iotctl_live type)'
 
 complete -c iotctl -n "__iotctl_at 'shadow'" -a get -d 'Print a shadow'
 complete -c iotctl -n "__iotctl_at 'shadow'" -a update -d 'Make or change a shadow'

@@ -27,8 +27,10 @@ struct iot_at_answer {
 	struct iot_buf lines; /* the lines of the answer, each followed by LF */
 	bool pem_follows;     /* the dialect says that lines come whose number it does not know */
 };
-#define IOT_AT_ANSWER_INIT \
-	{false, -1, IOT_BUF_INIT(IOT_SERIAL_LINE_MAX), IOT_BUF_INIT(IOT_SERIAL_LINE_MAX), false}
+#define IOT_AT_ANSWER_INIT                                                                                             \
+	{                                                                                                              \
+		false, -1, IOT_BUF_INIT(IOT_SERIAL_LINE_MAX), IOT_BUF_INIT(IOT_SERIAL_LINE_MAX), false                 \
+	}
 void iot_at_answer_release(struct iot_at_answer *answer);
 
 struct iot_at_dialect {
@@ -39,7 +41,7 @@ struct iot_at_dialect {
 	const char *unwind;
 	/* Judge a line. Fills ok, code, text of `answer`; *ret_more: raw lines that belong to it. */
 	enum iot_at_verdict (*judge)(const char *line, size_t len, struct iot_at_answer *answer, int *ret_more);
-	int retries;       /* of a command that may be repeated; further tries after the first */
+	int retries; /* of a command that may be repeated; further tries after the first */
 	/* Is this refusal one that a broken wire explains, so that a repetition may help? NULL: none is. */
 	bool (*garbled)(int code);
 };
@@ -53,8 +55,8 @@ struct iot_at {
 	bool in_step;       /* private: the next line will be the answer */
 	int owed;           /* private: commands that were said and not answered */
 	bool echo_may_come; /* private: a secret was said and not answered */
-	unsigned resyncs; /* how often it had to be brought back into step */
-	unsigned retries; /* how often a command was said again */
+	unsigned resyncs;   /* how often it had to be brought back into step */
+	unsigned retries;   /* how often a command was said again */
 };
 
 /* One part of a command. Text up to its NUL. */

@@ -26,7 +26,7 @@ IOT_CHECK enum iot_status iot_json_parse(const char *text, size_t len, const cha
 
 /*
  * Text of a value (members in insertion order), as json_dumps with these flags and JSON_ENCODE_ANY makes it, but each
- * number in the shortest form that reads back the same: 0.1, not 0.10000000000000001. "null" for NULL; new memory.
+ * number with 15 to 17 digits, as few as read back the same: 0.1, not 0.10000000000000001. "null" for NULL; new memory.
  */
 char *iot_json_dump(const json_t *value, size_t flags);
 /* The same, compact. */

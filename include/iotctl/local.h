@@ -109,7 +109,7 @@ struct iot_config_message {
 	char *payload;
 	int qos;
 	bool retain;
-	bool acknowledged; /* the device says when it has it */
+	bool acknowledged; /* it is known when the device has it */
 };
 void iot_config_message_release(struct iot_config_message *message); /* fits IOT_CLEAN */
 /* What a device that came back must hear of its configuration. One indexed lookup, if there is nothing. */

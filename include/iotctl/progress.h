@@ -35,7 +35,7 @@ void progress_free(struct progress *progress);
 
 /* Start a piece of work; total 0: not known. Ends the one before. */
 void progress_begin(struct progress *progress, const char *what, int64_t total, enum progress_unit unit);
-/* The total became known only now; more than one thing is counted from here on. */
+/* The total became known only now. Steps become a count, if there is more than one thing. */
 void progress_set_total(struct progress *progress, int64_t total);
 /* Cheap enough for every block: draws at most ten times a second. note may be NULL. */
 void progress_update(struct progress *progress, int64_t done, const char *note);

@@ -26,15 +26,15 @@ enum iot_serial_pulse { IOT_SERIAL_NO_PULSE, IOT_SERIAL_PULSE_DTR, IOT_SERIAL_PU
 
 struct iot_serial_options {
 	const char *path;
-	int baud;                     /* a standard rate; 0: 115200. Always 8N1, no flow control */
-	enum iot_serial_pulse pulse;  /* reset the board after opening: this line off for 100 ms, then on */
-	int interrupt_fd;             /* readable: every wait ends with IOT_INTERRUPTED; below 0: none */
-	size_t line_max;              /* longest line kept; 0: IOT_SERIAL_LINE_MAX */
-	const char *transcript;       /* file (0600) that everything said is appended to; NULL: none */
+	int baud;                    /* a standard rate; 0: 115200. Always 8N1, no flow control */
+	enum iot_serial_pulse pulse; /* reset the board after opening: this line off for 100 ms, then on */
+	int interrupt_fd;            /* readable: every wait ends with IOT_INTERRUPTED; below 0: none */
+	size_t line_max;             /* longest line kept; 0: IOT_SERIAL_LINE_MAX */
+	const char *transcript;      /* file (0600) that everything said is appended to; NULL: none */
 	/* The same to a function; `out` true: sent. Lines as the file has them, without newline. May be NULL. */
 	void (*said)(bool out, const char *line, void *data);
 	void *data;
-	const char *proc;             /* NULL: "/proc"; tests give another */
+	const char *proc; /* NULL: "/proc"; tests give another */
 };
 
 /*

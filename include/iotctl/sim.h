@@ -91,7 +91,7 @@ struct iot_sim_expresslink_options {
 	int baud;                    /* pace bytes like a wire of this rate, 8N1; 0: at once */
 	const char *const *exec_times; /* [COMMAND=]TIME: how long commands take; the last that fits counts */
 	size_t exec_time_count;
-	const char *const *faults;   /* see iotctl-sim-expresslink(1) */
+	const char *const *faults;   /* see iotctl-simulators(7) */
 	size_t fault_count;
 	uint64_t seed;               /* of the faults' dice */
 	/* For the first start only: */

@@ -9,6 +9,7 @@
 
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
+#include "iotctl/fs.h"
 #include "iotctl/log.h"
 
 #include <errno.h>
@@ -49,7 +50,8 @@ struct serve_link {
 	int64_t log_start; /* size of the log when it was started */
 	int ping;          /* id of the ping on its way; -1: none */
 	int64_t ping_sent, next_ping;
-	char reason[512]; /* why the connection went */
+	char reason[512];  /* why the connection went */
+	bool memory_aside; /* mosquitto's own memory was put aside since it was up last */
 };
 
 /* --- the connection's events --------------------------------------------------------- */
@@ -61,6 +63,7 @@ static void on_connected(struct iot_mqtt *mqtt, void *data)
 	(void)mqtt;
 	link->phase = UP;
 	link->was_up = true;
+	link->memory_aside = false;
 	link->up_since = iot_monotonic_ms();
 	link->reason[0] = '\0';
 	link->ping = -1;
@@ -232,6 +235,23 @@ static enum iot_status start(struct serve_link *link, struct iot_error *err)
 	return IOT_OK;
 }
 
+/*
+ * It does not start because its own memory is damaged (a power cut, a full disk): that is put aside, once. Lost are
+ * retained messages and what waited for sessions that were away; whatever devices must hear is in the registry.
+ */
+static bool put_memory_aside(struct serve_link *link)
+{
+	IOT_CLEAN(iot_free_p) char *tail = serve_log_tail(link->setup->log, link->log_start);
+	IOT_CLEAN(iot_free_p) char *memory = iot_path(link->setup->paths.broker_dir, "mosquitto.db");
+	IOT_CLEAN(iot_free_p) char *aside = iot_strf("%s.damaged", memory);
+
+	if (link->memory_aside || strstr(tail, "persistent database") == NULL || rename(memory, aside) != 0)
+		return false;
+	link->memory_aside = true;
+	iot_warn("mosquitto's memory is damaged: retained messages are lost; it was put aside as '%s'", aside);
+	return true;
+}
+
 /* Code of a broker that we ended because it did not answer. */
 #define HUNG (-1)
 
@@ -289,6 +309,10 @@ static enum iot_status after_end(struct serve_link *link, int code, struct iot_e
 	link->events.process(0, link->data);
 	if (was_up)
 		link->events.down(link->data);
+	if (!was_up && code != HUNG && put_memory_aside(link)) {
+		link->next = iot_monotonic_ms();
+		return IOT_OK;
+	}
 	(void)end_fault(link, code, &why);
 	return start_later(link, &why, err);
 }

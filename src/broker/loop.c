@@ -1,9 +1,6 @@
 /*
  * What serve does all day: wait for the broker, for a datagram that says that
  * the outbox has news, for a signal and for time; and hand on what came.
- *
- * Presence comes in bursts (a site's power returns), so it is gathered and
- * written in one transaction per round.
  */
 #include "broker/serve_private.h"
 
@@ -46,6 +43,7 @@ static const char *const subscriptions[] = {
 	"$aws/things/+/shadow/name/+/delete",
 	"+/+/state", /* TYPE/THING/state, or THING/state of a thing without type */
 	"+/state",
+	"/devices/+/state", /* Google's manner */
 	IOT_EVENT_PREFIX "#",
 };
 
@@ -58,7 +56,7 @@ struct serve {
 	struct streams streams;
 	struct broker_port port;
 	struct iot_buf out;
-	json_t *presence; /* events of this round */
+	struct reports *reports;
 	struct serve_state state;
 	void (*ready)(void *data);
 	void *ready_data;
@@ -159,7 +157,6 @@ static void take_state(struct serve *serve, const struct broker_request *request
 {
 	struct iot_error err = IOT_ERROR_INIT;
 	IOT_JSON state = NULL;
-	bool requeued = false;
 
 	if (!is_own_state(request))
 		return;
@@ -168,14 +165,12 @@ static void take_state(struct serve *serve, const struct broker_request *request
 			 request->len, STATE_MAX);
 		return;
 	}
-	if (iot_json_parse(request->payload, request->len, "state report", &state, &err) != IOT_OK ||
-	    iot_local_state(serve->cloud, request->thing, state, &requeued, &err) != IOT_OK) {
+	if (iot_json_parse(request->payload, request->len, "state report", &state, &err) != IOT_OK) {
 		iot_error_while(&err, "reading a state report of thing '%s'", request->thing);
 		iot_log_error(IOT_LOG_WARNING, "", &err);
 		return;
 	}
-	if (requeued)
-		iot_notice("thing '%s' fell back to another firmware: its update is offered again", request->thing);
+	reports_state(serve->reports, request->thing, state);
 }
 
 static void take_event(struct serve *serve, const struct iot_mqtt_message *message)
@@ -190,11 +185,11 @@ static void take_event(struct serve *serve, const struct iot_mqtt_message *messa
 	    iot_json_parse(message->payload, message->payload_len, "event", &event, NULL) != IOT_OK)
 		return;
 	iot_json_set_bool(event, "connected", connected);
-	json_array_append_new(serve->presence, event);
 	if (connected && iot_json_str(event, "thingName", NULL) != NULL) {
 		notify_connected(serve->notify, iot_json_str(event, "thingName", NULL));
 		serve->next_notify = 0;
 	}
+	reports_presence(serve->reports, event);
 }
 
 static void on_message(const struct iot_mqtt_message *message, void *data)
@@ -223,49 +218,6 @@ static void on_message(const struct iot_mqtt_message *message, void *data)
 		take_state(serve, &request);
 }
 
-/* --- presence --------------------------------------------------------------------------------- */
-
-static enum iot_status write_presence(struct serve *serve, struct iot_error *err)
-{
-	enum iot_status status = iot_store_begin(iot_local_store(serve->cloud), err);
-	size_t i;
-	json_t *event;
-
-	if (status != IOT_OK)
-		return status;
-	json_array_foreach(serve->presence, i, event) {
-		bool connected = iot_json_bool(event, "connected", false);
-
-		status = iot_local_presence(serve->cloud, iot_json_str(event, "clientId", ""), connected,
-					    iot_json_int(event, "connection", 0),
-					    iot_json_str(event, "reason", connected ? "CONNECTED" : "UNKNOWN"),
-					    iot_json_str(event, "address", NULL),
-					    iot_json_str(event, "certificateId", NULL), err);
-		if (status != IOT_OK)
-			break;
-	}
-	if (status == IOT_OK)
-		status = iot_store_commit(iot_local_store(serve->cloud), err);
-	if (status != IOT_OK)
-		iot_store_rollback(iot_local_store(serve->cloud));
-	return status;
-}
-
-static void flush_presence(struct serve *serve)
-{
-	struct iot_error err = IOT_ERROR_INIT;
-	enum iot_status status;
-
-	if (json_array_size(serve->presence) == 0)
-		return;
-	status = write_presence(serve, &err);
-	if (status == IOT_AGAIN && json_array_size(serve->presence) < 100000)
-		return; /* the registry is busy: in the next round */
-	if (status != IOT_OK)
-		iot_log_error(IOT_LOG_WARNING, "cannot record who is connected: ", &err);
-	json_array_clear(serve->presence);
-}
-
 /* --- the broker comes and goes -------------------------------------------------------------------- */
 
 static void on_up(void *data)
@@ -274,12 +226,9 @@ static void on_up(void *data)
 	struct iot_error err = IOT_ERROR_INIT;
 
 	serve->granted = 0;
-	json_array_clear(serve->presence);
+	reports_reset(serve->reports); /* whoever is connected is told by the plugin when we subscribe */
 	notify_up(serve->notify, serve_link_mqtt(serve->link));
 	serve->next_notify = 0;
-	/* Whoever is connected is told by the plugin when we subscribe. */
-	if (iot_local_presence_reset(serve->cloud, &err) != IOT_OK)
-		iot_log_error(IOT_LOG_WARNING, "cannot reset who is connected: ", &err);
 	for (size_t i = 0; i < IOT_LENGTH(subscriptions); i++) {
 		if (iot_mqtt_subscribe(serve_link_mqtt(serve->link), subscriptions[i], 1, NULL, &err) != IOT_OK)
 			iot_log_error(IOT_LOG_ERROR, "", &err);
@@ -510,7 +459,7 @@ static enum iot_status run(struct serve *serve, struct iot_error *err)
 		status = serve_link_step(serve->link, fds + 2, count, err);
 		if (status == IOT_OK)
 			status = staging_step(serve->staging, fds + 2 + count, staging, err);
-		flush_presence(serve);
+		reports_flush(serve->reports, false);
 		run_timers(serve);
 	}
 	return status;
@@ -545,7 +494,7 @@ static void close_all(struct serve *serve)
 	if (serve->link != NULL)
 		serve_link_stop(serve->link);
 	staging_free(serve->staging);
-	flush_presence(serve);
+	reports_flush(serve->reports, true);
 	(void)!iot_local_presence_reset(serve->cloud, NULL);
 	serve_link_free(serve->link);
 	if (serve->notify_fd >= 0)
@@ -558,7 +507,7 @@ static void close_all(struct serve *serve)
 	notify_free(serve->notify);
 	streams_release(&serve->streams);
 	iot_buf_release(&serve->out);
-	json_decref(serve->presence);
+	reports_free(serve->reports);
 }
 
 enum iot_status serve_loop(const struct serve_setup *setup, struct iot_cloud *cloud, void (*ready)(void *data),
@@ -568,7 +517,7 @@ enum iot_status serve_loop(const struct serve_setup *setup, struct iot_cloud *cl
 		.setup = setup,
 		.cloud = cloud,
 		.out = IOT_BUF_INIT(BROKER_MESSAGE_MAX),
-		.presence = json_array(),
+		.reports = reports_new(cloud),
 		.state = {.since = iot_now_ms()},
 		.ready = ready,
 		.ready_data = data,

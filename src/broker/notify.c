@@ -6,6 +6,10 @@
  *
  * A thing whose pending jobs changed hears of it on notify, and on notify-next
  * when its next job is another than before, as AWS IoT has it.
+ *
+ * A thing that connects and has not acknowledged its configuration is told it
+ * again: soon, for those that stay only for a moment, and once more for those
+ * that take long to subscribe.
  */
 #include "broker/serve_private.h"
 
@@ -23,6 +27,7 @@ enum {
 	RETELL_WINDOW_MS = 300000, /* after the broker came up */
 	RETELL_AFTER_MS = 3000,    /* after the thing came: it subscribes first */
 	RETELL_MAX = 20000,
+	CONFIG_AFTER_MS = 500, /* after the thing came, first */
 };
 
 struct row {
@@ -36,6 +41,12 @@ struct row {
 struct retell {
 	char *thing;
 	int64_t due;
+};
+
+/* Oldest first: all of a queue wait for the same time. */
+struct retells {
+	struct retell *items;
+	size_t start, count, cap;
 };
 
 struct notify {
@@ -53,9 +64,8 @@ struct notify {
 	struct {
 		uint64_t thing, next; /* hashes */
 	} told[NEXT_SLOTS];
-	struct retell *retells; /* oldest first */
-	size_t retell_start, retell_count, retell_cap;
-	int64_t retell_until;
+	struct retells jobs, configs, late_configs;
+	int64_t retell_until; /* of jobs */
 };
 
 static uint64_t hash_of(const char *text)
@@ -85,19 +95,26 @@ struct notify *notify_new(struct iot_cloud *cloud, const struct broker_port *por
 	return notify;
 }
 
-static void drop_retells(struct notify *notify)
+static void drop_retells(struct retells *retells)
 {
-	for (size_t i = 0; i < notify->retell_count; i++)
-		free(notify->retells[notify->retell_start + i].thing);
-	notify->retell_start = notify->retell_count = 0;
+	for (size_t i = 0; i < retells->count; i++)
+		free(retells->items[retells->start + i].thing);
+	free(retells->items);
+	*retells = (struct retells){0};
+}
+
+static void drop_all_retells(struct notify *notify)
+{
+	drop_retells(&notify->jobs);
+	drop_retells(&notify->configs);
+	drop_retells(&notify->late_configs);
 }
 
 void notify_free(struct notify *notify)
 {
 	if (notify == NULL)
 		return;
-	drop_retells(notify);
-	free(notify->retells);
+	drop_all_retells(notify);
 	free(notify);
 }
 
@@ -113,7 +130,7 @@ void notify_up(struct notify *notify, struct iot_mqtt *mqtt)
 void notify_down(struct notify *notify)
 {
 	notify->mqtt = NULL;
-	drop_retells(notify);
+	drop_all_retells(notify);
 }
 
 void notify_wake(struct notify *notify)
@@ -302,40 +319,91 @@ static void run_outbox(struct notify *notify)
 
 /* --- telling again ------------------------------------------------------------------------------ */
 
+static void retell_later(struct retells *retells, const char *thing, int64_t due)
+{
+	if (retells->count == RETELL_MAX)
+		return;
+	if (retells->start + retells->count == retells->cap) {
+		if (retells->start > retells->cap / 2) {
+			memmove(retells->items, retells->items + retells->start,
+				retells->count * sizeof(*retells->items));
+			retells->start = 0;
+		} else {
+			retells->cap = retells->cap > 0 ? retells->cap * 2 : 64;
+			retells->items = iot_realloc(retells->items, retells->cap * sizeof(*retells->items));
+		}
+	}
+	retells->items[retells->start + retells->count++] = (struct retell){iot_strdup(thing), due};
+}
+
+/* The thing that is due, new memory; NULL: none is. */
+static char *take_due(struct retells *retells, int64_t now)
+{
+	char *thing;
+
+	if (retells->count == 0 || retells->items[retells->start].due > now)
+		return NULL;
+	thing = retells->items[retells->start++].thing;
+	if (--retells->count == 0)
+		retells->start = 0;
+	return thing;
+}
+
 void notify_connected(struct notify *notify, const char *thing)
 {
 	int64_t now = iot_monotonic_ms();
 
-	if (notify->mqtt == NULL || now >= notify->retell_until || notify->retell_count == RETELL_MAX)
+	if (notify->mqtt == NULL)
 		return;
-	if (notify->retell_start + notify->retell_count == notify->retell_cap) {
-		if (notify->retell_start > notify->retell_cap / 2) {
-			memmove(notify->retells, notify->retells + notify->retell_start,
-				notify->retell_count * sizeof(*notify->retells));
-			notify->retell_start = 0;
-		} else {
-			notify->retell_cap = notify->retell_cap > 0 ? notify->retell_cap * 2 : 64;
-			notify->retells = iot_realloc(notify->retells, notify->retell_cap * sizeof(*notify->retells));
-		}
-	}
-	notify->retells[notify->retell_start + notify->retell_count++] =
-		(struct retell){iot_strdup(thing), now + RETELL_AFTER_MS};
+	retell_later(&notify->configs, thing, now + CONFIG_AFTER_MS);
+	if (now < notify->retell_until)
+		retell_later(&notify->jobs, thing, now + RETELL_AFTER_MS);
+}
+
+/*
+ * What the broker does not keep for it may come before the thing has subscribed: one that acknowledges gets it again,
+ * one that does not gets it only then.
+ */
+static void tell_config(struct notify *notify, const char *thing, bool late)
+{
+	IOT_CLEAN(iot_config_message_release) struct iot_config_message message = {0};
+	struct iot_error err = IOT_ERROR_INIT;
+	enum iot_status status = iot_local_config_due(notify->cloud, thing, &message, &err);
+	bool now = late || message.acknowledged || message.retain;
+
+	if (status != IOT_OK)
+		iot_log_error(IOT_LOG_WARNING, "cannot tell a device its configuration: ", &err);
+	else if (message.topic == NULL)
+		return;
+	else if (now)
+		status = publish(notify, -1, message.topic, message.payload, strlen(message.payload), message.qos,
+				 message.retain);
+	if (status == IOT_AGAIN || (!late && (message.acknowledged || !now)))
+		retell_later(&notify->late_configs, thing, iot_monotonic_ms() + RETELL_AFTER_MS);
 }
 
 static void run_retells(struct notify *notify)
 {
 	int64_t now = iot_monotonic_ms();
+	char *thing;
 
-	while (notify->retell_count > 0 && notify->retells[notify->retell_start].due <= now) {
-		char *thing = notify->retells[notify->retell_start].thing;
-
-		notify->retell_start++;
-		notify->retell_count--;
+	for (; (thing = take_due(&notify->jobs, now)) != NULL; free(thing))
 		(void)tell_jobs(notify, -1, thing);
-		free(thing);
-	}
-	if (notify->retell_count == 0)
-		notify->retell_start = 0;
+	for (; (thing = take_due(&notify->configs, now)) != NULL; free(thing))
+		tell_config(notify, thing, false);
+	for (; (thing = take_due(&notify->late_configs, now)) != NULL; free(thing))
+		tell_config(notify, thing, true);
+}
+
+static int64_t next_retell(const struct notify *notify)
+{
+	const struct retells *const all[] = {&notify->jobs, &notify->configs, &notify->late_configs};
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < IOT_LENGTH(all); i++)
+		if (all[i]->count > 0 && all[i]->items[all[i]->start].due < next)
+			next = all[i]->items[all[i]->start].due;
+	return next;
 }
 
 int64_t notify_run(struct notify *notify)
@@ -353,7 +421,5 @@ int64_t notify_run(struct notify *notify)
 	run_retells(notify);
 	if (notify->retry != 0)
 		next = notify->retry;
-	if (notify->retell_count > 0 && notify->retells[notify->retell_start].due < next)
-		next = notify->retells[notify->retell_start].due;
-	return next;
+	return next < next_retell(notify) ? next : next_retell(notify);
 }

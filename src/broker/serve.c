@@ -51,6 +51,8 @@ static enum iot_status prepare(struct serve_setup *setup, const struct iot_serve
 		status = iot_fleet_socket_dir(&setup->paths, err);
 	if (status == IOT_OK)
 		status = serve_preflight(setup, options, *ret_cloud, err);
+	if (status == IOT_OK)
+		status = iot_local_trust_sync(*ret_cloud, err);
 	if (status != IOT_OK)
 		return status;
 	serve_log_rotate(setup->own_log, SERVE_LOG_MAX);

@@ -120,10 +120,28 @@ void notify_down(struct notify *notify);
 /* There may be new rows. */
 void notify_wake(struct notify *notify);
 void notify_published(struct notify *notify, int mid, int reason_code);
-/* Soon after the broker started, a thing that connects is told what it has pending: its request may have been lost. */
+/*
+ * A thing that connects is told a configuration that it has not acknowledged; soon after the broker started also what
+ * jobs it has pending: its request may have been lost.
+ */
 void notify_connected(struct notify *notify, const char *thing);
 /* Say what is due. Returns when to come again, monotonic ms; INT64_MAX: when something happens. */
 int64_t notify_run(struct notify *notify);
+
+/* --- what devices report of themselves (reports.c) ------------------------------------------- */
+
+struct reports;
+
+struct reports *reports_new(struct iot_cloud *cloud);
+void reports_free(struct reports *reports);
+/* Nobody is connected until they are told of again: a new broker. */
+void reports_reset(struct reports *reports);
+/* A connection came or went: an event of the plugin, with "connected". Takes the object over. */
+void reports_presence(struct reports *reports, json_t *event);
+/* The state a thing reported, recorded at once when the registry takes it. */
+void reports_state(struct reports *reports, const char *thing, const json_t *state);
+/* Record what waits, unless an attempt failed just now (`last`: all the same). */
+void reports_flush(struct reports *reports, bool last);
 
 /* --- status and stop (status.c) --------------------------------------------------------------- */
 

@@ -196,9 +196,12 @@ void progress_set_total(struct progress *progress, int64_t total)
 {
 	if (progress == NULL || !progress->active)
 		return;
-	progress->total = total;
-	if (progress->unit == PROGRESS_STEPS && total > 1)
+	if (progress->unit == PROGRESS_STEPS) {
+		if (total <= 1)
+			return; /* one thing: where it stands says more than "0 of 1" */
 		progress->unit = PROGRESS_COUNT;
+	}
+	progress->total = total;
 }
 
 static bool is_due(const struct progress *progress)

@@ -235,7 +235,8 @@ const struct cli_command cmd_provision = {
 		"has seen it. Every step is in the station's journal before it is done: after an interruption the same "
 		"command goes on, and on a finished module it changes nothing. A module that another fleet has set up is "
 		"left alone.\n\n"
-		"A module whose certificate a vendor signed needs 'iotctl ca trust vendor.pem' once.",
+		"A module whose certificate a vendor signed needs 'iotctl ca trust vendor.pem' once. More about modules: "
+		"iotctl-expresslink(7).",
 	.opts = CLI_OPTS(
 		LINE_OPTIONS(struct provision_args),
 		OPT_STR('n', "name", "NAME", struct provision_args, name, "alias, also written into the module"),

@@ -11,6 +11,7 @@ extern const struct cli_command cmd_ca;
 extern const struct cli_command cmd_cert;
 extern const struct cli_command cmd_codesign;
 extern const struct cli_command cmd_completion;
+extern const struct cli_command cmd_config;
 extern const struct cli_command cmd_device;
 extern const struct cli_command cmd_device_claim;
 extern const struct cli_command cmd_device_claims;

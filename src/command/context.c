@@ -9,6 +9,7 @@
 #include "iotctl/fleet.h"
 #include "iotctl/fs.h"
 #include "iotctl/local.h"
+#include "iotctl/serial.h"
 #include "iotctl/log.h"
 #include "iotctl/text.h"
 
@@ -220,6 +221,19 @@ static void offer_keys(struct iot_cloud *cloud, const struct offer *to)
 		offer(to, iot_json_str(key, "name", NULL), iot_json_str(key, "type", NULL));
 }
 
+static void offer_ports(const struct offer *to)
+{
+	struct iot_error ignored = IOT_ERROR_INIT;
+	IOT_JSON ports = NULL;
+	json_t *port;
+	size_t i;
+
+	if (iot_serial_ports(&ports, &ignored) != IOT_OK)
+		return;
+	json_array_foreach(ports, i, port)
+		offer(to, iot_json_str(port, "port", NULL), iot_json_str(port, "description", NULL));
+}
+
 static void offer_operations(const struct offer *to)
 {
 	for (size_t i = 0; i < iot_operation_count; i++)
@@ -272,6 +286,8 @@ static void complete(struct cli_context *ctx, enum cli_complete kind, const char
 		offer_folders(&to);
 	else if (kind == COMPLETE_OPERATION)
 		offer_operations(&to);
+	else if (kind == COMPLETE_PORT)
+		offer_ports(&to);
 	else if (find_fleet(ctx, &dir, &ignored) == IOT_OK && iot_local_open(dir, &cloud, &ignored) == IOT_OK)
 		offer_from_cloud(cloud, kind, &to);
 }

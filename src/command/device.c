@@ -72,7 +72,7 @@ static const struct cli_command cmd_create = {
 			 OPT_PATH(0, "csr", "FILE", struct create_args, csr, "certificate request made on the board",
 				  .complete = COMPLETE_FILE),
 			 OPT_INT(0, "days", "N", struct create_args, days, "validity of the certificate", .min = 1,
-				 .max = 36500, .fallback = "3650"),
+				 .max = 36500),
 			 OPT_FLAG(0, "update", struct create_args, update, "change a device that exists with another spec")),
 	.examples = CLI_EXAMPLES({"device create pump-0001 --type pump --policy device --out ./pump-0001",
 				  "a device with its own key and certificate"},

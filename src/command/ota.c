@@ -51,8 +51,7 @@ static void show_progress(int64_t done, int64_t total, const char *text, void *d
 {
 	struct cli_context *ctx = data;
 
-	if (total > 1)
-		progress_set_total(ctx->progress, total);
+	progress_set_total(ctx->progress, total);
 	progress_update(ctx->progress, done, text);
 }
 

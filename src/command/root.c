@@ -16,7 +16,7 @@ const struct cli_command cmd_root = {
 				    /* updates */
 				    &cmd_codesign, &cmd_image, &cmd_ota, &cmd_job, &cmd_stream,
 				    /* messages */
-				    &cmd_publish, &cmd_subscribe, &cmd_layout, &cmd_shadow,
+				    &cmd_publish, &cmd_subscribe, &cmd_layout, &cmd_config, &cmd_shadow,
 				    /* tools */
 				    &cmd_sim, &cmd_api, &cmd_settings, &cmd_completion, &cmd_version),
 	.examples = CLI_EXAMPLES({"init demo", "make a fleet"}, {"serve --detach", "start its cloud"},

@@ -180,7 +180,10 @@ static const struct cli_command cmd_device_sim = {
 	.description =
 		"A device with a factory slot and two update slots, a bootloader, a watchdog and an OTA agent that speaks to "
 		"the broker as FreeRTOS agents do. Its slots and state are kept in DIR/sim, so a kill is a power cut.\n\n"
-		"Faults, to see what the cloud makes of them: silent, twice, out-of-range, foreign-job, slow, client-id=NAME.",
+		"Faults, to see what the cloud makes of them (several separated by commas): silent takes no job; stuck takes one "
+		"and is not heard of again; twice sends every update twice; out-of-range asks for blocks that are not there; "
+		"foreign-job reports success for another device's job; slow[=TIME] waits before each request; client-id=NAME "
+		"connects under another name.",
 	.args = CLI_ARGS(ARG_PATH("DIR", struct device_args, dir, "device folder, made by 'device create --out'",
 				  .complete = COMPLETE_DIR)),
 	.opts = CLI_OPTS(DEVICE_OPTIONS,
@@ -209,5 +212,6 @@ const struct cli_command cmd_sim = {
 	.name = "sim",
 	.group = "tools",
 	.summary = "Software devices, and firmware for them",
+	.description = "What they keep, what they do and how they can be made to fail: iotctl-simulators(7).",
 	.subcommands = CLI_COMMANDS(&cmd_firmware, &cmd_device_sim, &cmd_fleet_sim, &cmd_sim_expresslink, &cmd_sim_host),
 };

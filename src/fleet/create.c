@@ -25,6 +25,8 @@ enum {
 	LOCK_STEP_MS = 10,
 };
 
+#define DEFAULT_DAYS 3650 /* of a device certificate, when neither caller nor fleet says */
+
 struct making {
 	struct iot_cloud *cloud;
 	const struct iot_device_spec *spec;
@@ -296,13 +298,19 @@ static enum iot_status issue(struct making *making, const struct iot_key *key, s
 	const struct iot_fleet_paths *paths = iot_local_paths(making->cloud);
 	IOT_CLEAN(iot_free_p) char *ca_path = iot_path(paths->ca_dir, "issuing.pem");
 	IOT_CLEAN(iot_free_p) char *ca_key_path = NULL;
+	IOT_CLEAN(iot_free_p) char *days = NULL;
 	IOT_CLEAN(iot_key_free_p) struct iot_key *ca_key = NULL;
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
 	struct iot_cert_request request = {.profile = IOT_PROFILE_DEVICE,
 					   .common_name = making->spec->name,
 					   .key = key,
-					   .days = making->spec->days > 0 ? making->spec->days : 3650};
+					   .days = making->spec->days};
 	enum iot_status status = iot_local_meta_get(making->cloud, "ca_key", &ca_key_path, err);
+
+	if (status == IOT_OK && request.days == 0) {
+		status = iot_local_meta_get(making->cloud, "certificate_days", &days, err);
+		request.days = days != NULL ? (int)strtol(days, NULL, 10) : DEFAULT_DAYS;
+	}
 
 	if (status == IOT_OK && ca_key_path == NULL)
 		ca_key_path = iot_path(paths->ca_dir, "issuing.key");

@@ -324,15 +324,18 @@ enum iot_status iot_device_enable(struct iot_cloud *cloud, const char *device, b
 	if (json_array_size(principals) == 0)
 		return iot_fail(err, IOT_CONFLICT, "device '%s' has no certificate to %s", device,
 				enable ? "enable" : "disable");
+	status = fleet_begin(cloud, err); /* all of them or none */
 	json_array_foreach(principals, i, arn) {
 		json_t *record = NULL;
 
-		status = set_status(cloud, fleet_arn_name(json_string_value(arn)), enable ? "ACTIVE" : "INACTIVE",
-				    &changed, &record, err);
-		if (status != IOT_OK)
-			return status;
+		if (status == IOT_OK)
+			status = set_status(cloud, fleet_arn_name(json_string_value(arn)),
+					    enable ? "ACTIVE" : "INACTIVE", &changed, &record, err);
 		json_array_append_new(records, record);
 	}
+	status = fleet_end(cloud, status, err);
+	if (status != IOT_OK)
+		return status;
 	*ret_record = json_pack("{s:s, s:O, s:b}", "thingName", thing, "certificates", records, "changed", changed);
 	return IOT_OK;
 }

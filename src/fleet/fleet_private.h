@@ -41,6 +41,9 @@ IOT_CHECK enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thin
 bool fleet_exists(const struct iot_error *err);
 bool fleet_missing(const struct iot_error *err);
 
+/* The JSON pointer (RFC 6901) of a member below another one ("" for the whole); new memory (config_schema.c). */
+char *fleet_pointer(const char *path, const char *name);
+
 /* Seconds (AWS's JSON timestamps, integer or real) to milliseconds; 0 when absent. */
 int64_t fleet_time_ms(const json_t *object, const char *key);
 /* Set `key` to an RFC 3339 text when ms is not 0. */

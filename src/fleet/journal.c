@@ -60,8 +60,8 @@ static enum iot_status find(struct iot_store *journal, const char *sql, const ch
 	return IOT_OK;
 }
 
-#define ROW                                                                      \
-	"SELECT id, uid, key_id, state, EXISTS (SELECT 1 FROM steps WHERE board = boards.id AND name = 'program'" \
+#define ROW                                                                                                            \
+	"SELECT id, uid, key_id, state, EXISTS (SELECT 1 FROM steps WHERE board = boards.id AND name = 'program'"      \
 	" AND state = 'done') FROM boards WHERE fleet = ? AND "
 
 /* Does another board than `uid` have this name? */
@@ -75,7 +75,8 @@ static enum iot_status check_free(struct iot_store *journal, const char *sql, co
 		return IOT_OK;
 	status = find(journal, sql, board->fleet, value, &row, err);
 	if (status == IOT_OK && row.id != 0 && strcmp(row.uid, board->uid) != 0) {
-		iot_fail(err, IOT_CONFLICT, "the %s of board '%s' belongs to board '%s' already", what, board->uid, row.uid);
+		iot_fail(err, IOT_CONFLICT, "the %s of board '%s' belongs to board '%s' already", what, board->uid,
+			 row.uid);
 		return IOT_CONFLICT;
 	}
 	return status;
@@ -85,12 +86,13 @@ static enum iot_status insert(struct iot_store *journal, const struct journal_bo
 			      struct iot_error *err)
 {
 	int64_t now = iot_now_ms();
-	enum iot_status status = iot_store_run(
-		journal, NULL, err,
-		"INSERT INTO boards (fleet, kind, uid, key_id, serial_number, thing, certificate_id, port, state, started_at,"
-		" updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'open', ?9, ?9)",
-		"ssssssssi", board->fleet, board->kind, board->uid, board->key_id, board->serial_number, board->thing,
-		board->certificate_id, board->port, now);
+	enum iot_status status =
+		iot_store_run(journal, NULL, err,
+			      "INSERT INTO boards (fleet, kind, uid, key_id, serial_number, thing, certificate_id, "
+			      "port, state, started_at,"
+			      " updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'open', ?9, ?9)",
+			      "ssssssssi", board->fleet, board->kind, board->uid, board->key_id, board->serial_number,
+			      board->thing, board->certificate_id, board->port, now);
 
 	if (status == IOT_OK)
 		ret->id = iot_store_last_id(journal);
@@ -104,11 +106,12 @@ static enum iot_status update(struct iot_store *journal, const struct journal_bo
 	ret->known = true;
 	ret->unfinished = strcmp(row->state, "done") != 0;
 	ret->programmed = row->programmed;
-	return iot_store_run(journal, NULL, err,
-			     "UPDATE boards SET kind = ?2, key_id = ?3, serial_number = ifnull(?4, serial_number), thing = ?5,"
-			     " certificate_id = ?6, port = ?7, state = 'open', runs = runs + 1, updated_at = ?8 WHERE id = ?1",
-			     "issssssi", row->id, board->kind, board->key_id, board->serial_number, board->thing,
-			     board->certificate_id, board->port, iot_now_ms());
+	return iot_store_run(
+		journal, NULL, err,
+		"UPDATE boards SET kind = ?2, key_id = ?3, serial_number = ifnull(?4, serial_number), thing = ?5,"
+		" certificate_id = ?6, port = ?7, state = 'open', runs = runs + 1, updated_at = ?8 WHERE id = ?1",
+		"issssssi", row->id, board->kind, board->key_id, board->serial_number, board->thing,
+		board->certificate_id, board->port, iot_now_ms());
 }
 
 static enum iot_status reserve(struct iot_store *journal, const struct journal_board *board, bool replace,
@@ -173,24 +176,25 @@ enum iot_status journal_endpoint(struct iot_store *journal, const char *fleet, c
 enum iot_status journal_begin(struct iot_store *journal, int64_t board, int number, const char *name,
 			      struct iot_error *err)
 {
-	return iot_store_run(journal, NULL, err,
-			     "INSERT INTO steps (board, number, name, state, begun_at) VALUES (?1, ?2, ?3, 'begun', ?4)"
-			     " ON CONFLICT (board, number) DO UPDATE SET state = 'begun', tries = tries + 1, begun_at = ?4,"
-			     " ended_at = NULL, detail = NULL",
-			     "iisi", board, (int64_t)number, name, iot_now_ms());
+	return iot_store_run(
+		journal, NULL, err,
+		"INSERT INTO steps (board, number, name, state, begun_at) VALUES (?1, ?2, ?3, 'begun', ?4)"
+		" ON CONFLICT (board, number) DO UPDATE SET state = 'begun', tries = tries + 1, begun_at = ?4,"
+		" ended_at = NULL, detail = NULL",
+		"iisi", board, (int64_t)number, name, iot_now_ms());
 }
 
 enum iot_status journal_end(struct iot_store *journal, int64_t board, int number, bool good, const char *detail,
 			    struct iot_error *err)
 {
 	return iot_store_run(journal, NULL, err,
-			     "UPDATE steps SET state = ?3, detail = ?4, ended_at = ?5 WHERE board = ?1 AND number = ?2", "iissi",
-			     board, (int64_t)number, good ? "done" : "failed", detail, iot_now_ms());
+			     "UPDATE steps SET state = ?3, detail = ?4, ended_at = ?5 WHERE board = ?1 AND number = ?2",
+			     "iissi", board, (int64_t)number, good ? "done" : "failed", detail, iot_now_ms());
 }
 
 enum iot_status journal_done(struct iot_store *journal, int64_t board, const char *endpoint, struct iot_error *err)
 {
 	return iot_store_run(journal, NULL, err,
-			     "UPDATE boards SET state = 'done', endpoint = ?2, updated_at = ?3 WHERE id = ?1", "isi", board,
-			     endpoint, iot_now_ms());
+			     "UPDATE boards SET state = 'done', endpoint = ?2, updated_at = ?3 WHERE id = ?1", "isi",
+			     board, endpoint, iot_now_ms());
 }

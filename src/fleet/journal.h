@@ -15,9 +15,9 @@ struct journal_board {
 /* What the journal knew of a board. */
 struct journal_entry {
 	int64_t id;
-	bool known;         /* it was there before */
-	bool unfinished;    /* and not done */
-	bool programmed;    /* its step "program" was done once */
+	bool known;      /* it was there before */
+	bool unfinished; /* and not done */
+	bool programmed; /* its step "program" was done once */
 };
 
 /* Open or make the journal, with its folder. */

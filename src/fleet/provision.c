@@ -98,8 +98,11 @@ static enum iot_status open_board(struct provision *run, struct iot_error *err)
 	const struct iot_provision_spec *spec = run->spec;
 	const struct iot_board_ops *ops = iot_board_find(spec->board);
 	const struct iot_board_options options = {
-		.serial = {.path = spec->port, .baud = spec->baud, .interrupt_fd = spec->interrupt_fd,
-			   .transcript = spec->transcript, .pulse = (enum iot_serial_pulse)spec->pulse},
+		.serial = {.path = spec->port,
+			   .baud = spec->baud,
+			   .interrupt_fd = spec->interrupt_fd,
+			   .transcript = spec->transcript,
+			   .pulse = (enum iot_serial_pulse)spec->pulse},
 	};
 
 	if (ops == NULL)

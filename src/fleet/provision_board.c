@@ -28,8 +28,7 @@ static bool foreign(const struct provision *run, const char *earlier)
 enum iot_status provision_check_owner(struct provision *run, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *earlier = NULL;
-	enum iot_status status = journal_endpoint(run->journal, provision_fleet(run), run->identity.uid,
-						  &earlier, err);
+	enum iot_status status = journal_endpoint(run->journal, provision_fleet(run), run->identity.uid, &earlier, err);
 
 	if (status != IOT_OK || !foreign(run, earlier) || run->spec->replace)
 		return status;
@@ -42,8 +41,10 @@ enum iot_status provision_check_owner(struct provision *run, struct iot_error *e
 	if (run->identity.claimed_known)
 		iot_error_hint(err, "nothing was changed; --replace takes it over");
 	else
-		iot_error_hint(err, "it is too old to tell whether that is its factory's; nothing was changed; --replace sets it "
-				    "up for this fleet");
+		iot_error_hint(
+			err,
+			"it is too old to tell whether that is its factory's; nothing was changed; --replace sets it "
+			"up for this fleet");
 	return IOT_CONFLICT;
 }
 
@@ -216,7 +217,8 @@ static enum iot_status not_seen(const struct provision *run, const struct presen
 			 run->identity.uid, seen->certificate_id);
 		iot_error_hint(err, "another device may use its name: 'iotctl device show %s'", run->identity.uid);
 	} else {
-		iot_fail(err, IOT_VERIFY, "not proved: board '%s' says that it is connected, the broker does not know of it",
+		iot_fail(err, IOT_VERIFY,
+			 "not proved: board '%s' says that it is connected, the broker does not know of it",
 			 run->identity.uid);
 		iot_error_hint(err, "is it this fleet's 'iotctl serve' that answers at '%s'? 'iotctl doctor' looks",
 			       run->endpoint);

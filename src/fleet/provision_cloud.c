@@ -27,9 +27,9 @@ static enum iot_status issued_by(json_t *item, void *data, struct iot_error *err
 	IOT_JSON reply = NULL;
 	const json_t *description;
 	const char *pem;
-	enum iot_status status = fleet_call(run->cloud, "DescribeCACertificate",
-					    json_pack("{s:s}", "certificateId", iot_json_str(item, "certificateId", "")), &reply,
-					    err);
+	enum iot_status status =
+		fleet_call(run->cloud, "DescribeCACertificate",
+			   json_pack("{s:s}", "certificateId", iot_json_str(item, "certificateId", "")), &reply, err);
 
 	if (status != IOT_OK)
 		return status;
@@ -69,11 +69,12 @@ enum iot_status provision_check_certificate(struct provision *run, struct iot_er
 
 static enum iot_status register_new(struct provision *run, struct iot_error *err)
 {
-	const char *operation = iot_cert_is_self_issued(run->cert) ? "RegisterCertificateWithoutCA" : "RegisterCertificate";
-	enum iot_status status = fleet_call(run->cloud, operation,
-					    json_pack("{s:s, s:s}", "certificatePem", iot_buf_str(&run->identity.certificate),
-						      "status", "ACTIVE"),
-					    NULL, err);
+	const char *operation =
+		iot_cert_is_self_issued(run->cert) ? "RegisterCertificateWithoutCA" : "RegisterCertificate";
+	enum iot_status status = fleet_call(
+		run->cloud, operation,
+		json_pack("{s:s, s:s}", "certificatePem", iot_buf_str(&run->identity.certificate), "status", "ACTIVE"),
+		NULL, err);
 
 	if (status == IOT_OK) {
 		run->changed = true;
@@ -118,9 +119,9 @@ static enum iot_status other_certificate(json_t *item, void *data, struct iot_er
 /* A thing of this name that another key speaks for is another device, whatever it calls itself. */
 static enum iot_status check_principals(struct provision *run, struct iot_error *err)
 {
-	enum iot_status status = fleet_each(run->cloud, "ListThingPrincipals",
-					    json_pack("{s:s}", "thingName", run->identity.uid), "principals",
-					    other_certificate, run, err);
+	enum iot_status status =
+		fleet_each(run->cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", run->identity.uid),
+			   "principals", other_certificate, run, err);
 
 	if (status == IOT_OK || run->spec->replace) {
 		iot_error_clear(err);
@@ -140,8 +141,8 @@ static enum iot_status check_principals(struct provision *run, struct iot_error 
 enum iot_status provision_thing(struct provision *run, struct iot_error *err)
 {
 	const struct iot_provision_spec *spec = run->spec;
-	IOT_CLEAN(iot_free_p) char *serial =
-		spec->serial_number != NULL ? iot_strf("serialNumber=%s", spec->serial_number) : NULL;
+	IOT_CLEAN(iot_free_p)
+	char *serial = spec->serial_number != NULL ? iot_strf("serialNumber=%s", spec->serial_number) : NULL;
 	const char *attributes[] = {serial, NULL};
 	const struct iot_device_spec device = {
 		.name = run->identity.uid,
@@ -188,8 +189,9 @@ enum iot_status provision_presence(struct provision *run, struct presence *ret, 
 	ret->connected = iot_json_bool(reply, "connected", false);
 	ret->since = fleet_time_ms(reply, "timestamp") / 1000;
 	/* Only our own clouds tell with which certificate; elsewhere the thing's name has to do. */
-	if (!ret->connected || fleet_call(run->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", run->identity.uid),
-					  &state, &ignored) != IOT_OK)
+	if (!ret->connected ||
+	    fleet_call(run->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", run->identity.uid), &state,
+		       &ignored) != IOT_OK)
 		return IOT_OK;
 	id = iot_json_str(json_object_get(state, "connection"), "certificateId", NULL);
 	ret->with_certificate = id != NULL;

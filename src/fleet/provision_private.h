@@ -28,10 +28,10 @@ struct provision {
 	char *endpoint; /* of the fleet */
 	struct iot_buf codesign, root_ca, wifi_password;
 	enum iot_board_outcome outcomes[IOT_ITEM_COUNT];
-	bool rewired;   /* something was written that a connection depends on */
+	bool rewired; /* something was written that a connection depends on */
 	bool changed;
-	struct presence before; /* before it was told to connect */
-	int64_t told_at;        /* seconds; 0: it was not */
+	struct presence before;     /* before it was told to connect */
+	int64_t told_at;            /* seconds; 0: it was not */
 	json_t *proof, *not_proved; /* arrays of texts */
 };
 

@@ -341,9 +341,10 @@ enum iot_status iot_ota_watch(struct iot_cloud *cloud, const char *update, const
 	IOT_CLEAN(iot_free_p) char *job = job_name(update);
 	int64_t deadline = iot_deadline(watch->timeout_ms);
 	IOT_JSON before = json_object();
+	bool is_known = false;
 	enum iot_status status;
 
-	for (;;) {
+	for (;; poll(NULL, 0, POLL_MS)) { /* nothing tells a laptop that a job changed: AWS has to be asked as well */
 		IOT_JSON record = NULL;
 		IOT_JSON newest = NULL;
 		const char *job_status;
@@ -352,8 +353,15 @@ enum iot_status iot_ota_watch(struct iot_cloud *cloud, const char *update, const
 		status = describe(cloud, job, &record, err);
 		if (status == IOT_OK)
 			status = executions(cloud, job, &newest, err);
+		if (status == IOT_AGAIN && is_known) { /* busy or throttled: the next look tells more */
+			iot_error_clear(err);
+			status = not_waiting_longer(watch, deadline, update, err);
+			if (status == IOT_OK)
+				continue;
+		}
 		if (status != IOT_OK)
 			return status;
+		is_known = true;
 		job_status = iot_json_str(record, "status", "");
 		tally = count(newest);
 		say_changes(watch, before, newest);
@@ -371,7 +379,6 @@ enum iot_status iot_ota_watch(struct iot_cloud *cloud, const char *update, const
 		}
 		json_decref(before);
 		before = iot_take(newest);
-		poll(NULL, 0, POLL_MS); /* nothing tells a laptop that a job changed: AWS has to be asked as well */
 	}
 }
 

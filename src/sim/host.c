@@ -28,8 +28,9 @@ enum {
 	STARTUP_MS = 1000, /* a module that was up before tells nothing */
 	RESTART_MS = 50,
 	REOPEN_MS = 300,
-	BACKOFF_MIN_MS = 500,
-	BACKOFF_MAX_MS = 30000,
+	BACKOFF_MIN_MS = 200,
+	BACKOFF_MAX_MS = 5000,
+	STABLE_MS = 10000, /* a connection that held so long was a good one */
 	USELESS_BOOTS = 3
 };
 
@@ -60,6 +61,31 @@ static bool pause_for(const struct sim_host *host, int64_t ms)
 	return poll(&fd, 1, (int)ms) > 0;
 }
 
+/* --- when to connect ---------------------------------------------------------------------- */
+
+static void connect_later(struct sim_host *host)
+{
+	host->backoff_ms = host->backoff_ms == 0 ? BACKOFF_MIN_MS : host->backoff_ms * 2;
+	host->backoff_ms = host->backoff_ms < BACKOFF_MAX_MS ? host->backoff_ms : BACKOFF_MAX_MS;
+	host->connect_at = iot_monotonic_ms() + host->backoff_ms;
+}
+
+/* A broker ends the connection of who does what its policy does not allow: at once again would be for ever. */
+static void connection_lost(struct sim_host *host)
+{
+	int64_t held = iot_monotonic_ms() - host->connected_at;
+
+	if (!host->connected)
+		return;
+	host->connected = false;
+	if (held >= STABLE_MS)
+		host->backoff_ms = 0;
+	connect_later(host);
+	host_say(host, "connection lost", "after %.1f s, next attempt in %.1f s%s", (double)held / 1000,
+		 (double)host->backoff_ms / 1000,
+		 held < STABLE_MS ? "; does a policy allow its topics, and is no other client of this name?" : "");
+}
+
 /* --- messages -------------------------------------------------------------------------- */
 
 static enum iot_status send_text(struct sim_host *host, int topic, const char *text, struct iot_error *err)
@@ -72,7 +98,8 @@ static enum iot_status send_text(struct sim_host *host, int topic, const char *t
 	status = host_ask(host, command, text, 0, true, &answer, err);
 	if (status == IOT_OK && !answer.ok) {
 		host_say(host, "not sent", "%s", iot_el_error(answer.code)->text);
-		host->connected = host->connected && answer.code != 6;
+		if (answer.code == 6)
+			connection_lost(host);
 	}
 	iot_at_answer_release(&answer);
 	return status;
@@ -157,13 +184,6 @@ static enum iot_status set_topics(struct sim_host *host, struct iot_error *err)
 	return status;
 }
 
-static void connect_later(struct sim_host *host)
-{
-	host->backoff_ms = host->backoff_ms == 0 ? BACKOFF_MIN_MS : host->backoff_ms * 2;
-	host->backoff_ms = host->backoff_ms < BACKOFF_MAX_MS ? host->backoff_ms : BACKOFF_MAX_MS;
-	host->connect_at = iot_monotonic_ms() + host->backoff_ms;
-}
-
 static enum iot_status connect_module(struct sim_host *host, struct iot_error *err)
 {
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
@@ -171,7 +191,7 @@ static enum iot_status connect_module(struct sim_host *host, struct iot_error *e
 
 	if (status == IOT_OK && answer.ok) {
 		host->connected = true;
-		host->backoff_ms = 0;
+		host->connected_at = iot_monotonic_ms();
 		host->telemetry_at = iot_monotonic_ms();
 		host_say(host, "connected", "as %s", host->thing);
 	} else if (status == IOT_OK) {
@@ -210,10 +230,7 @@ static enum iot_status take_event(struct sim_host *host, const struct iot_el_eve
 		host_say(host, "module started", "%s", "");
 		return module_started(host, err);
 	case IOT_EL_CONLOST:
-		if (host->connected)
-			host_say(host, "connection lost", "%s", "");
-		host->connected = false;
-		host->connect_at = iot_monotonic_ms();
+		connection_lost(host);
 		return IOT_OK;
 	case IOT_EL_OTA:
 		return host_update(host, err);

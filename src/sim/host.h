@@ -31,7 +31,7 @@ struct sim_host {
 	char *topic;
 	bool connected;
 	bool module_seen; /* it answered at least once */
-	int64_t connect_at, backoff_ms;
+	int64_t connect_at, connected_at, backoff_ms;
 	int64_t telemetry_at, interval_ms;
 	int64_t booted_at, end_at;
 	unsigned sequence;

@@ -187,7 +187,7 @@ static const char configs[] =
 	" document TEXT NOT NULL, author TEXT, created_at INTEGER NOT NULL, acknowledged_at INTEGER,"
 	" topic TEXT," /* NULL: it is what the named shadow 'config' desires */
 	" qos INTEGER NOT NULL, retain INTEGER NOT NULL,"
-	" acknowledge TEXT NOT NULL," /* 'shadow', 'state' or 'none' */
+	" acknowledge TEXT NOT NULL," /* 'shadow', 'state', 'event' or 'none' */
 	" member TEXT," /* where the version is, in what is sent and in what acknowledges it; NULL: nowhere */
 	" PRIMARY KEY (thing_id, version));"; /* with rowid: documents make wide rows */
 

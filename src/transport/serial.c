@@ -24,6 +24,7 @@
 
 #define CHUNK 4096
 #define PULSE_US 100000
+#define MEM_MAJOR 1 /* /dev/null and its like: Documentation/admin-guide/devices.txt */
 
 struct iot_serial {
 	char *path;
@@ -32,8 +33,8 @@ struct iot_serial {
 	bool is_pty;
 	bool restore; /* `before` holds the settings the port had */
 	struct termios before;
-	struct iot_buf in;  /* what came and was not asked for yet */
-	bool cut;           /* the line at the front of `in` has lost its end */
+	struct iot_buf in; /* what came and was not asked for yet */
+	bool cut;          /* the line at the front of `in` has lost its end */
 	size_t line_max;
 	FILE *transcript;
 	void (*said)(bool out, const char *line, void *data);
@@ -49,7 +50,8 @@ static void record(struct iot_serial *serial, bool out, const char *line)
 	int64_t t = iot_monotonic_ms() - serial->opened_at;
 
 	if (serial->transcript != NULL)
-		fprintf(serial->transcript, "%6d.%03d %c %s\n", (int)(t / 1000), (int)(t % 1000), out ? '>' : '<', line);
+		fprintf(serial->transcript, "%6d.%03d %c %s\n", (int)(t / 1000), (int)(t % 1000), out ? '>' : '<',
+			line);
 	if (serial->said != NULL)
 		serial->said(out, line, serial->data);
 }
@@ -158,13 +160,20 @@ static enum iot_status open_fault(const char *path, const char *proc, int errnum
 	return IOT_BOARD;
 }
 
+static enum iot_status no_serial_port(const char *path, struct iot_error *err)
+{
+	iot_fail(err, IOT_BOARD, "'%s' is not a serial port", path);
+	iot_error_hint(err, "'iotctl board list' shows the ports");
+	return IOT_BOARD;
+}
+
 static bool speed_of(int baud, speed_t *ret)
 {
 	static const struct {
 		int baud;
 		speed_t speed;
-	} speeds[] = {{1200, B1200},     {2400, B2400},     {4800, B4800},     {9600, B9600},     {19200, B19200},
-		      {38400, B38400},   {57600, B57600},   {115200, B115200}, {230400, B230400}, {460800, B460800},
+	} speeds[] = {{1200, B1200},     {2400, B2400},     {4800, B4800},     {9600, B9600},      {19200, B19200},
+		      {38400, B38400},   {57600, B57600},   {115200, B115200}, {230400, B230400},  {460800, B460800},
 		      {500000, B500000}, {576000, B576000}, {921600, B921600}, {1000000, B1000000}};
 
 	for (size_t i = 0; i < IOT_LENGTH(speeds); i++) {
@@ -181,7 +190,7 @@ static enum iot_status set_raw(struct iot_serial *serial, speed_t speed, struct 
 	struct termios raw;
 
 	if (tcgetattr(serial->fd, &serial->before) != 0)
-		return iot_fail_errno(err, IOT_BOARD, errno, "'%s' is not a serial port", serial->path);
+		return no_serial_port(serial->path, err);
 	raw = serial->before;
 	cfmakeraw(&raw);
 	raw.c_cflag &= ~(tcflag_t)(CSTOPB | CRTSCTS | HUPCL | PARENB | CSIZE);
@@ -225,7 +234,8 @@ static void warn_of_modem_manager(const char *path, const char *proc)
 	const char *name = slash != NULL ? slash + 1 : path;
 
 	if ((iot_starts_with(name, "ttyACM") || iot_starts_with(name, "ttyUSB")) && iot_serial_modem_manager(proc))
-		iot_warn("ModemManager runs and talks to new ports like '%s': wait some seconds after plugging in, or stop "
+		iot_warn("ModemManager runs and talks to new ports like '%s': wait some seconds after plugging in, or "
+			 "stop "
 			 "it ('systemctl stop ModemManager')",
 			 path);
 }
@@ -238,8 +248,8 @@ static enum iot_status look(struct iot_serial *serial, const char *proc, struct 
 
 	if (stat(serial->path, &st) != 0)
 		return open_fault(serial->path, proc, errno, err);
-	if (!S_ISCHR(st.st_mode))
-		return iot_fail(err, IOT_BOARD, "'%s' is not a serial port", serial->path);
+	if (!S_ISCHR(st.st_mode) || major(st.st_rdev) == MEM_MAJOR)
+		return no_serial_port(serial->path, err);
 	/* Documentation/admin-guide/devices.txt: 136 to 143 are the ptys; the other side may well hold ours open. */
 	serial->is_pty = major(st.st_rdev) >= 136 && major(st.st_rdev) <= 143;
 	if (serial->is_pty)
@@ -270,7 +280,8 @@ static enum iot_status set_up(struct iot_serial *serial, const struct iot_serial
 	return status;
 }
 
-enum iot_status iot_serial_open(const struct iot_serial_options *options, struct iot_serial **ret, struct iot_error *err)
+enum iot_status iot_serial_open(const struct iot_serial_options *options, struct iot_serial **ret,
+				struct iot_error *err)
 {
 	int baud = options->baud != 0 ? options->baud : 115200;
 	struct iot_serial *serial;

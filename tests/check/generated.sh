@@ -33,7 +33,7 @@ done
 [ "$failed" = 0 ] || echo "generated: run 'cmake --build BUILD --target docs' and commit the result" >&2
 
 if command -v mandoc >/dev/null; then
-	mandoc -T lint -W warning "$work"/man/*.1 || fail "a manual page is malformed"
+	mandoc -T lint -W warning "$work"/man/*.1 "$source"/man/*.7 || fail "a manual page is malformed"
 fi
 bash -n "$work/completions/iotctl.bash" || fail "the bash completion does not parse"
 if command -v shellcheck >/dev/null; then

@@ -12,7 +12,7 @@ declare -A layer_of=(
   [policy]=policy [topic]=policy [store]=store
   [mqtt]=transport [process]=transport [serial]=transport
   [at]=board [board]=board [expresslink]=board
-  [cloud]=cloud [local]=cloud [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet
+  [cloud]=cloud [local]=cloud [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet [configuration]=fleet
 )
 declare -A may_use=(
   [base]="base" [cli]="cli base" [crypto]="crypto base" [policy]="policy base" [store]="store base"

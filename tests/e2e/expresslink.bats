@@ -95,3 +95,31 @@ uid_of() { iotctl device show "$1" --query .thingName; }
   combined 1 iotctl ota push h3.bin --kind host --to pump-0001 --key stranger --unchecked --wait --timeout 60s
   [[ $output == *FAILED* ]]
 }
+
+@test "the module itself is updated: firmware of its vendor, certificates that the old ones vouch for" {
+  start_fleet
+  start_module board0
+  provision board0 --name pump-0001 --type pump -q >/dev/null
+  iotctl sim firmware --version 1.0.0 --size 16k --out h1.bin >/dev/null
+  iotctl codesign public >codesign.pem
+  start_host board0 --image h1.bin --certificate codesign.pem
+
+  # module firmware: the vendor's signature has to be brought along
+  iotctl sim firmware --version 2.0.0 --size 16k --out m2.bin >/dev/null
+  combined 2 iotctl ota push m2.bin --kind module --to pump-0001
+  [[ $output == *vendor* ]]
+  iotctl image sign m2.bin --key ./board0.state/ota-signer.key >/dev/null
+  openssl pkey -in board0.state/ota-signer.key -pubout -out vendor.pub
+  combined 0 iotctl ota push m2.bin --kind module --to pump-0001 --signature m2.bin.sig.json --verify-key vendor.pub --wait --timeout 60s
+
+  # a host certificate that the old one's key signed is taken, another is not
+  openssl ecparam -genkey -name prime256v1 -noout -out new.key
+  openssl req -new -key new.key -subj '/CN=new signer' -out new.csr
+  openssl req -x509 -new -key "$fleet/codesign/default.key" -subj '/CN=signer' -days 100 -out signer.pem
+  openssl x509 -req -in new.csr -CA signer.pem -CAkey "$fleet/codesign/default.key" -CAcreateserial -days 100 -out good.pem
+  openssl req -x509 -new -key new.key -subj '/CN=new signer' -days 100 -out bad.pem
+  combined 1 iotctl ota push bad.pem --kind host-cert --to pump-0001 --wait --timeout 60s
+  [[ $output == *FAILED* ]]
+  combined 0 iotctl ota push good.pem --kind host-cert --to pump-0001 --wait --timeout 60s
+  combined 2 iotctl ota push h1.bin --kind host-cert --to pump-0001
+}

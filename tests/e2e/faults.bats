@@ -181,6 +181,50 @@ is_another() { # than $mosquitto
   expect 0 iotctl serve --detach
 }
 
+@test "a disk that is full while serve runs" {
+  mkdir small
+  mount -t tmpfs -o size=4m none small 2>/dev/null || skip 'needs the right to mount'
+  export XDG_DATA_HOME=$work/small
+  fleet=$work/small/iotctl/demo
+  fleet_of_two
+  serve=$(serve_pid) mosquitto=$(mosquitto_pid)
+  iotctl ota push new.bin --to pump-0001 --id new >/dev/null
+  dd if=/dev/zero of=small/ballast bs=1k status=none 2>/dev/null || true
+  start_device pump-0001 --image old.bin --request-timeout 500ms
+  until_true 10 logged pump-0001.log 'connected to'
+  talk pump-0002
+  hears pump-0002 '^up$'
+  say pub 1 '$aws/things/pump-0002/jobs/get' # serve knows of the connection when it answers that
+  hears pump-0002 'jobs/get/'
+  say pub 1 pump/pump-0002/state '{"firmware":"7.7.7"}'
+  until_true 5 logged "$fleet/broker/serve.log" 'cannot record what devices report'
+  expect 0 iotctl ota show new # reading goes on
+  fault 1 'no space left' iotctl device update pump-0002 --attribute site=7
+  rm small/ballast
+  until_true 10 device_says pump-0002 .connected true
+  until_true 10 device_says pump-0002 .firmware 7.7.7
+  # nothing had to be started again, and nothing that was said meanwhile is lost
+  expect 0 iotctl ota watch new --timeout 30s
+  until_true 10 device_says pump-0001 .firmware 1.1.0
+  device_says pump-0001 .connected true
+  [ "$(serve_pid) $(mosquitto_pid)" = "$serve $mosquitto" ]
+}
+
+@test "a folder or a file of the broker that is gone or damaged" {
+  fleet_of_two
+  iotctl serve --stop
+  rm -rf "$fleet/broker" # all in it is made anew
+  iotctl serve --detach
+  start_device pump-0001 --image old.bin
+  until_true 20 device_says pump-0001 .firmware 1.0.0
+  fault 4 "the device in './pump-0001/sim' runs already" iotctl sim device ./pump-0001 --exit-after 1s
+  iotctl serve --stop
+  head -c 2000 /dev/urandom >"$fleet/broker/mosquitto.db"
+  iotctl serve --detach
+  logged "$fleet/broker/serve.log" "memory is damaged.*mosquitto.db.damaged"
+  expect 0 iotctl ota push new.bin --to pump-0001 --wait --timeout 30s
+}
+
 @test "a file that may not grow" {
   iotctl init demo --port "$port" -q >/dev/null
   make_device pump-0001

@@ -1,4 +1,5 @@
-/* What a module says (and, in a software module, what a host says): no bytes may do harm, and what was read is written alike. */
+/* What a module says (and, in a software module, what a host says): no bytes may do harm, and what was read is written
+ * alike. */
 #include "iotctl/expresslink.h"
 
 #include "iotctl/base.h"
@@ -21,8 +22,9 @@ static void check_escapes(const char *text, size_t len)
 	IOT_CLEAN(iot_buf_release) struct iot_buf again = IOT_BUF_INIT(1 << 20);
 
 	iot_el_escape(text, len, &escaped);
-	if (memchr(iot_buf_str(&escaped), '\n', escaped.len) != NULL || !iot_el_unescape(iot_buf_str(&escaped), escaped.len, &again) ||
-	    again.len != len || (len > 0 && memcmp(again.data, text, len) != 0))
+	if (memchr(iot_buf_str(&escaped), '\n', escaped.len) != NULL ||
+	    !iot_el_unescape(iot_buf_str(&escaped), escaped.len, &again) || again.len != len ||
+	    (len > 0 && memcmp(again.data, text, len) != 0))
 		abort();
 	if (iot_el_unescape(text, len, &plain) && plain.len > len)
 		abort();

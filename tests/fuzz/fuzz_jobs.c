@@ -82,27 +82,48 @@ static void check_cbor(const char *topic, const char *payload, size_t len)
 		abort();
 }
 
-static void answer(void *data, const void *message, size_t len)
+static void check_payload(const char *topic, const char *payload, size_t len)
 {
-	const char *bytes = message, *topic = memchr(bytes, '\0', len), *payload;
-	size_t left;
-
-	(void)data;
-	if (len < 4 || bytes[0] != 'd' || bytes[1] != '1' || topic == NULL || strcmp(bytes + 2, "asker") != 0)
-		abort();
-	topic++;
-	payload = memchr(topic, '\0', len - (size_t)(topic - bytes));
-	if (payload == NULL)
-		abort();
-	payload++;
-	left = len - (size_t)(payload - bytes);
-	if (left > IOT_TOPIC_PAYLOAD_MAX || strncmp(topic, asked, strlen("$aws/things/")) != 0)
+	if (len > IOT_TOPIC_PAYLOAD_MAX || strncmp(topic, asked, strlen("$aws/things/")) != 0)
 		abort();
 	if (iot_ends_with(topic, "cbor"))
-		check_cbor(topic, payload, left);
+		check_cbor(topic, payload, len);
 	else
-		check_json(payload, left);
+		check_json(payload, len);
 	answers++;
+}
+
+/* One payload, or a series of them with their lengths (IOT_CONTROL_TOPIC in broker.h). */
+static void answer(void *data, const void *message, size_t len)
+{
+	const char *bytes = message, *topic = memchr(bytes, '\0', len), *at;
+	const char *end = bytes + len;
+
+	(void)data;
+	if (len < 4 || (bytes[0] != 'd' && bytes[0] != 's') || bytes[1] != '1' || topic == NULL ||
+	    strcmp(bytes + 2, "asker") != 0)
+		abort();
+	topic++;
+	at = memchr(topic, '\0', (size_t)(end - topic));
+	if (at == NULL)
+		abort();
+	at++;
+	if (bytes[0] == 'd') {
+		check_payload(topic, at, (size_t)(end - at));
+		return;
+	}
+	do {
+		const unsigned char *size = (const unsigned char *)at;
+		size_t one;
+
+		if (end - at < 4)
+			abort();
+		one = (size_t)size[0] << 24 | (size_t)size[1] << 16 | (size_t)size[2] << 8 | size[3];
+		if (one > (size_t)(end - at) - 4)
+			abort();
+		check_payload(topic, at + 4, one);
+		at += 4 + one;
+	} while (at < end);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -212,6 +212,7 @@ enum iot_status el_install(void *self, struct iot_board_item *item, struct iot_e
 	struct iot_buf value = {.max = IOT_CERT_PEM_MAX, .secret = iot_board_item_secret(item->kind)};
 	bool readable = key_of(item)->flags & IOT_EL_READ;
 	bool same = false;
+	struct iot_error fault = IOT_ERROR_INIT;
 	enum iot_status status = value_of(item, &value, err);
 
 	if (status == IOT_OK)
@@ -222,7 +223,18 @@ enum iot_status el_install(void *self, struct iot_board_item *item, struct iot_e
 		/* The last time the other way. */
 		bool pasted = tries + 1 == EL_TRIES && (key_of(item)->flags & IOT_EL_PEM);
 
-		status = write_once(el, item, &value, pasted, err);
+		status = write_once(el, item, &value, pasted, &fault);
+		/* A certificate that lost a byte on its way is refused like one that is none: once more. */
+		if (status == IOT_BOARD && strcmp(fault.code, "ERR26") == 0 && tries + 1 < EL_TRIES) {
+			status = IOT_OK;
+			continue;
+		}
+		if (status == IOT_BOARD && el->at.retries > 0) {
+			fault.hint[0] = '\0';
+			iot_error_hint(&fault, "bytes get lost on the serial line: check speed, ground and wires");
+		}
+		if (status != IOT_OK && err != NULL)
+			*err = fault;
 		if (status == IOT_OK && readable)
 			status = is_same(el, item, &same, err);
 		if (status == IOT_OK && (same || !readable)) {
@@ -232,7 +244,8 @@ enum iot_status el_install(void *self, struct iot_board_item *item, struct iot_e
 	}
 	iot_buf_release(&value);
 	if (status == IOT_OK && item->outcome == IOT_ITEM_NOT_TRIED) {
-		iot_fail(err, IOT_VERIFY, "the module keeps another %s than it was given", iot_board_item_name(item->kind));
+		iot_fail(err, IOT_VERIFY, "the module keeps another %s than it was given",
+			 iot_board_item_name(item->kind));
 		iot_error_hint(err, "check the wires of the serial line, or update the module's firmware");
 		status = IOT_VERIFY;
 	}

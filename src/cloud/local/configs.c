@@ -282,8 +282,9 @@ static enum iot_status open_list(struct iot_local *local, const json_t *request,
 		status = iot_stmt_get(local->store, thing_name != NULL ? one : (group_name != NULL ? group : all), ret,
 				      err);
 	if (status == IOT_OK)
-		status = iot_stmt_bind(*ret, err, "issii", id, page->after, iot_json_str(request, "thingTypeName", NULL),
-				       (int64_t)iot_json_bool(request, "unconfigured", false), page->limit + 1);
+		status =
+			iot_stmt_bind(*ret, err, "issii", id, page->after, iot_json_str(request, "thingTypeName", NULL),
+				      (int64_t)iot_json_bool(request, "unconfigured", false), page->limit + 1);
 	return status;
 }
 
@@ -411,7 +412,8 @@ enum iot_status iot_local_config_due(struct iot_cloud *cloud, const char *thing,
 		status = iot_stmt_step(stmt, &row, err);
 	if (status != IOT_OK || !row || !iot_stmt_is_null(stmt, 0))
 		return status;
-	ret->acknowledged = strcmp(iot_stmt_text(stmt, 6), "none") != 0;
+	ret->acknowledged =
+		strcmp(iot_stmt_text(stmt, 6), "shadow") == 0 || strcmp(iot_stmt_text(stmt, 6), "state") == 0;
 	if (iot_stmt_is_null(stmt, 3)) {
 		ret->qos = 1;
 		return iot_local_shadow_delta(local, thing, SHADOW, &ret->topic, &ret->payload, err);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,19 +28,19 @@ struct fake_key {
 
 struct fake_module {
 	/* Set before fake_start. */
-	bool old;              /* v0.5: LF, "OK pem" without a count, CONNECT? with one number */
-	bool uncounted;        /* "OK pem" although not old */
-	bool no_one_line_pem;  /* ERR4 for a certificate on one line, both ways */
-	bool prompts;          /* OK before a paste, OK COMPLETE after it */
-	bool echo;             /* a terminal's habit */
-	bool other;            /* no ExpressLink: AT and ERROR */
-	const char *staging;   /* factory endpoint */
-	const char *connect_answer; /* NULL: connects */
-	const char *refuse;    /* this key is refused ... */
-	const char *refuse_with; /* ... with this line */
-	int garble;            /* so many commands are heard with a byte lost */
-	int silent;            /* so many commands are not answered */
-	const char *stop_in;   /* an answer that has this text stops in the middle, once */
+	bool old;                               /* v0.5: LF, "OK pem" without a count, CONNECT? with one number */
+	bool uncounted;                         /* "OK pem" although not old */
+	bool no_one_line_pem;                   /* ERR4 for a certificate on one line, both ways */
+	bool prompts;                           /* OK before a paste, OK COMPLETE after it */
+	bool echo;                              /* a terminal's habit */
+	bool other;                             /* no ExpressLink: AT and ERROR */
+	const char *staging;                    /* factory endpoint */
+	const char *connect_answer;             /* NULL: connects */
+	const char *refuse;                     /* this key is refused ... */
+	const char *refuse_with;                /* ... with this line */
+	int garble;                             /* so many commands are heard with a byte lost */
+	int silent;                             /* so many commands are not answered */
+	const char *stop_in;                    /* an answer that has this text stops in the middle, once */
 	void (*connected)(bool up, void *data); /* told from the thread */
 	void *data;
 
@@ -49,15 +50,16 @@ struct fake_module {
 	bool online;
 	char paste[32]; /* key that is being pasted */
 	char pasted[8192];
-	int events;     /* STARTUP events waiting */
+	int events; /* STARTUP events waiting */
 	int master, stop[2];
 	char path[64];
 	pthread_t thread;
-	atomic_int commands;          /* heard */
-	atomic_int writes;            /* CONF writes done */
-	char heard[65536];            /* everything */
+	atomic_int commands; /* heard */
+	atomic_int writes;   /* CONF writes done */
+	char heard[65536];   /* everything */
 	size_t heard_len;
 	pthread_mutex_t lock;
+	sem_t running; /* posted when the thread is */
 };
 
 static inline struct fake_key *fake_find(struct fake_module *m, const char *name)
@@ -247,8 +249,8 @@ static inline void fake_status(struct fake_module *m)
 	if (m->old)
 		snprintf(line, sizeof(line), "OK %d", m->online);
 	else
-		snprintf(line, sizeof(line), "OK %d %d %s %s", m->online, customer, m->online ? "CONNECTED" : "DISCONNECTED",
-			 customer ? "CUSTOMER" : "STAGING");
+		snprintf(line, sizeof(line), "OK %d %d %s %s", m->online, customer,
+			 m->online ? "CONNECTED" : "DISCONNECTED", customer ? "CUSTOMER" : "STAGING");
 	fake_answer(m, line);
 }
 
@@ -323,6 +325,7 @@ static inline void *fake_run(void *data)
 	static char line[20000];
 	size_t len = 0;
 
+	sem_post(&m->running);
 	for (;;) {
 		struct pollfd fds[2] = {{m->master, POLLIN, 0}, {m->stop[0], POLLIN, 0}};
 		char chunk[1024];
@@ -384,8 +387,11 @@ static inline void fake_start(struct fake_module *m)
 	cfmakeraw(&raw);
 	tcsetattr(slave, TCSANOW, &raw);
 	close(slave);
+	sem_init(&m->running, 0, 0);
 	if (pthread_create(&m->thread, NULL, fake_run, m) != 0)
 		abort();
+	while (sem_wait(&m->running) != 0) /* a thread that begins is inside of malloc: nobody could fork */
+		;
 }
 
 static inline void fake_stop(struct fake_module *m)
@@ -397,6 +403,7 @@ static inline void fake_stop(struct fake_module *m)
 	close(m->stop[0]);
 	close(m->stop[1]);
 	pthread_mutex_destroy(&m->lock);
+	sem_destroy(&m->running);
 }
 
 /* How often a text was said to it. */

@@ -10,7 +10,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
-/* What the other end does: for each line it hears that starts with `heard`, it says `said`, `times` times (0: always). */
+/* What the other end does: for each line it hears that starts with `heard`, it says `said`, `times` times (0: always).
+ */
 struct line {
 	const char *heard, *said;
 	int times;
@@ -89,8 +90,13 @@ static bool garbled(int code)
 	return code == 2;
 }
 
-static const struct iot_at_dialect dialect = {
-	.name = "test modem", .eol = "\n", .probe = "AT", .unwind = "END\n", .judge = judge, .retries = 2, .garbled = garbled};
+static const struct iot_at_dialect dialect = {.name = "test modem",
+					      .eol = "\n",
+					      .probe = "AT",
+					      .unwind = "END\n",
+					      .judge = judge,
+					      .retries = 2,
+					      .garbled = garbled};
 
 static struct iot_at at;
 static int strangers;
@@ -254,5 +260,6 @@ static void test_too_many_lines(void)
 }
 
 UNIT_MAIN("board/at", set_up, tear_down, {"answers", test_answers}, {"sync-finds-silence", test_sync_finds_silence},
-	  {"sync-finds-nonsense", test_sync_finds_nonsense}, {"late-answer", test_late_answer}, {"repeats", test_repeats},
-	  {"once", test_once_is_said_once}, {"unwinds", test_unwinds}, {"too-many-lines", test_too_many_lines})
+	  {"sync-finds-nonsense", test_sync_finds_nonsense}, {"late-answer", test_late_answer},
+	  {"repeats", test_repeats}, {"once", test_once_is_said_once}, {"unwinds", test_unwinds},
+	  {"too-many-lines", test_too_many_lines})

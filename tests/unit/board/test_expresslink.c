@@ -184,15 +184,17 @@ static void test_same_whatever_the_lines(void)
 		install(board, IOT_ITEM_ROOT_CA, iot_buf_str(&root), IOT_ITEM_SAME);
 }
 
-static void check_refusal(const char *answer, enum iot_board_item_kind kind, const char *value, enum iot_status expected,
-			  const char *words)
+static void check_refusal(const char *answer, enum iot_board_item_kind kind, const char *value,
+			  enum iot_status expected, const char *words)
 {
 	IOT_CLEAN(iot_board_close_p) struct iot_board *board = NULL;
 	struct iot_board_item item = {kind, value, IOT_ITEM_NOT_TRIED};
 	struct iot_error err = IOT_ERROR_INIT;
 	char line[1024];
 
-	module.refuse = kind == IOT_ITEM_CODE_SIGNING ? "HOTAcertificate" : kind == IOT_ITEM_ROOT_CA ? "RootCA" : "Endpoint";
+	module.refuse = kind == IOT_ITEM_CODE_SIGNING ? "HOTAcertificate"
+			: kind == IOT_ITEM_ROOT_CA    ? "RootCA"
+						      : "Endpoint";
 	module.refuse_with = answer;
 	ASSERT_OK(open_board(&board, &err), &err);
 	if (board == NULL)

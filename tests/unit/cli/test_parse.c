@@ -134,6 +134,7 @@ static void test_unknown(void)
 {
 	REFUSED("iotctl: unknown command 'iotctl devcie'; did you mean 'device'?", "devcie");
 	REFUSED("iotctl: unknown command 'iotctl device mkae'; did you mean 'make'?", "device", "mkae", "x");
+	REFUSED("unknown command 'iotctl make'; did you mean 'iotctl device make'?", "make");
 	REFUSED("unknown command 'iotctl zzzzz'; see 'iotctl --help'", "zzzzz");
 	REFUSED("unknown option '--tpye'; did you mean '--type'?", "device", "make", "--tpye=x", "a");
 	REFUSED("unknown option '-x'; see 'iotctl device make --help'", "device", "make", "-x", "a");

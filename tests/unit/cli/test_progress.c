@@ -62,6 +62,38 @@ static void test_json(void)
 			"\"unit\":\"bytes\"");
 }
 
+/* Steps have no numbers, until it turns out that there is something to count; nothing of them stays on the screen. */
+static void test_steps(void)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *stream = open_memstream(&text, &size);
+	struct progress *progress = progress_new(stream, PROGRESS_JSON);
+
+	progress_begin(progress, "port", 0, PROGRESS_STEPS);
+	progress_set_total(progress, 1);
+	progress_end(progress, true);
+	progress_begin(progress, "update", 0, PROGRESS_STEPS);
+	progress_set_total(progress, 3);
+	progress_update(progress, 2, NULL);
+	progress_end(progress, true);
+	progress_free(progress);
+	fclose(stream);
+	ASSERT_CONTAINS(text, "{\"event\":\"begin\",\"what\":\"port\",\"unit\":\"steps\"");
+	ASSERT_CONTAINS(text, "\"what\":\"update\",\"done\":2,\"total\":3,\"unit\":\"count\"");
+	free(text);
+
+	stream = open_memstream(&text, &size);
+	progress = progress_new(stream, PROGRESS_BAR);
+	progress_begin(progress, "port", 0, PROGRESS_STEPS);
+	progress_end(progress, true);
+	progress_free(progress);
+	fclose(stream);
+	CU_ASSERT_STRING_EQUAL(text, "\rport: \033[K\r\033[K");
+	free(text);
+	progress_set_total(NULL, 1);
+}
+
 static void test_auto_is_plain_off_a_terminal(void)
 {
 	FILE *null = fopen("/dev/null", "w");
@@ -76,4 +108,4 @@ static void test_auto_is_plain_off_a_terminal(void)
 
 UNIT_MAIN("cli/progress", NULL, NULL, {"none", test_none},
 	  {"plain_short_work_is_silent", test_plain_short_work_is_silent}, {"bar", test_bar}, {"json", test_json},
-	  {"auto_is_plain_off_a_terminal", test_auto_is_plain_off_a_terminal})
+	  {"steps", test_steps}, {"auto_is_plain_off_a_terminal", test_auto_is_plain_off_a_terminal})

@@ -311,6 +311,24 @@ static void test_set_refuses(void)
 	expect_file(user, "nonsense\n");
 }
 
+/* What would make the file unreadable is not written into it. */
+static void test_check(void)
+{
+	struct settings *plain = settings_new_defaults(NULL);
+
+	ASSERT_OK(settings_check(plain, "output", "json", &err), &err);
+	ASSERT_OK(settings_check(plain, "output", NULL, &err), &err);
+	ASSERT_OK(settings_check(plain, "profile", "default", &err), &err);
+	ASSERT_STATUS(settings_check(plain, "outptu", "json", &err), IOT_USAGE, &err);
+	CU_ASSERT_STRING_EQUAL(err.hint, "did you mean 'output'?");
+	iot_error_clear(&err);
+	ASSERT_STATUS(settings_check(plain, "output", "jsno", &err), IOT_USAGE, &err);
+	ASSERT_CONTAINS(err.hint, "json");
+	iot_error_clear(&err);
+	ASSERT_STATUS(settings_check(plain, "profile", "nowhere", &err), IOT_USAGE, &err);
+	settings_free(plain);
+}
+
 static void test_enumerate(void)
 {
 	const struct setting *row;
@@ -333,4 +351,4 @@ UNIT_MAIN("cli/settings", set_up, tear_down, {"defaults", test_defaults}, {"prec
 	  {"malformed", test_malformed}, {"bad_choice_sources", test_bad_choice_sources},
 	  {"foreign_local_file", test_foreign_local_file}, {"set", test_set},
 	  {"set_keeps_the_rest", test_set_keeps_the_rest}, {"set_through_link", test_set_through_link},
-	  {"set_refuses", test_set_refuses}, {"enumerate", test_enumerate})
+	  {"set_refuses", test_set_refuses}, {"enumerate", test_enumerate}, {"check", test_check})

@@ -72,6 +72,8 @@ static void set_up(void)
 	struct iot_error err = IOT_ERROR_INIT;
 	json_t *record = NULL;
 
+	if (getenv("VICTIM_STEP") != NULL)
+		return;
 	dir = unit_mkdtemp();
 	fleet_dir = iot_path(dir, "demo");
 	journal = iot_path(dir, "state/journal.db");
@@ -110,9 +112,12 @@ static void exchange_module(struct iot_cert *cert)
 
 static struct iot_provision_spec spec_of(void)
 {
-	return (struct iot_provision_spec){
-		.board = "expresslink", .port = module.path, .journal = journal, .interrupt_fd = -1, .connect_timeout_ms = 2000,
-		.proof_timeout_ms = 300};
+	return (struct iot_provision_spec){.board = "expresslink",
+					   .port = module.path,
+					   .journal = journal,
+					   .interrupt_fd = -1,
+					   .connect_timeout_ms = 2000,
+					   .proof_timeout_ms = 300};
 }
 
 static size_t count(const char *operation, const char *items)
@@ -173,7 +178,8 @@ static void check_done(void)
 	certificate = json_array_get(json_object_get(device, "certificates"), 0);
 	CU_ASSERT_STRING_EQUAL(iot_json_str(certificate, "certificateId", ""), iot_cert_id(birth));
 	CU_ASSERT_STRING_EQUAL(iot_json_str(certificate, "status", ""), "ACTIVE");
-	CU_ASSERT_STRING_EQUAL(json_string_value(json_array_get(json_object_get(certificate, "policies"), 0)), "device");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_array_get(json_object_get(certificate, "policies"), 0)),
+			       "device");
 	CU_ASSERT_STRING_EQUAL(fake_get(&module, "Endpoint"), "iot.example");
 	check_holds("RootCA", "ca", "root.pem");
 	check_holds("HOTAcertificate", "codesign", "default.pem");
@@ -244,7 +250,8 @@ static void test_vendor_certificate(void)
 	CU_ASSERT_EQUAL(count("ListCertificates", "certificates"), 0);
 
 	iot_cert_pem(ca, &pem);
-	request = json_pack("{s:s, s:b, s:s}", "caCertificate", iot_buf_str(&pem), "setAsActive", 1, "certificateMode", "SNI_ONLY");
+	request = json_pack("{s:s, s:b, s:s}", "caCertificate", iot_buf_str(&pem), "setAsActive", 1, "certificateMode",
+			    "SNI_ONLY");
 	ASSERT_OK(iot_cloud_call(cloud, "RegisterCACertificate", request, NULL, NULL, NULL, &err), &err);
 	json_decref(provision(&spec, IOT_OK));
 	check_done();
@@ -275,7 +282,8 @@ static void test_other_signer(void)
 
 	fake_stop(&module);
 	make_module(make_birth(NULL, NULL));
-	fake_set(&module, "HOTAcertificate", "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n", true, true);
+	fake_set(&module, "HOTAcertificate", "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n", true,
+		 true);
 	module.refuse = "HOTAcertificate";
 	module.refuse_with = "ERR23 INVALID SIGNATURE";
 	fake_start(&module);
@@ -327,38 +335,58 @@ static void die_at(const char *step, void *data)
 		_exit(99);
 }
 
+/* Not a test of its own: this program again, with another's fleet and module, as the process that dies. */
+static void test_victim(void)
+{
+	const char *step = getenv("VICTIM_STEP");
+	struct iot_provision_spec spec = spec_of();
+	struct iot_error err = IOT_ERROR_INIT;
+	struct iot_cloud *others = NULL;
+	json_t *ignored = NULL;
+
+	if (step == NULL)
+		return;
+	spec.alias = "pump-0001";
+	spec.port = getenv("VICTIM_PORT");
+	spec.journal = getenv("VICTIM_JOURNAL");
+	spec.progress = die_at;
+	spec.data = (void *)(uintptr_t)step;
+	if (iot_local_open(getenv("VICTIM_FLEET"), &others, &err) == IOT_OK)
+		(void)!iot_provision(others, &spec, &ignored, &err);
+	_exit(1);
+}
+
+/* A process of its own: a forked one could not use memory while this has threads. */
+static int run_victim(const char *step)
+{
+	const char *const argv[] = {"/proc/self/exe", "victim", NULL};
+	int status = 0;
+	pid_t pid;
+
+	setenv("VICTIM_STEP", step, 1);
+	setenv("VICTIM_FLEET", fleet_dir, 1);
+	setenv("VICTIM_JOURNAL", journal, 1);
+	setenv("VICTIM_PORT", module.path, 1);
+	pid = fork();
+	if (pid == 0) {
+		execv(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	unsetenv("VICTIM_STEP");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 static void check_killed_at(const char *step)
 {
 	struct iot_provision_spec spec = spec_of();
 	IOT_JSON record = NULL;
-	int status = 0;
-	pid_t pid;
 
 	spec.alias = "pump-0001";
-	spec.progress = die_at;
-	spec.data = (void *)(uintptr_t)step;
-	iot_cloud_free(cloud);
-	cloud = NULL;
-	pid = fork();
-	if (pid == 0) {
-		struct iot_error err = IOT_ERROR_INIT;
-		json_t *ignored = NULL;
-
-		if (iot_local_open(fleet_dir, &cloud, &err) == IOT_OK &&
-		    iot_provision(cloud, &spec, &ignored, &err) == IOT_OK)
-			_exit(1);
-		_exit(2);
-	}
-	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
-	CU_ASSERT_EQUAL(WEXITSTATUS(status), 99);
-	{
-		struct iot_error err = IOT_ERROR_INIT;
-
-		ASSERT_OK(iot_local_open(fleet_dir, &cloud, &err), &err);
-	}
-	spec.progress = NULL;
+	CU_ASSERT_EQUAL(run_victim(step), 99);
 	record = provision(&spec, IOT_OK);
-	CU_ASSERT_EQUAL(iot_json_bool(record, "resumed", false), strcmp(step, "identify") != 0 && strcmp(step, "reserve") != 0);
+	CU_ASSERT_EQUAL(iot_json_bool(record, "resumed", false),
+			strcmp(step, "identify") != 0 && strcmp(step, "reserve") != 0);
 	check_done();
 }
 
@@ -456,8 +484,9 @@ static void test_bad_port(void)
 	CU_ASSERT_EQUAL(count("ListThings", "things"), 0);
 }
 
-UNIT_MAIN("fleet/provision", set_up, tear_down, {"fresh-and-again", test_fresh_and_again}, {"old-module", test_old_module},
-	  {"vendor-certificate", test_vendor_certificate}, {"other-fleet", test_other_fleet},
-	  {"other-signer", test_other_signer}, {"not-proved", test_not_proved}, {"cannot-connect", test_cannot_connect},
-	  {"killed", test_killed}, {"taken-names", test_taken_names}, {"other-key", test_other_key},
+UNIT_MAIN("fleet/provision", set_up, tear_down, {"fresh-and-again", test_fresh_and_again},
+	  {"old-module", test_old_module}, {"vendor-certificate", test_vendor_certificate},
+	  {"other-fleet", test_other_fleet}, {"other-signer", test_other_signer}, {"not-proved", test_not_proved},
+	  {"cannot-connect", test_cannot_connect}, {"killed", test_killed}, {"victim", test_victim},
+	  {"taken-names", test_taken_names}, {"other-key", test_other_key},
 	  {"serial-number", test_serial_number_is_unique}, {"wifi", test_wifi}, {"bad-port", test_bad_port})

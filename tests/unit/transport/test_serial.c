@@ -136,7 +136,9 @@ static void test_exclusive(void)
 		err = (struct iot_error)IOT_ERROR_INIT;
 		if (iot_serial_open(&options, &other, &err) != IOT_BOARD)
 			_exit(1);
-		_exit(strstr(err.what, "transport_seria (process") != NULL || strstr(err.what, "(process ") != NULL ? 0 : 2);
+		_exit(strstr(err.what, "transport_seria (process") != NULL || strstr(err.what, "(process ") != NULL
+			      ? 0
+			      : 2);
 	}
 	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
 	CU_ASSERT_EQUAL(status, 0);
@@ -205,7 +207,8 @@ static void test_interrupt(void)
 		IOT_CLEAN(iot_buf_release) struct iot_buf line = IOT_BUF_INIT(1000);
 
 		CU_ASSERT_EQUAL(write(pipe_fds[1], "x", 1), 1);
-		ASSERT_STATUS(iot_serial_read_line(serial, &line, NULL, iot_deadline(5000), &err), IOT_INTERRUPTED, &err);
+		ASSERT_STATUS(iot_serial_read_line(serial, &line, NULL, iot_deadline(5000), &err), IOT_INTERRUPTED,
+			      &err);
 		ASSERT_STATUS(iot_serial_settle(serial, 100, iot_deadline(5000), NULL, &err), IOT_INTERRUPTED, &err);
 	}
 	close(pipe_fds[0]);
@@ -232,7 +235,8 @@ static void test_transcript(void)
 	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(10000);
 	IOT_CLEAN(iot_buf_release) struct iot_buf line = IOT_BUF_INIT(1000);
 	struct iot_serial *serial = open_it((struct iot_serial_options){.transcript = file});
-	const struct iot_serial_part parts[] = {{"AT+CONF Passphrase=", 19, false}, {"hunter2", 7, true}, {"\n", 1, false}};
+	const struct iot_serial_part parts[] = {
+		{"AT+CONF Passphrase=", 19, false}, {"hunter2", 7, true}, {"\n", 1, false}};
 	struct iot_error err = IOT_ERROR_INIT;
 	struct stat st;
 
@@ -296,6 +300,6 @@ static void test_ports(void)
 
 UNIT_MAIN("transport/serial", set_up, tear_down, {"lines", test_lines}, {"long-line-is-cut", test_long_line_is_cut},
 	  {"bytes-and-write", test_bytes_and_write}, {"write-has-deadline", test_write_has_deadline},
-	  {"exclusive", test_exclusive}, {"wrong-ports", test_wrong_ports}, {"link-and-settings", test_link_and_settings},
-	  {"gone", test_gone}, {"interrupt", test_interrupt}, {"settle", test_settle}, {"transcript", test_transcript},
-	  {"owner", test_owner}, {"ports", test_ports})
+	  {"exclusive", test_exclusive}, {"wrong-ports", test_wrong_ports},
+	  {"link-and-settings", test_link_and_settings}, {"gone", test_gone}, {"interrupt", test_interrupt},
+	  {"settle", test_settle}, {"transcript", test_transcript}, {"owner", test_owner}, {"ports", test_ports})
