@@ -9,8 +9,8 @@
 #include "iotctl/fleet.h"
 #include "iotctl/fs.h"
 #include "iotctl/local.h"
-#include "iotctl/serial.h"
 #include "iotctl/log.h"
+#include "iotctl/serial.h"
 #include "iotctl/text.h"
 
 #include <dirent.h>

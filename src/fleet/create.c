@@ -499,27 +499,24 @@ static enum iot_status register_and_attach(struct making *making, const char *pe
 	return fleet_end(making->cloud, status, err);
 }
 
-/* Two commands at once on one folder: the second waits, and then finds what the first has made. */
+/* Two commands at once on one folder: the second waits, and then finds what the first has made. Closing unlocks. */
 static enum iot_status lock_folder(const char *dir, int *ret_fd, struct iot_error *err)
 {
 	int64_t deadline = iot_deadline(LOCK_MS);
-	IOT_CLEAN(iot_close_p) int fd = -1;
 	enum iot_status status = iot_fs_mkdirs(dir, 0700, err);
 
 	if (status != IOT_OK)
 		return status;
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	*ret_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd < 0)
 		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot open folder '%s'", dir);
-	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+	while (flock(*ret_fd, LOCK_EX | LOCK_NB) != 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return iot_fail_errno(err, IOT_FAILURE, errno, "cannot lock folder '%s'", dir);
 		if (iot_left(deadline) == 0)
 			return iot_fail(err, IOT_AGAIN, "another command is making the device in folder '%s'", dir);
 		poll(NULL, 0, LOCK_STEP_MS);
 	}
-	*ret_fd = fd;
-	fd = -1;
 	return IOT_OK;
 }
 
