@@ -23,9 +23,22 @@ common_teardown() {
     until_true 10 gone "$pid" 2>/dev/null || { echo "does not end: $(tr '\0' ' ' <"/proc/$pid/cmdline")" >&2; kill -9 "$pid"; }
     wait "$pid" 2>/dev/null || true
   done
-  iotctl serve --stop >/dev/null 2>&1 || true
+  stop_fleets
   no_sanitizer_report || return
   [ -n "${BATS_TEST_TMPDIR:-}" ] || rm -rf "$work" # an old bats does not do it
+}
+
+# Every serve of this test, and a mosquitto that outlived its serve (which another test may be there to find).
+stop_fleets() {
+  local dir pid
+  for dir in "$XDG_DATA_HOME"/iotctl/*/; do
+    [ -d "$dir" ] || continue
+    iotctl --fleet "$dir" serve --stop >/dev/null 2>&1 || true
+    pid=$(jq -r '.mosquittoPid // empty' "$dir/broker/serve.json" 2>/dev/null) || true
+    if [ -n "$pid" ] && tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -F -x -e "${dir%/}/broker/mosquitto.conf"; then
+      kill -9 "$pid"
+    fi
+  done
 }
 
 # What ran in the background tells here what the sanitizers found in it.

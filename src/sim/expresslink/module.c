@@ -180,14 +180,11 @@ void module_fail_pending(struct module *module, enum at_error error)
 
 static void note_command(struct module *module, const struct at_command *command)
 {
-	size_t len = strcspn(command->line, " =");
+	size_t front = strcspn(command->line, "=");
 
-	if (len >= sizeof(module->command))
-		len = sizeof(module->command) - 1;
 	snprintf(module->command, sizeof(module->command), "%s", command->word);
 	/* What follows may be a passphrase: only its front is told. */
-	module_say(module, "command", "%.*s",
-		   (int)(strcspn(command->line, "=") < 60 ? strcspn(command->line, "=") : 60), command->line);
+	module_say(module, "command", "%.*s", (int)(front < 60 ? front : 60), command->line);
 	module->exec_ms = exec_time(module);
 }
 
