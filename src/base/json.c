@@ -148,13 +148,13 @@ static bool has_real(const json_t *value)
 
 char *iot_json_dump(const json_t *value, size_t flags)
 {
-	IOT_CLEAN(iot_free_p) char *text = value != NULL ? json_dumps(value, flags | JSON_ENCODE_ANY) : NULL;
+	char *text = value != NULL ? json_dumps(value, flags | JSON_ENCODE_ANY) : NULL;
 	struct iot_buf out = IOT_BUF_INIT(SIZE_MAX / 2);
 
 	if (text == NULL)
 		return iot_strdup("null");
 	if (!has_real(value))
-		return iot_take(text);
+		return text;
 	for (const char *at = text; *at != '\0';) {
 		size_t plain = strcspn(at, "\"");
 		size_t quoted = at[plain] == '"' ? string_length(at + plain) : 0;
@@ -163,6 +163,7 @@ char *iot_json_dump(const json_t *value, size_t flags)
 		iot_buf_add(&out, at + plain, quoted);
 		at += plain + quoted;
 	}
+	free(text);
 	return iot_buf_detach(&out);
 }
 
