@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # Configurations: a device gets them now, or when it returns, again until it acknowledges, and no more then.
-bats_require_minimum_version 1.5.0
 
 setup() {
   load common
@@ -51,16 +50,16 @@ acknowledged() { [ "$(iotctl config list "$1" --query '.[].acknowledgedVersion')
   echo '{"route": 8}' | iotctl config set - --to bus-17 >/dev/null
   [ "$(sqlite3 "$fleet/registry.db" 'SELECT count(*) FROM outbox')" = 0 ]
   # -R: what the broker had kept does not count
-  run -0 as bus-17 mosquitto_sub -R -q 1 -t bus/bus-17/configuration -C 1 -W 20
+  combined 0 as bus-17 mosquitto_sub -R -q 1 -t bus/bus-17/configuration -C 1 -W 20
   [ "$output" = '{"route":8,"configVersion":2}' ]
-  run -0 as bus-17 mosquitto_sub -R -q 1 -t bus/bus-17/configuration -C 1 -W 20
+  combined 0 as bus-17 mosquitto_sub -R -q 1 -t bus/bus-17/configuration -C 1 -W 20
   [ "$output" = '{"route":8,"configVersion":2}' ]
   # in Google's manner: on subscribe
-  run -0 as bus-17 mosquitto_sub --retained-only -q 1 -t bus/bus-17/configuration -C 1 -W 20
+  combined 0 as bus-17 mosquitto_sub --retained-only -q 1 -t bus/bus-17/configuration -C 1 -W 20
   [ "$output" = '{"route":8,"configVersion":2}' ]
 
   iotctl config rollback bus-17 >/dev/null
-  run -0 as bus-17 mosquitto_sub -R -q 1 -t bus/bus-17/configuration -C 1 -W 20
+  combined 0 as bus-17 mosquitto_sub -R -q 1 -t bus/bus-17/configuration -C 1 -W 20
   [ "$output" = '{"route":7,"configVersion":3}' ]
   as bus-17 mosquitto_pub -q 1 -t bus/bus-17/state -m '{"configVersion": 3}'
   until_true 10 acknowledged bus-17 3
@@ -73,7 +72,7 @@ acknowledged() { [ "$(iotctl config list "$1" --query '.[].acknowledgedVersion')
   start_fleet
   make_device pump-0001
   echo '{"interval": 60}' | iotctl config set - --to pump-0001 >/dev/null
-  run -0 as pump-0001 mosquitto_sub -q 1 -t "\$aws/things/pump-0001/shadow/name/config/update/delta" -C 1 -W 20
+  combined 0 as pump-0001 mosquitto_sub -q 1 -t "\$aws/things/pump-0001/shadow/name/config/update/delta" -C 1 -W 20
   [ "$(jq -c .state <<<"$output")" = '{"interval":60,"configVersion":1}' ]
   as pump-0001 mosquitto_pub -q 1 -t "\$aws/things/pump-0001/shadow/name/config/update" \
     -m '{"state":{"reported":{"interval":60,"configVersion":1}}}'
