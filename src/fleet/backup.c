@@ -71,14 +71,21 @@ static enum iot_status copy_folder(struct copy *copy, const char *name, struct i
 	IOT_CLEAN(iot_free_p) char *to = iot_path(copy->to, name);
 	DIR *dir = opendir(from);
 	struct dirent *entry;
-	enum iot_status status = iot_fs_mkdirs(to, 0700, err);
+	enum iot_status status;
 
+	if (dir == NULL && errno != ENOENT) /* a copy that lacks what could not be read is no copy */
+		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot read '%s'", from);
+	status = iot_fs_mkdirs(to, 0700, err);
 	while (dir != NULL && status == IOT_OK && (entry = readdir(dir)) != NULL) {
 		IOT_CLEAN(iot_free_p) char *source = iot_path(from, entry->d_name);
 		IOT_CLEAN(iot_free_p) char *target = iot_path(to, entry->d_name);
 		struct stat info;
 
-		if (entry->d_name[0] != '.' && stat(source, &info) == 0 && S_ISREG(info.st_mode))
+		if (entry->d_name[0] == '.')
+			continue;
+		if (stat(source, &info) != 0)
+			status = iot_fail_errno(err, IOT_FAILURE, errno, "cannot read '%s'", source);
+		else if (S_ISREG(info.st_mode))
 			status = copy_file(copy, source, target, err);
 	}
 	if (dir != NULL)
