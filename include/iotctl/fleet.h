@@ -104,6 +104,26 @@ IOT_CHECK enum iot_status iot_device_update(struct iot_cloud *cloud, const struc
 IOT_CHECK enum iot_status iot_device_delete(struct iot_cloud *cloud, const char *device, json_t **ret_record,
 					    struct iot_error *err);
 
+struct iot_rotate_spec {
+	const char *device; /* name or alias */
+	const char *out;    /* a new folder for the new key and certificate */
+	const char *csr;    /* certificate request made on the board; NULL: the key is made here */
+	int days;           /* validity; 0: the fleet's */
+};
+/*
+ * Give a device a second certificate with the policies of those it has, which stay valid. The same call again
+ * finishes one that was killed. IOT_CONFLICT when it has no active certificate, or the folder holds the one in use.
+ * *ret_record: {thingName, certificateId, out, changed}.
+ */
+IOT_CHECK enum iot_status iot_device_rotate(struct iot_cloud *cloud, const struct iot_rotate_spec *spec,
+					    json_t **ret_record, struct iot_error *err);
+/*
+ * End a rotation: delete every certificate of the device but its newest, with which it must have connected last.
+ * IOT_VERIFY when it has not, and with `force` all the same. *ret_record: {thingName, certificateId, deleted, changed}.
+ */
+IOT_CHECK enum iot_status iot_device_rotate_finish(struct iot_cloud *cloud, const char *device, bool force,
+						   json_t **ret_record, struct iot_error *err);
+
 /* --- provisioning a board ------------------------------------------------------ */
 
 struct iot_provision_spec {

@@ -15,6 +15,7 @@ extern const struct cli_command cmd_config;
 extern const struct cli_command cmd_device;
 extern const struct cli_command cmd_device_claim;
 extern const struct cli_command cmd_device_claims;
+extern const struct cli_command cmd_device_rotate; /* rotate.c */
 extern const struct cli_command cmd_device_unclaim;
 extern const struct cli_command cmd_doctor;
 extern const struct cli_command cmd_group;

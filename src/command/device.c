@@ -1,4 +1,4 @@
-/* iotctl device: create, list, show, update, delete, enable, disable; claims are in claim.c. */
+/* iotctl device: create, list, show, update, delete, enable, disable; claims are in claim.c, rotate in rotate.c. */
 #include "command/commands.h"
 #include "command/context.h"
 #include "iotctl/fleet.h"
@@ -288,5 +288,5 @@ const struct cli_command cmd_device = {
 	.description = "A device is a thing of AWS IoT with the certificates attached to it. Wherever a device is named, its "
 		       "alias does as well.",
 	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_list, &cmd_show, &cmd_update, &cmd_delete, &cmd_enable, &cmd_disable,
-				    &cmd_device_claim, &cmd_device_claims, &cmd_device_unclaim),
+				    &cmd_device_rotate, &cmd_device_claim, &cmd_device_claims, &cmd_device_unclaim),
 };

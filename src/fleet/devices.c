@@ -358,8 +358,8 @@ static enum iot_status detach_policies(struct iot_cloud *cloud, const char *arn,
 }
 
 /* Off, without rights, detached, deleted, as the service wants it. One that another thing uses too is only detached. */
-static enum iot_status drop_certificate(struct iot_cloud *cloud, const char *thing, const char *arn,
-					struct iot_error *err)
+enum iot_status fleet_drop_certificate(struct iot_cloud *cloud, const char *thing, const char *arn,
+				       struct iot_error *err)
 {
 	const char *id = fleet_arn_name(arn);
 	IOT_JSON users = NULL;
@@ -400,7 +400,7 @@ static enum iot_status drop_device(struct iot_cloud *cloud, const char *thing, i
 
 	json_array_foreach(principals, i, arn) {
 		if (status == IOT_OK)
-			status = drop_certificate(cloud, thing, json_string_value(arn), err);
+			status = fleet_drop_certificate(cloud, thing, json_string_value(arn), err);
 	}
 	if (status == IOT_OK)
 		status = fleet_call(cloud, "DeleteThing", json_pack("{s:s}", "thingName", thing), NULL, err);

@@ -37,6 +37,10 @@ const char *fleet_arn_name(const char *arn);
 IOT_CHECK enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thing, const char *const *policies,
 				       const char *arn, bool *changed, struct iot_error *err);
 
+/* Take a certificate from a thing: inactive, detached, deleted; one that other things use too is only detached. */
+IOT_CHECK enum iot_status fleet_drop_certificate(struct iot_cloud *cloud, const char *thing, const char *arn,
+						 struct iot_error *err);
+
 /* Is this the error of an object that exists already / does not exist? */
 bool fleet_exists(const struct iot_error *err);
 bool fleet_missing(const struct iot_error *err);

@@ -279,3 +279,42 @@ END
   firmware 1.1.0 new.bin --size 8k
   expect 0 iotctl ota push new.bin --to pump-0001 --wait --timeout 30s
 }
+
+# --- renewing ------------------------------------------------------------------------------------------------
+
+@test "a device gets a new certificate beside its old one, which is deleted only when the new one was seen" {
+  old=$(certificate_of pump-0001)
+  fault 2 'begins with --out DIR and ends with --finish' iotctl device rotate pump-0001
+  fault 4 'holds the certificate that device' iotctl device rotate pump-0001 --out ./pump-0001
+  iotctl device rotate pump-0001 --out ./new >/dev/null
+  [ "$(iotctl device rotate pump-0001 --out ./new --query .changed)" = false ]
+  [ "$(iotctl device show pump-0001 --query '.certificates | length')" = 2 ]
+  admitted pump-0001
+  fault 11 'has not connected with its new certificate' iotctl device rotate pump-0001 --finish
+  [ "$(iotctl device show pump-0001 --query '.certificates | length')" = 2 ]
+
+  # the device has both folders; with the new one it has the same rights
+  mv pump-0001 old-folder
+  mv new pump-0001
+  connect pump-0001
+  say pub 1 pump/pump-0001/data renewed
+  hears pump-0001 '^sent$'
+  device_says pump-0001 .connected true
+  [ "$(iotctl device rotate pump-0001 --finish --query .deleted)" = 1 ]
+  [ "$(iotctl device rotate pump-0001 --finish --query .changed)" = false ]
+  [ "$(certificate_of pump-0001)" != "$old" ]
+  mv pump-0001 kept
+  mv old-folder pump-0001
+  refused pump-0001
+}
+
+@test "a rotation of a device without an active certificate, or without proof, is refused; force ends it" {
+  iotctl device create bare >/dev/null
+  fault 4 'has no active certificate' iotctl device rotate bare --out ./bare
+  not test -e bare
+  fault 4 'has no certificate' iotctl device rotate bare --finish
+  fault 3 'nobody' iotctl device rotate nobody --finish
+  iotctl device rotate pump-0002 --out ./second >/dev/null
+  [ "$(iotctl device rotate pump-0002 --finish --force --query .deleted)" = 1 ]
+  [ "$(certificate_of pump-0002)" = "$(openssl x509 -in second/certificate.pem -outform DER | sha256sum | cut -d' ' -f1)" ]
+}

@@ -344,7 +344,8 @@ enum iot_status iot_op_describe_certificate(struct iot_local *local, const json_
 	iot_json_set_str(cert, "status", iot_stmt_text(stmt, 1));
 	iot_json_set_str(cert, "certificatePem", iot_stmt_text(stmt, 0));
 	iot_json_set_str(cert, "ownedBy", "000000000000");
-	iot_local_set_time(cert, "creationDate", iot_stmt_int(stmt, 6));
+	/* To the millisecond, as AWS does here: a renewed certificate must be told from the one before. */
+	json_object_set_new(cert, "creationDate", json_real((double)iot_stmt_int(stmt, 6) / 1000.0));
 	iot_local_set_time(cert, "lastModifiedDate", iot_stmt_int(stmt, 7));
 	json_object_set_new(cert, "validity", validity(iot_stmt_int(stmt, 4), iot_stmt_int(stmt, 5)));
 	iot_json_set_str(cert, "certificateMode", iot_stmt_text(stmt, 3));
