@@ -22,6 +22,8 @@ struct iot_process_options {
 	bool capture;                /* give a non-blocking pipe of stdout and stderr in out_fd; neither: /dev/null */
 	bool die_with_parent;        /* SIGTERM when this process dies */
 	bool new_session;            /* setsid */
+	const int *pass;             /* descriptors that the child gets under the same numbers; all others are closed */
+	size_t pass_count;
 };
 
 /* IOT_NOT_FOUND if the program is not there (the caller adds which package has it). */

@@ -11,7 +11,7 @@ declare -A layer_of=(
   [digest]=crypto [key]=crypto [cert]=crypto [image]=crypto [streamcbor]=crypto [tls]=crypto
   [policy]=policy [topic]=policy [store]=store
   [mqtt]=transport [process]=transport [serial]=transport
-  [at]=board [board]=board [expresslink]=board
+  [at]=board [board]=board [expresslink]=board [credential]=board [swd]=board
   [cloud]=cloud [local]=cloud [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet [configuration]=fleet
 )
 declare -A may_use=(

@@ -1,0 +1,89 @@
+/*
+ * A microcontroller on a debug probe, reached through OpenOCD, which runs as a
+ * child process, once for each function here. What OpenOCD says counts only if
+ * every step reported success and its exit status is 0; ids are compared here,
+ * because OpenOCD does not.
+ *
+ * Faults: IOT_BOARD probe, target or OpenOCD itself; IOT_VERIFY the chip is
+ * another one, or holds something else than was written, or a lock that does not
+ * hold; IOT_TIMEOUT; IOT_INTERRUPTED. All functions block for up to a minute.
+ */
+#ifndef IOTCTL_SWD_H
+#define IOTCTL_SWD_H
+
+#include "iotctl/buf.h"
+#include "iotctl/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What is to be known of a kind of board, from a description (JSON, iotctl-swd(7)). Holds what it needs of the
+ * JSON value.
+ */
+struct iot_swd_target;
+/* IOT_USAGE naming the member that is missing, unknown or wrong. */
+IOT_CHECK enum iot_status iot_swd_target_parse(const json_t *description, struct iot_swd_target **ret,
+					       struct iot_error *err);
+void iot_swd_target_free(struct iot_swd_target *target);
+void iot_swd_target_free_p(struct iot_swd_target **target); /* for IOT_CLEAN */
+
+enum iot_swd_partition { IOT_SWD_CREDENTIALS, IOT_SWD_CODESIGN, IOT_SWD_PARTITIONS };
+/* Bytes of a partition. */
+size_t iot_swd_partition_size(const struct iot_swd_target *target, enum iot_swd_partition partition);
+
+/* The locks of the description, in its order. */
+struct iot_swd_lock {
+	const char *name;
+	bool permanent; /* nothing takes it off again */
+	bool optional;  /* put on only when asked for by name */
+};
+size_t iot_swd_lock_count(const struct iot_swd_target *target);
+struct iot_swd_lock iot_swd_lock_at(const struct iot_swd_target *target, size_t index);
+
+struct iot_swd_options {
+	const struct iot_swd_target *target;
+	const char *probe;   /* "NAME", "NAME:PORT" (buspirate) or "NAME:SERIAL": interface/NAME.cfg of OpenOCD */
+	const char *program; /* NULL: "openocd" in PATH */
+	const char *log;     /* file to which all that OpenOCD says is appended; NULL: none */
+	int timeout_ms;      /* of one run; 0: 60 s */
+};
+
+struct iot_swd_identity {
+	uint32_t dpidr, cpuid, device;
+	char uid[65];     /* hex, as the words come, lower case */
+	char version[33]; /* of OpenOCD */
+};
+/* Who is there: halts the core, and lets it run again. IOT_VERIFY if an id is not one of the description's. */
+IOT_CHECK enum iot_status iot_swd_identify(const struct iot_swd_options *options, struct iot_swd_identity *ret,
+					   struct iot_error *err);
+
+/* Append what a partition holds. The buffer should be a secret one. */
+IOT_CHECK enum iot_status iot_swd_read(const struct iot_swd_options *options, enum iot_swd_partition partition,
+				       struct iot_buf *out, struct iot_error *err);
+
+/* Bytes for a partition; NULL data leaves it alone. */
+struct iot_swd_image {
+	const void *data;
+	size_t len;
+};
+/*
+ * Erase, write, read back and compare. Leaves the core halted, so that no half-programmed board runs. The bytes reach
+ * OpenOCD through memory only.
+ */
+IOT_CHECK enum iot_status iot_swd_write(const struct iot_swd_options *options,
+					const struct iot_swd_image images[static IOT_SWD_PARTITIONS],
+					struct iot_error *err);
+
+/*
+ * Put one lock on, reset, and prove that it holds: that a write (or a read) is refused. A permanent one needs
+ * `permanent`, IOT_DENIED without. IOT_VERIFY if it does not hold. One that is on already is proved only.
+ */
+IOT_CHECK enum iot_status iot_swd_lock(const struct iot_swd_options *options, size_t index, bool permanent,
+				       struct iot_error *err);
+
+/* Reset, and let it run. */
+IOT_CHECK enum iot_status iot_swd_run(const struct iot_swd_options *options, struct iot_error *err);
+
+#endif

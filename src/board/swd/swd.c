@@ -1,0 +1,275 @@
+/*
+ * The steps over SWD: identify, read, write and compare, lock and prove, run.
+ * Each is one run of OpenOCD; nothing of its word is taken without a step of
+ * its own that shows it.
+ */
+#include "board/swd/swd_private.h"
+
+#include "iotctl/base.h"
+#include "iotctl/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CPUID_ADDRESS "0xe000ed00"
+#define COMPARING "comparing what was written"
+
+static const char *const names[IOT_SWD_PARTITIONS] = {"the credentials", "the code-signing key"};
+
+static void begin(struct swd_run *run)
+{
+	swd_step(run, "connecting", "init; reset halt");
+}
+
+/* --- who is there --------------------------------------------------------------------------- */
+
+static bool is_one_of(uint32_t value, const uint32_t *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (values[i] == value)
+			return true;
+	return false;
+}
+
+static enum iot_status number(const struct swd_run *run, size_t step, uint32_t *ret, struct iot_error *err)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(swd_result(run, step), &end, 0);
+	if (errno != 0 || end == swd_result(run, step) || value > UINT32_MAX)
+		return iot_fail(err, IOT_BOARD, "openocd gave '%s' where a number should be", swd_result(run, step));
+	*ret = (uint32_t)value;
+	return IOT_OK;
+}
+
+static enum iot_status check_ids(const struct iot_swd_target *target, const struct iot_swd_identity *identity,
+				 struct iot_error *err)
+{
+	if (!is_one_of(identity->dpidr, target->dpidr, target->dpidr_count))
+		return iot_fail(err, IOT_VERIFY,
+				"the target's debug port has id 0x%08x, which is not that of this board",
+				identity->dpidr);
+	if (target->device_count > 0 &&
+	    !is_one_of(identity->device & target->device_mask, target->device, target->device_count))
+		return iot_fail(err, IOT_VERIFY, "the chip has device id 0x%x, which is not that of this board",
+				identity->device & target->device_mask);
+	return IOT_OK;
+}
+
+/* "0x12 0x34 ..." as hex digits of whole words. */
+static enum iot_status take_uid(const char *text, int words, char *out, struct iot_error *err)
+{
+	const char *at = text;
+
+	for (int i = 0; i < words; i++) {
+		char *end;
+		unsigned long word = strtoul(at, &end, 0);
+
+		if (end == at || word > UINT32_MAX)
+			return iot_fail(err, IOT_BOARD, "openocd gave '%.80s' where the unique id should be", text);
+		snprintf(out + 8 * i, 9, "%08lx", word);
+		at = end;
+	}
+	return IOT_OK;
+}
+
+enum iot_status iot_swd_identify(const struct iot_swd_options *options, struct iot_swd_identity *ret,
+				 struct iot_error *err)
+{
+	const struct iot_swd_target *target = options->target;
+	struct iot_swd_identity identity = {0};
+	struct swd_run run;
+	enum iot_status status;
+
+	swd_run_init(&run, options);
+	begin(&run);
+	swd_step(&run, "asking for its version", "version");
+	swd_step(&run, "reading the debug port's id", "[lindex [dap names] 0] dpreg 0");
+	swd_step(&run, "reading the processor's id", "read_memory " CPUID_ADDRESS " 32 1");
+	swd_step(&run, "reading the unique id", "read_memory 0x%x 32 %d", target->uid_address, target->uid_words);
+	swd_step(&run, "reading the device id", "read_memory 0x%x 32 1",
+		 target->device_count > 0 ? target->device_address : target->uid_address);
+	swd_step(&run, "letting it run", "reset run");
+	status = swd_run(&run, err);
+	if (status == IOT_OK)
+		status = number(&run, 2, &identity.dpidr, err);
+	if (status == IOT_OK)
+		status = number(&run, 3, &identity.cpuid, err);
+	if (status == IOT_OK)
+		status = take_uid(swd_result(&run, 4), target->uid_words, identity.uid, err);
+	if (status == IOT_OK)
+		status = number(&run, 5, &identity.device, err);
+	if (status == IOT_OK)
+		status = check_ids(target, &identity, err);
+	if (status == IOT_OK) {
+		snprintf(identity.version, sizeof(identity.version), "%s", swd_result(&run, 1));
+		*ret = identity;
+	}
+	swd_run_release(&run);
+	return status;
+}
+
+/* --- reading and writing ------------------------------------------------------------------- */
+
+static enum iot_status take_file(int fd, size_t len, struct iot_buf *out, struct iot_error *err)
+{
+	char *to = iot_buf_reserve(out, len);
+	size_t done = 0;
+
+	while (to != NULL && done < len) {
+		ssize_t n = pread(fd, to + done, len - done, (off_t)done);
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return iot_fail(err, IOT_BOARD, "openocd read less than it was asked for");
+		done += n > 0 ? (size_t)n : 0;
+	}
+	if (to != NULL) {
+		out->len += len;
+		out->data[out->len] = '\0';
+	}
+	return iot_buf_check(out, "region of flash", err);
+}
+
+enum iot_status iot_swd_read(const struct iot_swd_options *options, enum iot_swd_partition partition,
+			     struct iot_buf *out, struct iot_error *err)
+{
+	const struct swd_region *region = &options->target->partitions[partition];
+	struct swd_run run;
+	int fd = -1;
+	enum iot_status status;
+
+	swd_run_init(&run, options);
+	status = swd_run_file(&run, NULL, 0, &fd, err);
+	begin(&run);
+	swd_step(&run, "reading flash", "dump_image /proc/self/fd/%d 0x%x %u", fd, region->address, region->size);
+	if (status == IOT_OK)
+		status = swd_run(&run, err);
+	if (status == IOT_OK)
+		status = take_file(fd, region->size, out, err);
+	swd_run_release(&run);
+	return status;
+}
+
+/* Pad to the flash's write unit: OpenOCD would do so with bytes of its choice, which then do not compare. */
+static enum iot_status add_image(struct swd_run *run, int partition, const struct iot_swd_image *image,
+				 struct iot_error *err)
+{
+	const struct iot_swd_target *target = run->options->target;
+	const struct swd_region *region = &target->partitions[partition];
+	struct iot_buf padded = IOT_BUF_INIT(region->size);
+	int fd = -1;
+	enum iot_status status;
+
+	padded.secret = true;
+	iot_buf_add(&padded, image->data, image->len);
+	while (padded.len % (size_t)target->write_unit != 0 && !padded.over)
+		iot_buf_addc(&padded, (char)0xff);
+	/* The last unit stays erased: a lock is proved by trying to write it. */
+	if (padded.over || padded.len > region->size - (size_t)target->write_unit) {
+		iot_buf_release(&padded);
+		return iot_fail(err, IOT_USAGE, "%s need %zu bytes, and the board has %u for them", names[partition],
+				image->len, region->size - (unsigned)target->write_unit);
+	}
+	status = swd_run_file(run, padded.data, padded.len, &fd, err);
+	swd_step(run, partition == IOT_SWD_CREDENTIALS ? "writing the credentials" : "writing the code-signing key",
+		 "flash write_image erase /proc/self/fd/%d 0x%x bin", fd, region->address);
+	swd_step(run, COMPARING, "verify_image /proc/self/fd/%d 0x%x bin", fd, region->address);
+	iot_buf_release(&padded);
+	return status;
+}
+
+enum iot_status iot_swd_write(const struct iot_swd_options *options,
+			      const struct iot_swd_image images[static IOT_SWD_PARTITIONS], struct iot_error *err)
+{
+	struct swd_run run;
+	enum iot_status status = IOT_OK;
+
+	swd_run_init(&run, options);
+	begin(&run);
+	for (int i = 0; status == IOT_OK && i < IOT_SWD_PARTITIONS; i++)
+		if (images[i].data != NULL)
+			status = add_image(&run, i, &images[i], err);
+	if (status == IOT_OK)
+		status = swd_run(&run, err);
+	if (status == IOT_BOARD && strcmp(run.failed, COMPARING) == 0)
+		status = iot_fail(err, IOT_VERIFY, "the flash does not hold what was written: it is worn or damaged");
+	swd_run_release(&run);
+	return status;
+}
+
+/* --- locks ------------------------------------------------------------------------------------ */
+
+/*
+ * Try what the lock should refuse, at a place that stays erased: a write that succeeds by mistake harms nothing. The
+ * step's result is "refused" or "allowed".
+ */
+static void add_proof(struct swd_run *run, const struct swd_lock *lock)
+{
+	const struct iot_swd_target *target = run->options->target;
+	const struct swd_region *region = &target->partitions[IOT_SWD_CODESIGN];
+	uint32_t last = region->address + region->size - (uint32_t)target->write_unit;
+
+	if (lock->proof == SWD_REFUSES_READ)
+		swd_step(run, "trying the lock", "expr {[catch {read_memory 0x%x 32 1}] ? {refused} : {allowed}}",
+			 region->address);
+	else if (lock->proof == SWD_REFUSES_WRITE)
+		swd_step(run, "trying the lock", "expr {[catch {flash fill%c 0x%x 0 1}] ? {refused} : {allowed}}",
+			 target->write_unit == 2 ? 'h' : 'w', last);
+	else
+		swd_step(run, "trying the lock", "set iot_unproved unproved");
+}
+
+/* One run: "reset halt" first, as always, then the commands (none: is it on already?), a reset, the proof. */
+static enum iot_status try_lock(const struct iot_swd_options *options, const struct swd_lock *lock, bool put_on,
+				bool *ret_holds, struct iot_error *err)
+{
+	struct swd_run run;
+	enum iot_status status;
+
+	swd_run_init(&run, options);
+	begin(&run);
+	swd_step(&run, "looking at the flash", "flash probe %d", options->target->bank);
+	for (size_t i = 0; put_on && lock->commands[i] != NULL; i++)
+		swd_step(&run, "locking", "%s", lock->commands[i]);
+	swd_step(&run, "resetting", "reset halt");
+	add_proof(&run, lock);
+	status = swd_run(&run, err);
+	if (status == IOT_OK)
+		*ret_holds = strcmp(swd_result(&run, run.steps - 1), "allowed") != 0;
+	swd_run_release(&run);
+	return status;
+}
+
+enum iot_status iot_swd_lock(const struct iot_swd_options *options, size_t index, bool permanent, struct iot_error *err)
+{
+	const struct swd_lock *lock = &options->target->locks[index];
+	bool holds = false;
+	enum iot_status status;
+
+	if (lock->public.permanent && !permanent) {
+		iot_fail(err, IOT_DENIED, "lock '%s' is permanent", lock->public.name);
+		iot_error_hint(err, "nothing takes it off again: --lock=permanent puts it on all the same");
+		return IOT_DENIED;
+	}
+	status = try_lock(options, lock, true, &holds, err);
+	if (status == IOT_OK && !holds)
+		return iot_fail(err, IOT_VERIFY, "lock '%s' does not hold", lock->public.name);
+	return status;
+}
+
+enum iot_status iot_swd_run(const struct iot_swd_options *options, struct iot_error *err)
+{
+	struct swd_run run;
+	enum iot_status status;
+
+	swd_run_init(&run, options);
+	begin(&run);
+	swd_step(&run, "letting it run", "reset run");
+	status = swd_run(&run, err);
+	swd_run_release(&run);
+	return status;
+}

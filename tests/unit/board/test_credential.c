@@ -1,0 +1,133 @@
+/* Credential images: what is built reads back, byte for byte as documented; damage is found. */
+#include "iotctl/credential.h"
+
+#include "iotctl/base.h"
+#include "unit.h"
+
+static const struct iot_credential items[] = {
+	{IOT_CREDENTIAL_ID, "pump-0001", 9},
+	{IOT_CREDENTIAL_CERTIFICATE, "\x30\x03\x01\x01\xff", 5},
+	{IOT_CREDENTIAL_KEY, "\x30\x01\x00", 3},
+};
+enum { COUNT = 3 };
+
+static struct iot_buf image;
+
+static void set_up(void)
+{
+	image = (struct iot_buf)IOT_BUF_INIT(IOT_CREDENTIAL_MAX);
+}
+
+static void tear_down(void)
+{
+	iot_buf_release(&image);
+}
+
+static enum iot_status build(enum iot_credential_format format, struct iot_error *err)
+{
+	return iot_credential_build(format, items, COUNT, &image, err);
+}
+
+static enum iot_status parse(size_t *ret_count, struct iot_credential *ret, struct iot_error *err)
+{
+	return iot_credential_parse(iot_buf_str(&image), image.len, ret, ret_count, err);
+}
+
+static void test_iotc_reads_back(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	struct iot_credential found[IOT_CREDENTIAL_TAGS];
+	size_t count = 0;
+
+	ASSERT_OK(build(IOT_CREDENTIAL_IOTC, &err), &err);
+	CU_ASSERT_EQUAL(image.len, 32 + 8 + 12 + 8 + 8 + 8 + 4);
+	CU_ASSERT_EQUAL(memcmp(image.data, "IOTC\x01\x00\x20\x00", 8), 0);
+	for (int i = 0; i < 100; i++) /* a region is longer than its image */
+		iot_buf_addc(&image, (char)0xff);
+	ASSERT_OK(parse(&count, found, &err), &err);
+	CU_ASSERT_EQUAL(count, COUNT);
+	for (size_t i = 0; i < COUNT && count == COUNT; i++) {
+		const struct iot_credential *one = iot_credential_find(found, count, items[i].tag);
+
+		CU_ASSERT_PTR_NOT_NULL(one);
+		if (one != NULL) {
+			CU_ASSERT_EQUAL(one->len, items[i].len);
+			CU_ASSERT_EQUAL(memcmp(one->value, items[i].value, one->len), 0);
+		}
+	}
+	CU_ASSERT_PTR_NULL(iot_credential_find(found, count, IOT_CREDENTIAL_ENDPOINT));
+}
+
+static void test_checksum_is_that_of_zlib(void)
+{
+	/* CRC-32 of "123456789" is 0xcbf43926: an item of that text makes a body that is known too. */
+	static const struct iot_credential one = {IOT_CREDENTIAL_ID, "123456789", 9};
+	static const unsigned char crc_of_body[4] = {0x5c, 0x16, 0x77, 0xbb};
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_credential_build(IOT_CREDENTIAL_IOTC, &one, 1, &image, &err), &err);
+	CU_ASSERT_EQUAL(memcmp(image.data + 16, crc_of_body, 4), 0);
+}
+
+static void test_every_damaged_bit_is_found(void)
+{
+	struct iot_credential found[IOT_CREDENTIAL_TAGS];
+	struct iot_error err = IOT_ERROR_INIT;
+	size_t count = 0;
+
+	ASSERT_OK(build(IOT_CREDENTIAL_IOTC, &err), &err);
+	for (size_t bit = 0; bit < image.len * 8; bit++) {
+		image.data[bit / 8] ^= (char)(1 << bit % 8);
+		CU_ASSERT_EQUAL(parse(&count, found, &err), IOT_VERIFY);
+		image.data[bit / 8] ^= (char)(1 << bit % 8);
+	}
+	for (size_t len = 0; len < image.len; len++)
+		CU_ASSERT_NOT_EQUAL(iot_credential_parse(image.data, len, found, &count, &err), IOT_OK);
+	memset(image.data, 0xff, image.len);
+	CU_ASSERT_EQUAL(parse(&count, found, &err), IOT_NOT_FOUND);
+	memset(image.data, 0, image.len);
+	CU_ASSERT_EQUAL(parse(&count, found, &err), IOT_VERIFY);
+}
+
+static void test_pkcs11_file(void)
+{
+	static char long_value[2049];
+	const struct iot_credential too_long = {IOT_CREDENTIAL_CERTIFICATE, long_value, sizeof(long_value)};
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_credential_build(IOT_CREDENTIAL_PKCS11_STM32F4, &items[1], 1, &image, &err), &err);
+	CU_ASSERT_EQUAL(image.len, 8 + 2048);
+	CU_ASSERT_EQUAL(memcmp(image.data, "\x4d\x3c\x2b\x1a\x05\x00\x00\x00\x30\x03\x01\x01\xff\xff", 14), 0);
+	CU_ASSERT_EQUAL(iot_credential_build(IOT_CREDENTIAL_PKCS11_STM32F4, items, 1, &image, &err), IOT_USAGE);
+	CU_ASSERT_EQUAL(iot_credential_build(IOT_CREDENTIAL_PKCS11_STM32F4, &items[1], 2, &image, &err), IOT_USAGE);
+	CU_ASSERT_EQUAL(iot_credential_build(IOT_CREDENTIAL_PKCS11_STM32F4, &too_long, 1, &image, &err), IOT_USAGE);
+}
+
+static void test_esp_partition(void)
+{
+	/* The last word is Python's zlib.crc32(data, 0xffffffff): a register that starts with zero. */
+	static const unsigned char expected[] = {0x11, 0xba, 0x5e, 0xba, 0, 0,    0,    0,    1,    0,   5,
+						 0,    0x30, 3,    1,    1, 0xff, 0,    0,    0,    0,   0,
+						 0,    0,    0,    0,    0, 0,    0xbe, 0x83, 0x5d, 0x6c};
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_credential_build(IOT_CREDENTIAL_ESP_SECURE_CERT, &items[1], 1, &image, &err), &err);
+	CU_ASSERT_EQUAL(image.len, sizeof(expected));
+	CU_ASSERT_EQUAL(memcmp(image.data, expected, 28), 0);
+	CU_ASSERT_EQUAL(memcmp(image.data + 28, expected + 28, 4), 0);
+	CU_ASSERT_EQUAL(iot_credential_build(IOT_CREDENTIAL_ESP_SECURE_CERT, items, 1, &image, &err), IOT_USAGE);
+}
+
+static void test_no_item_twice(void)
+{
+	const struct iot_credential twice[] = {items[0], items[0]};
+	struct iot_error err = IOT_ERROR_INIT;
+
+	CU_ASSERT_EQUAL(iot_credential_build(IOT_CREDENTIAL_IOTC, twice, 2, &image, &err), IOT_USAGE);
+	CU_ASSERT_EQUAL(iot_credential_build(IOT_CREDENTIAL_IOTC, twice, 0, &image, &err), IOT_USAGE);
+}
+
+UNIT_MAIN("board/credential", set_up, tear_down, {"iotc_reads_back", test_iotc_reads_back},
+	  {"checksum_is_that_of_zlib", test_checksum_is_that_of_zlib},
+	  {"every_damaged_bit_is_found", test_every_damaged_bit_is_found}, {"pkcs11_file", test_pkcs11_file},
+	  {"esp_partition", test_esp_partition}, {"no_item_twice", test_no_item_twice})
