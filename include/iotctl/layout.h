@@ -120,6 +120,13 @@ IOT_CHECK enum iot_status iot_layout_topic(const struct iot_layout *layout, enum
 IOT_CHECK enum iot_status iot_layout_filter(const struct iot_layout *layout, enum iot_role role,
 					    const struct iot_topic_names *names, char **ret, struct iot_error *err);
 
+/*
+ * What a device must know of its layout, for its folder: the roles as in the layout file, without directions, their
+ * topics with its names filled in; {peer}, {token} and {subfolder} are left. New reference. Fails as iot_layout_topic.
+ */
+IOT_CHECK enum iot_status iot_layout_device_topics(const struct iot_layout *layout, const char *thing, const char *type,
+						   json_t **ret, struct iot_error *err);
+
 /* Whose topic, and what for. Absent names are "". */
 struct iot_topic_match {
 	enum iot_role role;

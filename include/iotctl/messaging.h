@@ -9,6 +9,7 @@
 #include "iotctl/buf.h"
 #include "iotctl/cloud.h"
 #include "iotctl/error.h"
+#include "iotctl/layout.h"
 #include "iotctl/mqtt.h"
 
 #include <jansson.h>
@@ -63,6 +64,10 @@ void iot_payload_show(enum iot_payload_format format, const void *payload, size_
 /* {name} and {thing} in a topic become the first, {type} the second. */
 struct iot_publish_device {
 	char *thing, *type; /* type "" for none */
+	/* Of iot_publish_role: */
+	char *topic;
+	int qos;
+	bool retain;
 };
 
 /* One message that was not taken: by a rule (before it was sent), or by the broker. */
@@ -81,6 +86,9 @@ struct iot_publish_refusal {
 IOT_CHECK enum iot_status iot_publish_devices(struct iot_cloud *cloud, const char *const *names, const char *group,
 					      bool all, struct iot_publish_device **ret, size_t *ret_count,
 					      struct iot_error *err);
+/* Give each of them its topic of a role, as the layout of its type has it, with QoS and retain; subfolder NULL: none. */
+IOT_CHECK enum iot_status iot_publish_role(struct iot_cloud *cloud, enum iot_role role, const char *subfolder,
+					   struct iot_publish_device *devices, size_t count, struct iot_error *err);
 void iot_publish_devices_free(struct iot_publish_device *devices, size_t count);
 
 struct iot_publish_options {
@@ -89,6 +97,7 @@ struct iot_publish_options {
 	const struct iot_publish_device
 		*devices; /* each topic for each of them; a topic must then have a placeholder */
 	size_t device_count;
+	bool by_role; /* the one topic is "", and stands for that of each device with its QoS and retain */
 
 	const void *payload; /* the message */
 	size_t payload_len;

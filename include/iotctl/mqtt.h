@@ -27,6 +27,7 @@ struct iot_mqtt_message {
 	const char *response_topic;   /* MQTT 5; NULL if absent */
 	const void *correlation;      /* MQTT 5; NULL if absent */
 	size_t correlation_len;
+	uint32_t expiry_s; /* MQTT 5, to be sent: nobody gets it later than this; 0: it keeps */
 };
 
 /* Called from inside iot_mqtt_io / iot_mqtt_wait / iot_mqtt_connect only. Any may be NULL. */
@@ -90,7 +91,7 @@ enum iot_mqtt_stage iot_mqtt_stage(const struct iot_mqtt *mqtt);
 /* IOT_AGAIN: not connected, or 10000 messages or 16 MiB wait to be sent; IOT_USAGE: not a valid topic, or too large. */
 IOT_CHECK enum iot_status iot_mqtt_publish(struct iot_mqtt *mqtt, const char *topic, const void *payload, size_t len,
 					   int qos, bool retain, int *ret_mid, struct iot_error *err);
-/* With MQTT 5 user properties, response topic and correlation data out of `message`. */
+/* With MQTT 5 user properties, response topic, correlation data and expiry out of `message`. */
 IOT_CHECK enum iot_status iot_mqtt_publish_message(struct iot_mqtt *mqtt, const struct iot_mqtt_message *message,
 						   int *ret_mid, struct iot_error *err);
 /* Event `subscribed` follows. */

@@ -3,16 +3,19 @@
  * state in their own folder, so that a kill is a power cut.
  *
  * A device folder, as 'iotctl device create --out DIR' writes it:
- *   device.json      {"thingName", "thingType", "endpoint", "port", "clientId"?}
+ *   device.json      {"thingName", "thingType", "endpoint", "port", "clientId"?, "topics"?}; topics: layout.h, without
+ *                    them those of the default layout, nothing retained
  *   certificate.pem  the device's certificate (and the issuing CA's, if any)
  *   private.key      its key, 0600
  *   ca.pem           what the broker's certificate is checked against
  *   codesign.pem     public key that firmware must be signed with
  * A software device adds sim/: factory.bin slot-a.bin slot-b.bin state.json download.map lock
  *
- * Topics: $aws/things/THING/... as FreeRTOS agents use them, and after every
- * connect TYPE/THING/state (THING/state without a type), QoS 1:
+ * Topics: $aws/things/THING/... as FreeRTOS agents use them, and those of its
+ * layout: after every connect its state,
  *   {"firmware": "1.0.0", "boot": "power"|"test"|"factory"|"revert", "slot": "factory"|"a"|"b"}
+ * and to each command that says how to answer it the reply {"ok": true}, in the
+ * manner of the layout (MQTT 5, or the command's token in topic and payload).
  *
  * A FAILED job has statusDetails.reason "0xCODE: WORDS", codes of the FreeRTOS
  * OTA library: 0c job document, 0d no protocol we speak, 0e blocks do not come,

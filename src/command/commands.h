@@ -10,6 +10,7 @@ extern const struct cli_command cmd_board;
 extern const struct cli_command cmd_ca;
 extern const struct cli_command cmd_cert;
 extern const struct cli_command cmd_codesign;
+extern const struct cli_command cmd_command;
 extern const struct cli_command cmd_completion;
 extern const struct cli_command cmd_config;
 extern const struct cli_command cmd_device;

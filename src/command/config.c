@@ -14,8 +14,6 @@ struct config_args {
 	bool pending;
 };
 
-#define NAMES_MAX (16 * 1024 * 1024) /* bytes of a list of devices */
-
 static enum iot_status read_json(const char *path, json_t **ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(IOT_CONFIG_MAX);
@@ -49,33 +47,6 @@ static const struct output_column set_columns[] = {
 	{0},
 };
 
-/* One name per line; empty lines and what follows a # are skipped. Names point into `text`. */
-static enum iot_status read_names(const char *path, struct iot_buf *text, const char ***names, size_t *count,
-				  struct iot_error *err)
-{
-	enum iot_status status = iot_fs_read(path, text, err);
-	char *save = NULL;
-
-	if (status != IOT_OK)
-		return status;
-	iot_buf_addc(text, '\0');
-	status = iot_buf_check(text, path, err);
-	if (status != IOT_OK)
-		return status;
-	for (char *line = strtok_r(text->data, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
-		line[strcspn(line, "#\r")] = '\0';
-		line += strspn(line, " \t");
-		line[strcspn(line, " \t")] = '\0';
-		if (*line == '\0')
-			continue;
-		*names = iot_realloc(*names, (*count + 2) * sizeof(**names));
-		(*names)[(*count)++] = line;
-	}
-	if (*count == 0)
-		return iot_fail(err, IOT_USAGE, "'%s' names no device", path);
-	return IOT_OK;
-}
-
 static enum iot_status document_of(void *data, json_t **ret, struct iot_error *err)
 {
 	return read_json(data, ret, err);
@@ -93,7 +64,7 @@ static enum iot_status check_targets(const struct config_args *args, struct iot_
 static enum iot_status set(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct config_args *args = args_;
-	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(NAMES_MAX);
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(COMMAND_NAMES_MAX);
 	IOT_CLEAN(iot_free_p) char *path = iot_strdup(args->file);
 	IOT_CLEAN(iot_free_p) const char **names = NULL;
 	size_t count = 0;
@@ -107,7 +78,7 @@ static enum iot_status set(struct cli_context *ctx, const void *args_, struct io
 	enum iot_status status = check_targets(args, err);
 
 	if (status == IOT_OK && args->from != NULL)
-		status = read_names(args->from, &text, &names, &count, err);
+		status = command_read_names(args->from, &text, &names, &count, err);
 	if (status != IOT_OK)
 		return status;
 	names = iot_realloc(names, (count + args->to.count + 1) * sizeof(*names));

@@ -149,6 +149,45 @@ enum iot_status command_print_call(struct cli_context *ctx, const char *operatio
 	return status == IOT_OK ? output_object(ctx->out, columns, reply, err) : status;
 }
 
+enum iot_status command_find_where(struct cli_context *ctx, const char *as, struct iot_messaging_where *ret,
+				   struct iot_error *err)
+{
+	enum iot_status status = IOT_OK;
+
+	ret->device_dir = as;
+	if (as == NULL)
+		status = command_open_cloud(ctx, err);
+	if (status == IOT_OK && as == NULL)
+		ret->fleet_dir = command_fleet(ctx);
+	return status;
+}
+
+enum iot_status command_read_names(const char *path, struct iot_buf *text, const char ***names, size_t *count,
+				   struct iot_error *err)
+{
+	enum iot_status status = iot_fs_read(path, text, err);
+	char *save = NULL;
+
+	if (status != IOT_OK)
+		return status;
+	iot_buf_addc(text, '\0');
+	status = iot_buf_check(text, path, err);
+	if (status != IOT_OK)
+		return status;
+	for (char *line = strtok_r(text->data, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
+		line[strcspn(line, "#\r")] = '\0';
+		line += strspn(line, " \t");
+		line[strcspn(line, " \t")] = '\0';
+		if (*line == '\0')
+			continue;
+		*names = iot_realloc(*names, (*count + 2) * sizeof(**names));
+		(*names)[(*count)++] = line;
+	}
+	if (*count == 0)
+		return iot_fail(err, IOT_USAGE, "'%s' names no device", path);
+	return IOT_OK;
+}
+
 /* --- completion ------------------------------------------------------------------------ */
 
 struct offer {

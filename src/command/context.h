@@ -6,6 +6,7 @@
 #include "iotctl/cli.h"
 #include "iotctl/cloud.h"
 #include "iotctl/json.h"
+#include "iotctl/messaging.h"
 
 /* What the hooks opened for a command (ctx->data). */
 struct command_data {
@@ -27,6 +28,10 @@ static inline const char *command_fleet(const struct cli_context *ctx)
 #define COMMAND_NEEDS_CLOUD_LATER (1U << 9)
 IOT_CHECK enum iot_status command_open_cloud(struct cli_context *ctx, struct iot_error *err);
 
+/* Where to connect for messages: as the device with this folder (NULL: none), or on the fleet's own machine. */
+IOT_CHECK enum iot_status command_find_where(struct cli_context *ctx, const char *as, struct iot_messaging_where *ret,
+					     struct iot_error *err);
+
 /* Directory of a fleet given by name or path; new memory. */
 char *command_fleet_dir(const char *name_or_path);
 
@@ -35,6 +40,14 @@ static inline const char *const *command_list(const struct cli_list *list)
 {
 	return list->count > 0 ? list->items : NULL;
 }
+
+/*
+ * A list of devices in a file: one name per line; empty lines and what follows a # are skipped. Appended to *names, which
+ * has room for a NULL behind the last one; they point into `text`. IOT_USAGE: there is none.
+ */
+#define COMMAND_NAMES_MAX (16 * 1024 * 1024) /* bytes of it */
+IOT_CHECK enum iot_status command_read_names(const char *path, struct iot_buf *text, const char ***names, size_t *count,
+					     struct iot_error *err);
 
 /* Devices hear of something new only while serve runs: warn when it does not. */
 void command_warn_unserved(const struct cli_context *ctx);

@@ -15,7 +15,8 @@ enum { FILE_MAX = 1024 * 1024, NAMED_MAX = 10 };
 
 struct publish_args {
 	struct cli_list topics, to;
-	const char *message, *file, *group, *rate, *resume, *as;
+	const char *message, *file, *group, *rate, *resume, *as, *subfolder;
+	int role;
 	int64_t qos, window, count, timeout_ms;
 	int format;
 	bool retain, all, lines;
@@ -32,20 +33,6 @@ static void connected(const char *who, void *data)
 
 	if (!ctx->quiet)
 		iot_notice("connected as %s", who);
-}
-
-/* Where to connect: as a device, or on the fleet's own machine. */
-static enum iot_status find_where(struct cli_context *ctx, const char *as, struct iot_messaging_where *ret,
-				  struct iot_error *err)
-{
-	enum iot_status status = IOT_OK;
-
-	ret->device_dir = as;
-	if (as == NULL)
-		status = command_open_cloud(ctx, err);
-	if (status == IOT_OK && as == NULL)
-		ret->fleet_dir = command_fleet(ctx);
-	return status;
 }
 
 /* --- publish ------------------------------------------------------------------------------ */
@@ -81,9 +68,24 @@ static enum iot_status read_rate(const char *text, int64_t *ret, struct iot_erro
 	return IOT_OK;
 }
 
-static enum iot_status check_args(const struct publish_args *args, struct iot_error *err)
+static enum iot_status check_role(const struct cli_context *ctx, const struct publish_args *args, bool devices,
+				  struct iot_error *err)
 {
-	bool devices = args->to.count > 0 || args->group != NULL || args->all;
+	if (args->topics.count > 0)
+		return iot_fail(err, IOT_USAGE, "--role stands for the topic: give one or the other");
+	if (cli_given(ctx, "qos") || args->retain)
+		return iot_fail(err, IOT_USAGE, "with --role the layout says QoS and retain");
+	if (!devices) {
+		iot_fail(err, IOT_USAGE, "--role needs to know whose topic is meant");
+		iot_error_hint(err, "name devices with --to, --group or --all");
+		return IOT_USAGE;
+	}
+	return IOT_OK;
+}
+
+static enum iot_status check_args(const struct cli_context *ctx, const struct publish_args *args, struct iot_error *err)
+{
+	bool devices = args->to.count > 0 || args->group != NULL || args->all, by_role = cli_given(ctx, "role");
 
 	if (args->message != NULL && (args->file != NULL || args->lines))
 		return iot_fail(err, IOT_USAGE, "give either --message, --file or --lines");
@@ -92,6 +94,10 @@ static enum iot_status check_args(const struct publish_args *args, struct iot_er
 		iot_error_hint(err, "give --message TEXT, --file FILE, or --lines");
 		return IOT_USAGE;
 	}
+	if (args->subfolder != NULL && !by_role)
+		return iot_fail(err, IOT_USAGE, "--subfolder needs --role");
+	if (by_role)
+		return check_role(ctx, args, devices, err);
 	if (args->topics.count == 0 && !args->lines)
 		return iot_fail(err, IOT_USAGE, "no topic is named");
 	if (args->topics.count == 0 && devices)
@@ -190,11 +196,14 @@ static enum iot_status publish_now(struct cli_context *ctx, const struct publish
 	struct iot_messaging_where where = {.window = (int)args->window};
 	struct iot_publish_device *devices = NULL;
 	IOT_JSON record = NULL;
-	enum iot_status status = find_where(ctx, args->as, &where, err);
+	enum iot_status status = command_find_where(ctx, args->as, &where, err);
 
 	if (status == IOT_OK)
 		status = find_devices(ctx, args, &devices, &options->device_count, err);
 	options->devices = devices;
+	if (status == IOT_OK && options->by_role)
+		status = iot_publish_role(command_cloud(ctx), (enum iot_role)args->role, args->subfolder, devices,
+					  options->device_count, err);
 	if (status == IOT_OK) {
 		status = iot_publish(&where, options, &record, err);
 		status = print_account(ctx, record, status, err);
@@ -206,11 +215,15 @@ static enum iot_status publish_now(struct cli_context *ctx, const struct publish
 static enum iot_status publish(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	static const char *const none[] = {NULL};
+	static const char *const of_role[] = {"", NULL};
 	const struct publish_args *args = args_;
 	IOT_CLEAN(iot_buf_release) struct iot_buf payload = IOT_BUF_INIT(FILE_MAX);
 	IOT_CLEAN(iot_close_p) int fd = -1;
 	struct iot_publish_options options = {
-		.topics = args->topics.count > 0 ? args->topics.items : none,
+		.topics = args->topics.count > 0   ? args->topics.items
+			  : cli_given(ctx, "role") ? of_role
+						   : none,
+		.by_role = cli_given(ctx, "role"),
 		.format = (enum iot_payload_format)args->format,
 		.qos = (int)args->qos,
 		.retain = args->retain,
@@ -223,7 +236,7 @@ static enum iot_status publish(struct cli_context *ctx, const void *args_, struc
 		.refused = refused,
 		.data = ctx,
 	};
-	enum iot_status status = check_args(args, err);
+	enum iot_status status = check_args(ctx, args, err);
 
 	if (status == IOT_OK)
 		status = read_rate(args->rate, &options.per_minute, err);
@@ -252,6 +265,9 @@ const struct cli_command cmd_publish = {
 		"{name} in a topic is replaced by the thing name of each device named with --to, --group or --all, "
 		"{type} by its "
 		"thing type.\n\n"
+		"With --role the topic is that of these devices for commands, events or whatever it is, as the layout "
+		"of "
+		"their type has it, and so are QoS and retain. 'command send' and 'config set' do more than that.\n\n"
 		"With --lines every line of standard input, or of --file, is one message for each topic. Without a "
 		"topic every "
 		"line is a JSON object {topic, payload, format, qos, retain}, as 'subscribe -o jsonl' prints them; a "
@@ -274,6 +290,9 @@ const struct cli_command cmd_publish = {
 		OPT_STR('g', "group", "GROUP", struct publish_args, group, "for the devices of this group",
 			.complete = COMPLETE_GROUP),
 		OPT_FLAG(0, "all", struct publish_args, all, "for all devices"),
+		OPT_ENUM(0, "role", "ROLE", struct publish_args, role, "to the topic that their layout has for this",
+			 .choices = CLI_CHOICES("config", "command", "reply", "event", "state")),
+		OPT_STR(0, "subfolder", "NAME", struct publish_args, subfolder, "with --role: below its topic"),
 		OPT_INT('n', "count", "N", struct publish_args, count, "send it so often; with --lines: so many lines",
 			.min = 1, .max = 1000000000),
 		OPT_STR(0, "rate", "N/s", struct publish_args, rate,
@@ -285,9 +304,11 @@ const struct cli_command cmd_publish = {
 		OPT_PATH(0, "resume", "FILE", struct publish_args, resume, "journal of what was acknowledged",
 			 .complete = COMPLETE_FILE),
 		MESSAGE_OPTIONS(struct publish_args)),
-	.examples = CLI_EXAMPLES({"publish pump/pump-0001/command -m '{\"pump\":\"on\"}'", "one message"},
-				 {"publish '{type}/{name}/command' --all -f update.json", "one for every device"},
-				 {"publish --lines -f messages.jsonl --resume sent.journal", "many, and none twice"}),
+	.examples =
+		CLI_EXAMPLES({"publish pump/pump-0001/command -m '{\"pump\":\"on\"}'", "one message"},
+			     {"publish '{type}/{name}/command' --all -f update.json", "one for every device"},
+			     {"publish --role event --subfolder alarm --to pump-0001 -m hot", "as its layout has it"},
+			     {"publish --lines -f messages.jsonl --resume sent.journal", "many, and none twice"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_DENIED, IOT_PARTIAL, IOT_TIMEOUT, IOT_AGAIN),
 	.needs = COMMAND_NEEDS_CLOUD_LATER,
 	CLI_RUN(publish, struct publish_args),
@@ -348,7 +369,7 @@ static enum iot_status subscribe(struct cli_context *ctx, const void *args_, str
 	for (size_t i = 0; i < args->filters.count && status == IOT_OK; i++)
 		status = iot_filter_check(args->filters.items[i], options.qos, err);
 	if (status == IOT_OK)
-		status = find_where(ctx, args->as, &where, err);
+		status = command_find_where(ctx, args->as, &where, err);
 	if (status == IOT_OK)
 		status = output_begin_stream(ctx->out, columns, err);
 	if (status == IOT_OK)

@@ -6,8 +6,9 @@
 const struct cli_command cmd_root = {
 	.name = "iotctl",
 	.summary = "Fleet and provisioning tool for AWS IoT and FreeRTOS devices",
-	.description = "Makes identities for devices, runs their cloud on this machine, pushes signed updates and sees them "
-		       "through. A fleet is one directory; 'iotctl init' makes it, 'iotctl serve' brings it to life.",
+	.description =
+		"Makes identities for devices, runs their cloud on this machine, pushes signed updates and sees them "
+		"through. A fleet is one directory; 'iotctl init' makes it, 'iotctl serve' brings it to life.",
 	.subcommands = CLI_COMMANDS(&cmd_init, &cmd_serve, &cmd_backup, &cmd_restore, &cmd_doctor,
 				    /* registry */
 				    &cmd_device, &cmd_type, &cmd_group, &cmd_policy, &cmd_cert, &cmd_ca,
@@ -16,7 +17,7 @@ const struct cli_command cmd_root = {
 				    /* updates */
 				    &cmd_codesign, &cmd_image, &cmd_ota, &cmd_job, &cmd_stream,
 				    /* messages */
-				    &cmd_publish, &cmd_subscribe, &cmd_layout, &cmd_config, &cmd_shadow,
+				    &cmd_publish, &cmd_subscribe, &cmd_command, &cmd_layout, &cmd_config, &cmd_shadow,
 				    /* tools */
 				    &cmd_sim, &cmd_api, &cmd_settings, &cmd_completion, &cmd_version),
 	.examples = CLI_EXAMPLES({"init demo", "make a fleet"}, {"serve --detach", "start its cloud"},

@@ -10,6 +10,7 @@
 #include "iotctl/cert.h"
 #include "iotctl/clock.h"
 #include "iotctl/fs.h"
+#include "iotctl/layout.h"
 #include "iotctl/local.h"
 #include "iotctl/text.h"
 
@@ -444,25 +445,41 @@ static enum iot_status copy_file(const char *from, const char *dir, const char *
 	return status;
 }
 
+/* Its type as the registry has it, which may have been given earlier, and the topics that its layout makes of it. */
+static enum iot_status device_topics(struct making *making, char **ret_type, json_t **ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_layout_free_p) struct iot_layout *layout = NULL;
+	IOT_CLEAN(iot_free_p) char *thing = NULL;
+	enum iot_status status =
+		iot_layout_of_device(making->cloud, making->spec->name, &layout, &thing, ret_type, err);
+
+	return status == IOT_OK ? iot_layout_device_topics(layout, thing, *ret_type, ret, err) : status;
+}
+
 static enum iot_status write_device_json(struct making *making, struct iot_error *err)
 {
 	const struct iot_device_spec *spec = making->spec;
 	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "device.json");
 	IOT_CLEAN(iot_free_p) char *endpoint = NULL;
 	IOT_CLEAN(iot_free_p) char *port = NULL;
+	IOT_CLEAN(iot_free_p) char *type = NULL;
 	IOT_CLEAN(iot_free_p) char *text = NULL;
 	IOT_CLEAN(iot_free_p) char *line = NULL;
+	IOT_JSON topics = NULL;
 	IOT_JSON record = json_object();
 	enum iot_status status = iot_local_meta_get(making->cloud, "endpoint", &endpoint, err);
 
 	if (status == IOT_OK)
 		status = iot_local_meta_get(making->cloud, "port", &port, err);
+	if (status == IOT_OK)
+		status = device_topics(making, &type, &topics, err);
 	if (status != IOT_OK)
 		return status;
 	iot_json_set_str(record, "thingName", spec->name);
-	iot_json_set_str(record, "thingType", spec->type);
+	iot_json_set_str(record, "thingType", *type != '\0' ? type : NULL);
 	iot_json_set_str(record, "endpoint", endpoint);
 	iot_json_set_int(record, "port", port != NULL ? strtol(port, NULL, 10) : 8883);
+	json_object_set(record, "topics", topics);
 	text = json_dumps(record, JSON_INDENT(2));
 	line = iot_strf("%s\n", text);
 	return iot_fs_write(path, 0644, line, strlen(line), err);

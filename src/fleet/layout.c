@@ -35,6 +35,16 @@ const char *iot_direction_name(enum iot_direction direction)
 	return direction_names[direction];
 }
 
+const char *layout_acknowledge_name(enum iot_acknowledge acknowledge)
+{
+	return acknowledge_names[acknowledge];
+}
+
+const char *layout_correlation_name(enum iot_correlation correlation)
+{
+	return correlation_names[correlation];
+}
+
 bool layout_name_valid(const char *name)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";

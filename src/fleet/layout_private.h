@@ -26,6 +26,10 @@ struct layout_set {
 	struct iot_layout_role roles[IOT_ROLE_COUNT];
 };
 
+/* As the file says it: "shadow", "mqtt5" ... */
+const char *layout_acknowledge_name(enum iot_acknowledge acknowledge);
+const char *layout_correlation_name(enum iot_correlation correlation);
+
 /* A role's members; absent or wrong ones become NULL and 0. */
 void layout_read_role(const json_t *object, struct iot_layout_role *ret);
 /* The set of the type, or the base one for NULL. */

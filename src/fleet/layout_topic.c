@@ -5,6 +5,7 @@
 #include "fleet/layout_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/json.h"
 
 #include <string.h>
 
@@ -124,6 +125,51 @@ enum iot_status iot_layout_filter(const struct iot_layout *layout, enum iot_role
 	if (topic == NULL)
 		return no_role(layout, role, "topic", err);
 	return expand(topic, names, true, ret, err);
+}
+
+/* The role as the file has it, for one device. */
+static enum iot_status device_role(const struct iot_layout *layout, enum iot_role role,
+				   const struct iot_topic_names *names, json_t *topics, struct iot_error *err)
+{
+	const struct iot_layout_role *of = iot_layout_role(layout, role, names->type);
+	const char *const templates[] = {of->topic, of->inbox};
+	static const char *const members[] = {"topic", "inbox"};
+	json_t *record = json_object();
+	enum iot_status status = IOT_OK;
+
+	json_object_set_new(topics, iot_role_name(role), record);
+	for (size_t i = 0; i < IOT_LENGTH(templates) && status == IOT_OK; i++) {
+		IOT_CLEAN(iot_free_p) char *topic = NULL;
+
+		if (templates[i] != NULL)
+			status = expand(templates[i], names, false, &topic, err);
+		iot_json_set_str(record, members[i], topic);
+	}
+	iot_json_set_int(record, "qos", of->qos);
+	iot_json_set_bool(record, "retain", of->retain);
+	if (role == IOT_ROLE_CONFIG)
+		iot_json_set_str(record, "acknowledge", layout_acknowledge_name(of->acknowledge));
+	if (role == IOT_ROLE_COMMAND)
+		iot_json_set_str(record, "correlation", layout_correlation_name(of->correlation));
+	iot_json_set_str(record, "versionMember", of->version_member);
+	iot_json_set_str(record, "tokenMember", of->token_member);
+	return status;
+}
+
+enum iot_status iot_layout_device_topics(const struct iot_layout *layout, const char *thing, const char *type,
+					 json_t **ret, struct iot_error *err)
+{
+	const struct iot_topic_names names = {
+		.thing = thing, .type = type, .peer = "{peer}", .token = "{token}", .subfolder = "{subfolder}"};
+	IOT_JSON topics = json_object();
+	enum iot_status status = IOT_OK;
+
+	for (unsigned role = 0; role < IOT_ROLE_COUNT && status == IOT_OK; role++)
+		if (iot_layout_role(layout, role, type) != NULL)
+			status = device_role(layout, role, &names, topics, err);
+	if (status == IOT_OK)
+		*ret = iot_take(topics);
+	return status;
 }
 
 /* --- back ------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
  * Messages: how to connect (by the admin socket of the fleet's own broker, or as
  * a device), AWS IoT's rules, and the formats in which people write payloads.
  */
-#include "iotctl/messaging.h"
+#include "fleet/messaging_private.h"
 
 #include "iotctl/base.h"
 #include "iotctl/fs.h"
@@ -11,6 +11,7 @@
 #include "iotctl/text.h"
 #include "iotctl/topic.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -186,6 +187,21 @@ enum iot_status iot_filter_check(const char *filter, int qos, struct iot_error *
 			err, "AWS IoT's rule for filters: 256 bytes and 7 slashes at most, '+' and '#' alone in their "
 			     "level, '#' last");
 	return status;
+}
+
+const char *message_refusal(int code, char *buf, size_t size)
+{
+	switch (code) {
+	case 135:
+		return "the broker does not allow it";
+	case 144:
+		return "the broker does not accept the topic";
+	case 151:
+		return "the broker's quota is used up";
+	default:
+		snprintf(buf, size, "the broker refused it with reason code %d", code);
+		return buf;
+	}
 }
 
 /* --- formats ------------------------------------------------------------------------------ */

@@ -21,7 +21,8 @@ static void add(struct found *found, const char *thing, const char *type)
 		found->size = found->size > 0 ? 2 * found->size : 16;
 		found->devices = iot_realloc(found->devices, found->size * sizeof(*found->devices));
 	}
-	found->devices[found->count++] = (struct iot_publish_device){iot_strdup(thing), iot_strdup(type)};
+	found->devices[found->count++] =
+		(struct iot_publish_device){.thing = iot_strdup(thing), .type = iot_strdup(type)};
 }
 
 static enum iot_status add_record(json_t *record, void *data, struct iot_error *err)
@@ -78,11 +79,48 @@ enum iot_status iot_publish_devices(struct iot_cloud *cloud, const char *const *
 	return IOT_OK;
 }
 
+static enum iot_status set_topic(const struct iot_layout *layout, enum iot_role role, const char *subfolder,
+				 struct iot_publish_device *device, struct iot_error *err)
+{
+	const struct iot_topic_names names = {
+		.thing = device->thing, .type = *device->type != '\0' ? device->type : NULL, .subfolder = subfolder};
+	const struct iot_layout_role *of = iot_layout_role(layout, role, names.type);
+	enum iot_status status = iot_layout_topic(layout, role, &names, &device->topic, err);
+
+	if (status != IOT_OK)
+		return status;
+	device->qos = of->qos;
+	device->retain = of->retain;
+	if (subfolder == NULL || strstr(of->topic, "{subfolder}") != NULL)
+		return IOT_OK;
+	return iot_fail(err, IOT_USAGE, "layout '%s' has no subfolders for role '%s': its topic is '%s'",
+			iot_layout_name(layout), iot_role_name(role), of->topic);
+}
+
+enum iot_status iot_publish_role(struct iot_cloud *cloud, enum iot_role role, const char *subfolder,
+				 struct iot_publish_device *devices, size_t count, struct iot_error *err)
+{
+	IOT_CLEAN(iot_layout_free_p) struct iot_layout *layout = NULL;
+	enum iot_status status = IOT_OK;
+
+	for (size_t i = 0; i < count && status == IOT_OK; i++) {
+		/* Devices of a type mostly follow one another. */
+		if (i == 0 || strcmp(devices[i].type, devices[i - 1].type) != 0) {
+			iot_layout_free(iot_take(layout));
+			status = iot_layout_of_type(cloud, devices[i].type, &layout, err);
+		}
+		if (status == IOT_OK)
+			status = set_topic(layout, role, subfolder, &devices[i], err);
+	}
+	return status;
+}
+
 void iot_publish_devices_free(struct iot_publish_device *devices, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		free(devices[i].thing);
 		free(devices[i].type);
+		free(devices[i].topic);
 	}
 	free(devices);
 }

@@ -37,6 +37,10 @@ enum source_result source_next(struct source *source, struct message *ret, struc
 /* Read once from the descriptor, which blocks unless it is readable. */
 IOT_CHECK enum iot_status source_read(struct source *source, struct iot_error *err);
 
+/* What a broker's refusal of a message means, for people; `buf` is for what is not known. */
+#define MESSAGE_REFUSED_CODE 128 /* and above, of MQTT 5 */
+const char *message_refusal(int code, char *buf, size_t size);
+
 /* --- the journal ------------------------------------------------------------------------ */
 
 struct receipts;

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { NAMED_MAX = 1000, POLL_MS = 500, GOODBYE_MS = 2000, PER_MINUTE_MS = 60000, REFUSED_CODE = 128 };
+enum { NAMED_MAX = 1000, POLL_MS = 500, GOODBYE_MS = 2000, PER_MINUTE_MS = 60000 };
 
 struct slot {
 	struct message message;
@@ -77,21 +77,6 @@ static void tell_refused(struct publisher *p, const struct message *message, con
 		p->options->refused(&refusal, p->options->data);
 }
 
-static const char *reason_words(int code, char *buf, size_t size)
-{
-	switch (code) {
-	case 135:
-		return "the broker does not allow it";
-	case 144:
-		return "the broker does not accept the topic";
-	case 151:
-		return "the broker's quota is used up";
-	default:
-		snprintf(buf, size, "the broker refused it with reason code %d", code);
-		return buf;
-	}
-}
-
 static void finish_slot(struct publisher *p, struct slot *slot, int code)
 {
 	const struct message *message = &slot->message;
@@ -99,8 +84,8 @@ static void finish_slot(struct publisher *p, struct slot *slot, int code)
 
 	slot->done = true;
 	p->heard = iot_monotonic_ms();
-	if (code >= REFUSED_CODE) {
-		tell_refused(p, message, reason_words(code, words, sizeof(words)));
+	if (code >= MESSAGE_REFUSED_CODE) {
+		tell_refused(p, message, message_refusal(code, words, sizeof(words)));
 	} else if (message->qos == 0) {
 		p->sent++;
 	} else {

@@ -97,8 +97,8 @@ static enum iot_status expand(const char *template, const struct iot_publish_dev
 		else if (device == NULL)
 			status = iot_fail(err, IOT_USAGE, "topic '%s' is for devices, and none are named", template);
 		else if (*value == '\0')
-			status = iot_fail(err, IOT_USAGE, "topic '%s' needs a thing type, and device '%s' has none", template,
-					  device->thing);
+			status = iot_fail(err, IOT_USAGE, "topic '%s' needs a thing type, and device '%s' has none",
+					  template, device->thing);
 		else
 			iot_buf_adds(&out, value);
 		at += len + plain;
@@ -121,6 +121,20 @@ static const struct iot_publish_device *device_at(const struct iot_publish_optio
 	return options->device_count > 0 ? &options->devices[i] : NULL;
 }
 
+/* The topic at the source's place, with what belongs to it; new memory in ret->topic. */
+static enum iot_status make_topic(const struct iot_publish_options *options, size_t topic, size_t device,
+				  struct message *ret, struct iot_error *err)
+{
+	ret->qos = options->qos;
+	ret->retain = options->retain;
+	if (!options->by_role)
+		return expand(options->topics[topic], device_at(options, device), &ret->topic, err);
+	ret->topic = iot_strdup(options->devices[device].topic);
+	ret->qos = options->devices[device].qos;
+	ret->retain = options->devices[device].retain;
+	return IOT_OK;
+}
+
 static size_t device_rounds(const struct iot_publish_options *options)
 {
 	return options->device_count > 0 ? options->device_count : 1;
@@ -132,12 +146,13 @@ enum iot_status source_check(const struct iot_publish_options *options, struct i
 
 	for (size_t t = 0; options->topics[t] != NULL; t++) {
 		for (size_t d = 0; d < device_rounds(options) && status == IOT_OK; d++) {
-			IOT_CLEAN(iot_free_p) char *topic = NULL;
+			IOT_CLEAN(message_release) struct message message = {0};
 
-			status = expand(options->topics[t], device_at(options, d), &topic, err);
+			status = make_topic(options, t, d, &message, err);
 			if (status == IOT_OK)
-				status = iot_message_check(topic, options->lines_fd < 0 ? options->payload_len : 0,
-							   options->qos, err);
+				status = iot_message_check(message.topic,
+							   options->lines_fd < 0 ? options->payload_len : 0,
+							   message.qos, err);
 		}
 	}
 	return status;
@@ -159,12 +174,8 @@ static bool step(struct source *source)
 
 static enum source_result next_expanded(struct source *source, struct message *ret, struct iot_error *err)
 {
-	const struct iot_publish_options *options = source->options;
-
-	ret->qos = options->qos;
-	ret->retain = options->retain;
 	/* Checked before, so this cannot fail. */
-	if (expand(options->topics[source->topic], device_at(options, source->device), &ret->topic, err) != IOT_OK)
+	if (make_topic(source->options, source->topic, source->device, ret, err) != IOT_OK)
 		return SOURCE_REFUSED;
 	return SOURCE_MESSAGE;
 }

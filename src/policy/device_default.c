@@ -28,12 +28,15 @@ static void add_statement(struct iot_buf *out, const char *sid, const char *acti
 void iot_policy_device_default(struct iot_buf *out)
 {
 	static const char *const client[] = {THING};
+	static const char *const state[] = {TYPE "/" THING "/state"}; /* the default layout keeps it */
 
 	iot_buf_adds(out, "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n");
 	add_statement(out, "ConnectAsItself", "\"iot:Connect\"", "client", client, 1);
 	iot_buf_adds(out, ",\n");
 	add_statement(out, "OwnTopics", "[\"iot:Publish\", \"iot:Receive\"]", "topic", device_topics,
 		      IOT_LENGTH(device_topics));
+	iot_buf_adds(out, ",\n");
+	add_statement(out, "KeptState", "\"iot:RetainPublish\"", "topic", state, IOT_LENGTH(state));
 	iot_buf_adds(out, ",\n");
 	add_statement(out, "OwnFilters", "\"iot:Subscribe\"", "topicfilter", device_topics, IOT_LENGTH(device_topics));
 	iot_buf_adds(out, "\n  ]\n}\n");

@@ -93,15 +93,13 @@ void sim_agent_free(struct sim_agent *agent)
 static void publish_state(struct sim_agent *agent)
 {
 	const struct sim_booted *booted = agent->options.booted;
-	IOT_JSON state = json_object();
-	IOT_CLEAN(iot_free_p) char *text = NULL;
+	json_t *state = json_object();
 	char version[16];
 
 	iot_json_set_str(state, "firmware", iot_sim_version_text(&booted->firmware, version));
 	iot_json_set_str(state, "boot", sim_boot_name(booted->boot));
 	iot_json_set_str(state, "slot", sim_slot_name(booted->slot));
-	text = iot_json_text(state);
-	agent_publish(agent, agent->options.state_topic, text, strlen(text), 1);
+	agent->options.port.state(agent->options.port.data, state);
 }
 
 void sim_agent_online(struct sim_agent *agent, int64_t now)

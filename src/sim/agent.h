@@ -13,9 +13,13 @@
 
 #include "sim/slots.h"
 
+#include <jansson.h>
+
 /* The board under the agent. False: it could not be sent; the agent repeats what matters by itself. */
 struct sim_port {
 	bool (*publish)(void *data, const char *topic, const void *payload, size_t len, int qos);
+	/* The state of the device, as its layout has it. Takes `state`. */
+	void (*state)(void *data, json_t *state);
 	bool (*subscribe)(void *data, const char *filter, int qos);
 	/* Something worth telling happened; detail may be "". See the names in agent_job.c and agent_stream.c. */
 	void (*event)(void *data, const char *name, const char *detail);
@@ -34,7 +38,6 @@ struct sim_faults {
 
 struct sim_agent_options {
 	const char *thing;
-	const char *state_topic;
 	struct sim_slots *slots;
 	const struct sim_booted *booted;
 	const struct iot_key *codesign_key;

@@ -51,7 +51,8 @@ enum iot_status sim_config_load(const char *dir, struct sim_config *ret, struct 
 	IOT_CLEAN(sim_config_release) struct sim_config config = {0};
 	IOT_CLEAN(iot_free_p) char *codesign = NULL;
 	IOT_JSON device = NULL;
-	const char *type, *thing;
+	IOT_CLEAN(iot_free_p) char *subject = iot_path(dir, "device.json");
+	const char *thing;
 	enum iot_status status = read_json(dir, &device, err);
 
 	if (status == IOT_OK)
@@ -68,15 +69,15 @@ enum iot_status sim_config_load(const char *dir, struct sim_config *ret, struct 
 		status = find_file(dir, "codesign.pem", &codesign, err);
 	if (status == IOT_OK)
 		status = iot_key_load_public(codesign, &config.codesign_key, err);
+	if (status == IOT_OK)
+		status = sim_topics_read(device, subject, &config.topics, err);
 	if (status != IOT_OK)
 		return status;
 	thing = iot_json_str(device, "thingName", "");
-	type = iot_json_str(device, "thingType", "");
 	config.thing = iot_strdup(thing);
 	config.client_id = iot_strdup(iot_json_str(device, "clientId", thing));
 	config.endpoint = iot_strdup(iot_json_str(device, "endpoint", ""));
 	config.port = (int)iot_json_int(device, "port", 0);
-	config.state_topic = type[0] != '\0' ? iot_strf("%s/%s/state", type, thing) : iot_strf("%s/state", thing);
 	config.sim_dir = iot_path(dir, "sim");
 	*ret = config;
 	memset(&config, 0, sizeof(config));
@@ -88,7 +89,7 @@ void sim_config_release(struct sim_config *config)
 	free(config->thing);
 	free(config->endpoint);
 	free(config->client_id);
-	free(config->state_topic);
+	sim_topics_release(&config->topics);
 	free(config->ca_file);
 	free(config->cert_file);
 	free(config->key_file);

@@ -6,10 +6,11 @@
 #define IOTCTL_SIM_CONFIG_H
 
 #include "sim/agent.h"
+#include "sim/topics.h"
 
 struct sim_config {
 	char *thing, *endpoint, *client_id;
-	char *state_topic; /* "TYPE/THING/state"; without a type "THING/state" */
+	struct sim_topics topics;
 	int port;
 	char *ca_file, *cert_file, *key_file;
 	char *sim_dir;

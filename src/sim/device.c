@@ -12,6 +12,7 @@
 #include "iotctl/streamcbor.h"
 #include "iotctl/text.h"
 #include "sim/config.h"
+#include "sim/talk.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,7 @@ struct sim_device {
 
 	struct iot_mqtt *mqtt;
 	struct sim_agent *agent;
+	struct sim_talk *talk;
 	bool connecting; /* counted by the gate */
 	unsigned connections;
 	int64_t connect_at, io_at;
@@ -89,6 +91,8 @@ static const struct {
 	{"crashed", "crashed", false},
 	{"hangs", "hangs", false},
 	{"watchdog", "watchdog reset", false},
+	{"command", "command", false},
+	{"unanswered", "cannot answer command", false},
 };
 
 static void say(struct sim_device *device, const char *name, const char *fmt, ...) IOT_PRINTF(3, 4);
@@ -152,6 +156,13 @@ static bool port_subscribe(void *data, const char *filter, int qos)
 	return false;
 }
 
+static void port_state(void *data, json_t *state)
+{
+	struct sim_device *device = data;
+
+	sim_talk_state(device->talk, state);
+}
+
 /* How a job went is told by the report on it. */
 static void port_event(void *data, const char *name, const char *detail)
 {
@@ -167,6 +178,24 @@ static void port_event(void *data, const char *name, const char *detail)
 	say(device, name, "%s", detail);
 }
 
+/* --- and that of its other talk ----------------------------------------------- */
+
+static bool talk_publish(void *data, const struct iot_mqtt_message *message)
+{
+	struct sim_device *device = data;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	if (iot_mqtt_publish_message(device->mqtt, message, NULL, &err) == IOT_OK)
+		return true;
+	iot_log_error(IOT_LOG_INFO, "", &err);
+	return false;
+}
+
+static void talk_event(void *data, const char *name, const char *detail)
+{
+	say(data, name, "%s", detail);
+}
+
 /* --- the connection --------------------------------------------------------- */
 
 static void on_connected(struct iot_mqtt *mqtt, void *data)
@@ -178,6 +207,7 @@ static void on_connected(struct iot_mqtt *mqtt, void *data)
 	device->backoff = 0;
 	device->last_loss[0] = '\0';
 	say(device, "connected", "to %s:%d", device->config.endpoint, device->config.port);
+	sim_talk_online(device->talk);
 	sim_agent_online(device->agent, iot_monotonic_ms());
 }
 
@@ -219,6 +249,8 @@ static void on_message(struct iot_mqtt *mqtt, const struct iot_mqtt_message *mes
 	struct sim_device *device = data;
 
 	(void)mqtt;
+	if (sim_talk_message(device->talk, message))
+		return;
 	sim_agent_message(device->agent, message->topic, message->payload, message->payload_len, iot_monotonic_ms());
 }
 
@@ -266,6 +298,7 @@ static enum iot_status open_client(struct sim_device *device, struct iot_error *
 		.ca_file = device->config.ca_file,
 		.cert_file = device->config.cert_file,
 		.key_file = device->config.key_file,
+		.mqtt5 = device->config.topics.token_member == NULL, /* its layout counts on it */
 	};
 	static const struct iot_mqtt_events events = {
 		.connected = on_connected,
@@ -288,6 +321,8 @@ static void turn_off(struct sim_device *device, enum sim_reset reset, int64_t fo
 	leave_gate(device);
 	sim_agent_free(device->agent);
 	device->agent = NULL;
+	sim_talk_free(device->talk);
+	device->talk = NULL;
 	device->state = BOARD_OFF;
 	device->reset = reset;
 	device->state_until = iot_monotonic_ms() + for_ms;
@@ -297,7 +332,6 @@ static void run_image(struct sim_device *device, int64_t now)
 {
 	const struct sim_agent_options options = {
 		.thing = device->config.thing,
-		.state_topic = device->config.state_topic,
 		.slots = &device->slots,
 		.booted = &device->booted,
 		.codesign_key = device->config.codesign_key,
@@ -306,14 +340,16 @@ static void run_image(struct sim_device *device, int64_t now)
 		.request_timeout_ms = device->options.request_timeout_ms,
 		.test_timeout_ms = TEST_TIMEOUT_MS,
 		.faults = device->faults,
-		.port = {port_publish, port_subscribe, port_event, device},
+		.port = {port_publish, port_state, port_subscribe, port_event, device},
 	};
+	const struct sim_talk_port talk_port = {talk_publish, port_subscribe, talk_event, device};
 
 	device->useless_boots = 0;
 	if (open_client(device, &device->error) != IOT_OK) {
 		end(device, device->error.status);
 		return;
 	}
+	device->talk = sim_talk_new(&device->config.topics, &talk_port);
 	device->agent = sim_agent_new(&options, now);
 	device->state = BOARD_RUNNING;
 	device->connect_at = now;

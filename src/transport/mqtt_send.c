@@ -134,6 +134,8 @@ static int make_properties(const struct iot_mqtt_message *message, mosquitto_pro
 		rc = mosquitto_property_add_binary(ret, MQTT_PROP_CORRELATION_DATA, message->correlation,
 						   (uint16_t)message->correlation_len);
 	}
+	if (message->expiry_s > 0 && rc == MOSQ_ERR_SUCCESS)
+		rc = mosquitto_property_add_int32(ret, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, message->expiry_s);
 	return rc;
 }
 

@@ -13,6 +13,7 @@ declare -A layer_of=(
   [mqtt]=transport [process]=transport [serial]=transport
   [at]=board [board]=board [expresslink]=board [credential]=board [swd]=board
   [cloud]=cloud [local]=cloud [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet [configuration]=fleet
+  [remote_command]=fleet
 )
 declare -A may_use=(
   [base]="base" [cli]="cli base" [crypto]="crypto base" [policy]="policy base" [store]="store base"

@@ -67,6 +67,24 @@ x two
 y two" ]
 }
 
+@test "a role goes to the topic that each device's layout has for it, with its QoS and retain" {
+  start_fleet
+  make_device pump-0001
+  iotctl type create bus >/dev/null
+  iotctl layout use buses --type bus >/dev/null
+  iotctl device create bus-1 --type bus >/dev/null
+  subscriber admin '#' -n 3 --timeout 30s
+  iotctl -q publish --role command --to pump-0001 --to bus-1 -m go >/dev/null
+  iotctl -q publish --role event --subfolder alarm/hot --to pump-0001 -m 98 --as ./pump-0001 >/dev/null
+  wait "$subscriber_pid"
+  [ "$(jq -r '.topic + " " + .payload' admin.out)" = "pump/pump-0001/command go
+bus/bus-1/commands go
+pump/pump-0001/event/alarm/hot 98" ]
+  printf 'one\ntwo\n' | iotctl -q publish --role state --to bus-1 --lines >/dev/null
+  combined 0 iotctl -q subscribe bus/bus-1/state -n 1 --timeout 20s -o jsonl
+  [ "$(jq -c '[.payload, .retain]' <<<"$output")" = '["two",true]' ]
+}
+
 @test "a retained message waits for who comes later, until it is deleted" {
   start_fleet
   iotctl -q publish depot/1/state -m open --retain >/dev/null

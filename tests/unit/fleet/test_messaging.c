@@ -165,7 +165,8 @@ static void next_is(struct source *source, const struct iot_publish_options *opt
 static void test_templates(void)
 {
 	static const char *const topics[] = {"{type}/{name}/x", "y/{thing}", NULL};
-	struct iot_publish_device devices[] = {{(char[]){"p1"}, (char[]){"pump"}}, {(char[]){"p2"}, (char[]){"pump"}}};
+	struct iot_publish_device devices[] = {{.thing = (char[]){"p1"}, .type = (char[]){"pump"}},
+					       {.thing = (char[]){"p2"}, .type = (char[]){"pump"}}};
 	struct iot_publish_options options = {.topics = topics,
 					      .devices = devices,
 					      .device_count = 2,

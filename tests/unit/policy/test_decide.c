@@ -406,6 +406,8 @@ static void test_device_default(void)
 		{IOT_POLICY_PUBLISH, "pump/pump-2/events", NO},
 		{IOT_POLICY_PUBLISH, "other", NO},
 		{IOT_POLICY_RETAIN_PUBLISH, "pump/pump-1/events", NO},
+		{IOT_POLICY_RETAIN_PUBLISH, "pump/pump-1/state", YES},
+		{IOT_POLICY_RETAIN_PUBLISH, "pump/pump-2/state", NO},
 	};
 
 	iot_policy_device_default(&text);

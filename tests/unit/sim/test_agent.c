@@ -45,6 +45,14 @@ static bool port_publish(void *data, const char *topic, const void *payload, siz
 	return true;
 }
 
+static void port_state(void *data, json_t *state)
+{
+	IOT_CLEAN(iot_free_p) char *text = iot_json_text(state);
+
+	port_publish(data, "pump/pump-1/state", text, strlen(text), 1);
+	json_decref(state);
+}
+
 static bool port_subscribe(void *data, const char *filter, int qos)
 {
 	return port_publish(data, "SUBSCRIBE", filter, strlen(filter), qos);
@@ -73,7 +81,6 @@ static void boot_with(struct sim_faults faults, enum sim_reset reset)
 	struct iot_error err = IOT_ERROR_INIT;
 	const struct sim_agent_options options = {
 		.thing = "pump-1",
-		.state_topic = "pump/pump-1/state",
 		.slots = &slots,
 		.booted = &booted,
 		.codesign_key = key,
@@ -82,7 +89,7 @@ static void boot_with(struct sim_faults faults, enum sim_reset reset)
 		.request_timeout_ms = TIMEOUT,
 		.test_timeout_ms = TEST_TIMEOUT,
 		.faults = faults,
-		.port = {port_publish, port_subscribe, port_event, NULL},
+		.port = {port_publish, port_state, port_subscribe, port_event, NULL},
 	};
 
 	sim_agent_free(agent);
