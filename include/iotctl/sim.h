@@ -15,7 +15,8 @@
  * layout: after every connect its state,
  *   {"firmware": "1.0.0", "boot": "power"|"test"|"factory"|"revert", "slot": "factory"|"a"|"b"}
  * and to each command that says how to answer it the reply {"ok": true}, in the
- * manner of the layout (MQTT 5, or the command's token in topic and payload).
+ * manner of the layout (MQTT 5, or the command's token in topic and payload). A
+ * configuration is acknowledged, and forgotten at the next boot.
  *
  * A FAILED job has statusDetails.reason "0xCODE: WORDS", codes of the FreeRTOS
  * OTA library: 0c job document, 0d no protocol we speak, 0e blocks do not come,
@@ -45,6 +46,12 @@ struct iot_sim_device_options {
 	 * again), twice, out-of-range, foreign-job, slow[=DURATION], client-id=NAME.
 	 */
 	const char *fault;
+	/*
+	 * What it does of its own accord and in answer to commands, configuration and other devices: a file, or the name of
+	 * a behaviour that is compiled in ("bus", "depot"). NULL: every command is answered with {"ok": true}. See
+	 * iotctl-simulators(7).
+	 */
+	const char *behaviour;
 };
 
 /*

@@ -214,7 +214,7 @@ static void on_message(const struct iot_mqtt_message *message, void *data)
 		jobs_answer(&serve->port, &serve->out, &request);
 	else if (shadow_is_request(message->topic))
 		shadow_answer(&serve->port, &request);
-	else
+	else if (!message->retain) /* what the broker kept may be older than what we know; it sends us all that is new */
 		take_state(serve, &request);
 }
 

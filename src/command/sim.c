@@ -12,7 +12,7 @@ struct firmware_args {
 };
 
 struct device_args {
-	const char *dir, *image, *fault;
+	const char *dir, *image, *fault, *behaviour;
 	int64_t count, connect_window;
 	int64_t block_size, window, watchdog_ms, request_timeout_ms, exit_after_ms;
 	bool factory_boot, once;
@@ -96,6 +96,7 @@ static struct iot_sim_device_options options_of(const struct device_args *args)
 		.once = args->once,
 		.exit_after_ms = args->exit_after_ms,
 		.fault = args->fault,
+		.behaviour = args->behaviour,
 	};
 }
 
@@ -172,7 +173,9 @@ static enum iot_status fleet(struct cli_context *ctx, const void *args_, struct 
 			     "an unanswered request is repeated", .min = 10, .max = 3600000, .fallback = "2s"),                          \
 		OPT_DURATION(0, "exit-after", "TIME", struct device_args, exit_after_ms, "end after this"),              \
 		OPT_FLAG(0, "once", struct device_args, once, "end when no job is left"),                                \
-		OPT_STR(0, "fault", "FAULT", struct device_args, fault, "misbehave in this way")
+		OPT_STR(0, "fault", "FAULT", struct device_args, fault, "misbehave in this way"),                        \
+		OPT_PATH(0, "behaviour", "FILE", struct device_args, behaviour,                                          \
+			 "do what this file says; bus and depot are there already", .complete = COMPLETE_FILE)
 
 static const struct cli_command cmd_device_sim = {
 	.name = "device",
@@ -183,13 +186,16 @@ static const struct cli_command cmd_device_sim = {
 		"Faults, to see what the cloud makes of them (several separated by commas): silent takes no job; stuck takes one "
 		"and is not heard of again; twice sends every update twice; out-of-range asks for blocks that are not there; "
 		"foreign-job reports success for another device's job; slow[=TIME] waits before each request; client-id=NAME "
-		"connects under another name.",
+		"connects under another name.\n\n"
+		"It acknowledges its configuration and answers each command with {\"ok\": true}, on the topics of its layout as "
+		"device.json has them. A behaviour makes more of it: iotctl-simulators(7) describes the file.",
 	.args = CLI_ARGS(ARG_PATH("DIR", struct device_args, dir, "device folder, made by 'device create --out'",
 				  .complete = COMPLETE_DIR)),
 	.opts = CLI_OPTS(DEVICE_OPTIONS,
 			 OPT_FLAG(0, "factory-boot", struct device_args, factory_boot,
 				  "forget both update slots and boot the factory image")),
-	.examples = CLI_EXAMPLES({"sim device ./pump-0001 --image pump-1.0.0.bin", "until Ctrl-C"}),
+	.examples = CLI_EXAMPLES({"sim device ./pump-0001 --image pump-1.0.0.bin", "until Ctrl-C"},
+			      {"sim device ./bus-17 --behaviour bus", "a bus, of the layout buses"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_DENIED, IOT_AGAIN, IOT_VERIFY),
 	CLI_RUN(device, struct device_args),
 };

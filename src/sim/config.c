@@ -75,6 +75,7 @@ enum iot_status sim_config_load(const char *dir, struct sim_config *ret, struct 
 		return status;
 	thing = iot_json_str(device, "thingName", "");
 	config.thing = iot_strdup(thing);
+	config.type = iot_strdup(iot_json_str(device, "thingType", NULL));
 	config.client_id = iot_strdup(iot_json_str(device, "clientId", thing));
 	config.endpoint = iot_strdup(iot_json_str(device, "endpoint", ""));
 	config.port = (int)iot_json_int(device, "port", 0);
@@ -87,6 +88,7 @@ enum iot_status sim_config_load(const char *dir, struct sim_config *ret, struct 
 void sim_config_release(struct sim_config *config)
 {
 	free(config->thing);
+	free(config->type);
 	free(config->endpoint);
 	free(config->client_id);
 	sim_topics_release(&config->topics);

@@ -10,6 +10,7 @@
 
 struct sim_config {
 	char *thing, *endpoint, *client_id;
+	char *type; /* NULL: none */
 	struct sim_topics topics;
 	int port;
 	char *ca_file, *cert_file, *key_file;

@@ -93,6 +93,10 @@ static const struct {
 	{"watchdog", "watchdog reset", false},
 	{"command", "command", false},
 	{"unanswered", "cannot answer command", false},
+	{"configured", "has its configuration,", false},
+	{"peer", "another device", false},
+	{"said", "says", true},
+	{"trouble", "behaviour:", false},
 };
 
 static void say(struct sim_device *device, const char *name, const char *fmt, ...) IOT_PRINTF(3, 4);
@@ -207,8 +211,9 @@ static void on_connected(struct iot_mqtt *mqtt, void *data)
 	device->backoff = 0;
 	device->last_loss[0] = '\0';
 	say(device, "connected", "to %s:%d", device->config.endpoint, device->config.port);
-	sim_talk_online(device->talk);
-	sim_agent_online(device->agent, iot_monotonic_ms());
+	sim_talk_subscribe(device->talk);
+	sim_agent_online(device->agent, iot_monotonic_ms()); /* says the state */
+	sim_talk_online(device->talk, iot_monotonic_ms());
 }
 
 /* Full jitter between half and all of it, so that a fleet does not come back in step. */
@@ -241,6 +246,8 @@ static void on_disconnected(struct iot_mqtt *mqtt, enum iot_status status, const
 	(void)mqtt, (void)status;
 	if (device->agent != NULL)
 		sim_agent_offline(device->agent);
+	if (device->talk != NULL)
+		sim_talk_offline(device->talk);
 	not_connected(device, reason);
 }
 
@@ -249,7 +256,7 @@ static void on_message(struct iot_mqtt *mqtt, const struct iot_mqtt_message *mes
 	struct sim_device *device = data;
 
 	(void)mqtt;
-	if (sim_talk_message(device->talk, message))
+	if (sim_talk_message(device->talk, message, iot_monotonic_ms()))
 		return;
 	sim_agent_message(device->agent, message->topic, message->payload, message->payload_len, iot_monotonic_ms());
 }
@@ -342,14 +349,20 @@ static void run_image(struct sim_device *device, int64_t now)
 		.faults = device->faults,
 		.port = {port_publish, port_state, port_subscribe, port_event, device},
 	};
-	const struct sim_talk_port talk_port = {talk_publish, port_subscribe, talk_event, device};
+	const struct sim_talk_options talk = {
+		.thing = device->config.thing,
+		.type = device->config.type,
+		.topics = &device->config.topics,
+		.behaviour = device->hooks.behaviour,
+		.port = {talk_publish, port_subscribe, talk_event, device},
+	};
 
 	device->useless_boots = 0;
 	if (open_client(device, &device->error) != IOT_OK) {
 		end(device, device->error.status);
 		return;
 	}
-	device->talk = sim_talk_new(&device->config.topics, &talk_port);
+	device->talk = sim_talk_new(&talk, now);
 	device->agent = sim_agent_new(&options, now);
 	device->state = BOARD_RUNNING;
 	device->connect_at = now;
@@ -438,6 +451,8 @@ void sim_device_tick(struct sim_device *device)
 		sim_device_io(device, 0);
 	if (device->agent != NULL)
 		sim_agent_tick(device->agent, now);
+	if (device->talk != NULL)
+		sim_talk_tick(device->talk, now);
 	follow_agent(device);
 }
 
@@ -452,7 +467,7 @@ void sim_device_io(struct sim_device *device, short revents)
 
 int64_t sim_device_deadline(const struct sim_device *device)
 {
-	int64_t next = device->io_at, agent;
+	int64_t next = device->io_at, agent, talk;
 
 	if (device->ended)
 		return INT64_MAX;
@@ -460,6 +475,8 @@ int64_t sim_device_deadline(const struct sim_device *device)
 		return device->state_until;
 	agent = sim_agent_deadline(device->agent);
 	next = agent < next ? agent : next;
+	talk = sim_talk_deadline(device->talk);
+	next = talk < next ? talk : next;
 	return device->connect_at < next ? device->connect_at : next;
 }
 

@@ -7,6 +7,7 @@
 
 #include "iotctl/log.h"
 #include "iotctl/sim.h"
+#include "sim/behaviour.h"
 
 struct sim_device;
 
@@ -18,11 +19,12 @@ struct sim_gate {
 struct sim_device_hooks {
 	void (*event)(const char *thing, const char *name, const char *detail, void *data); /* may be NULL */
 	void *data;
-	enum iot_log_level level; /* of the lines about ordinary life */
-	struct sim_gate *gate;    /* NULL: no limit */
+	enum iot_log_level level;              /* of the lines about ordinary life */
+	struct sim_gate *gate;                 /* NULL: no limit */
+	const struct sim_behaviour *behaviour; /* NULL: none */
 };
 
-/* Options and hooks are copied; gate and data must outlive the device. It boots at the first tick. */
+/* Options and hooks are copied; gate, behaviour and data must outlive the device. It boots at the first tick. */
 IOT_CHECK enum iot_status sim_device_new(const struct iot_sim_device_options *options,
 					 const struct sim_device_hooks *hooks, struct sim_device **ret,
 					 struct iot_error *err);

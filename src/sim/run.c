@@ -45,17 +45,27 @@ static enum iot_status signal_status(int number, bool once, struct iot_error *er
 	return iot_fail(err, IOT_INTERRUPTED, "interrupted by %s", number == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
+static enum iot_status load_behaviour(const struct iot_sim_device_options *options, struct sim_behaviour **ret,
+				      struct iot_error *err)
+{
+	return options->behaviour != NULL ? sim_behaviour_load(options->behaviour, ret, err) : IOT_OK;
+}
+
 enum iot_status iot_sim_device_run(const struct iot_sim_device_options *options,
 				   void (*event)(const char *name, const char *detail, void *data), void *data,
 				   struct iot_error *err)
 {
 	struct single single = {event, data};
-	const struct sim_device_hooks hooks = {.event = single_event, .data = &single, .level = IOT_LOG_NOTICE};
+	IOT_CLEAN(sim_behaviour_free_p) struct sim_behaviour *behaviour = NULL;
+	struct sim_device_hooks hooks = {.event = single_event, .data = &single, .level = IOT_LOG_NOTICE};
 	const struct sim_loop_options loop = {.exit_after_ms = options->exit_after_ms};
 	struct sim_device *device = NULL;
-	enum iot_status status = sim_device_new(options, &hooks, &device, err), ended;
+	enum iot_status status = load_behaviour(options, &behaviour, err), ended;
 	int number = 0;
 
+	hooks.behaviour = behaviour;
+	if (status == IOT_OK)
+		status = sim_device_new(options, &hooks, &device, err);
 	if (status != IOT_OK)
 		return status;
 	status = sim_loop_run(&device, 1, &loop, &number, err);
@@ -81,6 +91,7 @@ struct fleet {
 	const struct iot_sim_fleet_options *options;
 	void (*event)(const char *thing, const char *name, const char *detail, void *data);
 	void *data;
+	struct sim_behaviour *behaviour;
 	struct sim_device **devices;
 	size_t count;
 	size_t accepted, failed;
@@ -177,8 +188,11 @@ static enum iot_status make_room(size_t count, struct iot_error *err)
 static enum iot_status open_fleet(struct fleet *fleet, char **names, size_t count, struct sim_gate *gate,
 				  struct iot_error *err)
 {
-	const struct sim_device_hooks hooks = {
-		.event = fleet_event, .data = fleet, .level = IOT_LOG_INFO, .gate = gate};
+	const struct sim_device_hooks hooks = {.event = fleet_event,
+					       .data = fleet,
+					       .level = IOT_LOG_INFO,
+					       .gate = gate,
+					       .behaviour = fleet->behaviour};
 
 	fleet->devices = iot_alloc_array(count + 1, sizeof(void *));
 	for (; fleet->count < count; fleet->count++) {
@@ -242,6 +256,8 @@ enum iot_status iot_sim_fleet_run(const struct iot_sim_fleet_options *options,
 	if (status == IOT_OK)
 		status = make_room(count, err);
 	if (status == IOT_OK)
+		status = load_behaviour(&options->device, &fleet.behaviour, err);
+	if (status == IOT_OK)
 		status = open_fleet(&fleet, names, count, &gate, err);
 	if (status == IOT_OK)
 		status = sim_loop_run(fleet.devices, fleet.count, &loop, &number, err);
@@ -252,5 +268,6 @@ enum iot_status iot_sim_fleet_run(const struct iot_sim_fleet_options *options,
 	for (size_t i = 0; i < fleet.count; i++)
 		sim_device_free(fleet.devices[i]);
 	free(fleet.devices);
+	sim_behaviour_free(fleet.behaviour);
 	return status;
 }

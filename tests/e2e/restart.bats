@@ -166,6 +166,21 @@ was_in_the_middle() {
   end_update
 }
 
+@test "a state that the broker kept is not taken for news" {
+  make_device pump-0002
+  as pump-0001 mosquitto_pub -q 1 -r -t pump/pump-0001/state -m '{"firmware":"1.0.0"}'
+  until_true 10 device_says pump-0001 .firmware 1.0.0
+  as pump-0001 mosquitto_pub -q 1 -t pump/pump-0001/state -m '{"firmware":"1.1.0"}'
+  until_true 10 device_says pump-0001 .firmware 1.1.0
+  kill -9 "$(serve_pid)"
+  until_true 10 not iotctl serve --status
+  iotctl serve --detach
+  # what is heard after that, whatever the broker kept came before it
+  as pump-0002 mosquitto_pub -q 1 -t pump/pump-0002/state -m '{"firmware":"2.0.0"}'
+  until_true 10 device_says pump-0002 .firmware 2.0.0
+  device_says pump-0001 .firmware 1.1.0
+}
+
 # --- at random -------------------------------------------------------------------------------------------
 
 push_next() { # the next version to the device, which becomes $update

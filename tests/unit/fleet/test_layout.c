@@ -131,7 +131,8 @@ static void test_members(void)
 	layout = good();
 	json_object_set_new(layout, "types", json_pack("{s:{s:{s:s}}}", "pu mp", "state", "topic", "x"));
 	findings = iot_layout_check(layout);
-	CU_ASSERT_STRING_EQUAL(iot_json_str(json_array_get(findings, 0), "message", ""), "'pu mp' is no thing type's name");
+	CU_ASSERT_STRING_EQUAL(iot_json_str(json_array_get(findings, 0), "message", ""),
+			       "'pu mp' is no thing type's name");
 	json_decref(layout);
 }
 
@@ -468,6 +469,49 @@ static void test_bus_policy(void)
 	iot_policy_free(depot);
 }
 
+/* One role of a device's folder, as text. */
+static void assert_device_role(const char *layout_name, const char *thing, const char *type, const char *role_name,
+			       const char *expected)
+{
+	struct iot_layout *layout = shipped(layout_name);
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON topics = NULL;
+	IOT_CLEAN(iot_free_p) char *text = NULL;
+
+	ASSERT_OK(iot_layout_device_topics(layout, thing, type, &topics, &err), &err);
+	text = iot_json_text(json_object_get(topics, role_name));
+	CU_ASSERT_STRING_EQUAL(text, expected);
+	iot_layout_free(layout);
+}
+
+static void test_device_topics(void)
+{
+	struct iot_layout *layout = shipped("aws");
+	struct iot_error err = IOT_ERROR_INIT;
+	json_t *topics = NULL;
+
+	assert_device_role("aws", "p1", "pump", "config",
+			   "{\"topic\":\"pump/p1/config\",\"qos\":1,\"retain\":false,\"acknowledge\":\"shadow\"}");
+	assert_device_role("aws", "p1", "", "state", "{\"topic\":\"p1/state\",\"qos\":1,\"retain\":true}");
+	assert_device_role("aws", "p1", "", "peer", "null");
+	assert_device_role("buses", "b1", "bus", "config",
+			   "{\"topic\":\"bus/b1/configuration\",\"qos\":1,\"retain\":true,\"acknowledge\":\"state\","
+			   "\"versionMember\":\"configVersion\"}");
+	assert_device_role("buses", "b1", "bus", "command",
+			   "{\"topic\":\"bus/b1/commands\",\"qos\":1,\"retain\":false,\"correlation\":\"payload\","
+			   "\"tokenMember\":\"token\"}");
+	assert_device_role("buses", "b1", "bus", "reply",
+			   "{\"topic\":\"bus/b1/replies/{token}\",\"qos\":1,\"retain\":false}");
+	assert_device_role("buses", "d1", "depot", "peer",
+			   "{\"topic\":\"bus/{peer}/commands\",\"inbox\":\"depot/d1/bus-arrived\",\"qos\":1,"
+			   "\"retain\":false}");
+	assert_device_role("gcp", "g1", "", "event",
+			   "{\"topic\":\"/devices/g1/events/{subfolder}\",\"qos\":1,\"retain\":false}");
+	ASSERT_STATUS(iot_layout_device_topics(layout, "a/b", "pump", &topics, &err), IOT_USAGE, &err);
+	CU_ASSERT_PTR_NULL(topics);
+	iot_layout_free(layout);
+}
+
 /* The schema that users' editors read knows the roles and members that the checks know. */
 static void test_schema(void)
 {
@@ -490,4 +534,4 @@ UNIT_MAIN("fleet/layout", NULL, NULL, {"shipped", test_shipped}, {"missing", tes
 	  {"values", test_values}, {"placeholders", test_placeholders}, {"topic_rules", test_topic_rules},
 	  {"loops", test_loops}, {"peers", test_peers}, {"types", test_types}, {"parse", test_parse},
 	  {"topics", test_topics}, {"filters", test_filters}, {"match", test_match}, {"policy", test_policy},
-	  {"bus_policy", test_bus_policy}, {"schema", test_schema})
+	  {"bus_policy", test_bus_policy}, {"device_topics", test_device_topics}, {"schema", test_schema})
