@@ -149,6 +149,11 @@ IOT_CHECK enum iot_status iot_cert_issue(const struct iot_key *ca_key, const str
 					 const struct iot_cert_request *request, struct iot_cert **ret,
 					 struct iot_error *err);
 
+/* The same with an exact end (ms since the epoch, in the future) instead of days. */
+IOT_CHECK enum iot_status iot_cert_issue_until(const struct iot_key *ca_key, const struct iot_cert *ca_cert,
+					       const struct iot_cert_request *request, int64_t until,
+					       struct iot_cert **ret, struct iot_error *err);
+
 #define IOT_CSR_MAX (16 * 1024)
 
 /* Append a PEM certificate request for key with subject CN=common_name. */

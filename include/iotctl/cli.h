@@ -150,6 +150,7 @@ enum cli_needs {
 	CLI_NEEDS_FLEET = 1 << 1, /* the local fleet folder */
 	CLI_NEEDS_NO_SETTINGS =
 		1 << 8, /* runs even if the settings files are broken (ctx->settings holds defaults then) */
+	CLI_NEW_PROFILE = 1 << 10, /* --profile may name one that is in no file yet */
 };
 
 /* A node of the tree: has either subcommands or run, never both. */

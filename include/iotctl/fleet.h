@@ -40,7 +40,7 @@ IOT_CHECK enum iot_status iot_fleet_backup(struct iot_cloud *cloud, const char *
 /*
  * Make a fleet directory from such a copy. IOT_CONFLICT if `dir` exists,
  * IOT_VERIFY if the copy is not whole (registry damaged, an image that is not
- * what its name says).
+ * what its name says). *ret_record: {directory, files, size, operatorsWithoutKeys?}: so many operators need new keys.
  */
 IOT_CHECK enum iot_status iot_fleet_restore(const char *from, const char *dir, json_t **ret_record,
 					    struct iot_error *err);
@@ -51,6 +51,9 @@ IOT_CHECK enum iot_status iot_fleet_restore(const char *from, const char *dir, j
  * {check, result: "ok"|"warning"|"error", detail, cure?}.
  */
 IOT_CHECK enum iot_status iot_fleet_doctor(struct iot_cloud *cloud, json_t **ret_records, struct iot_error *err);
+
+/* IOT_OK on the local cloud; IOT_USAGE for what only a fleet directory can do, with that line. */
+IOT_CHECK enum iot_status iot_fleet_need_local(const struct iot_cloud *cloud, struct iot_error *err);
 
 /* --- names ----------------------------------------------------------------- */
 

@@ -19,8 +19,16 @@
 
 /* --- who and where --------------------------------------------------------------------- */
 
+/* An operator's identity for the broker, from its profile. */
+struct iot_messaging_operator {
+	const char *name;
+	const char *broker;                 /* HOST:PORT, or [ADDRESS]:PORT */
+	const char *certificate, *key, *ca; /* PEM */
+};
+
 struct iot_messaging_where {
-	const char *fleet_dir;  /* the fleet's own machine: the admin socket of its broker */
+	const char *fleet_dir;                         /* the fleet's own machine: the admin socket of its broker */
+	const struct iot_messaging_operator *as_operator; /* or from elsewhere, as this operator, over TLS */
 	const char *device_dir; /* or as this device, from its folder (sim.h), over TLS; it wins */
 	int window;             /* QoS 1 messages not yet acknowledged; 0: IOT_WINDOW_DEFAULT */
 };
@@ -30,8 +38,9 @@ struct iot_messaging_where {
 
 /*
  * Connect with MQTT 5: the one place that chooses how. *ret_who says as whom, for people ("'pump-1' at 'host:8883'");
- * new memory. A device that is connected itself loses its connection to this one. IOT_NOT_FOUND, IOT_USAGE, IOT_DENIED
- * for a device folder that is not good; else as iot_mqtt_connect.
+ * new memory. A device that is connected itself loses its connection to this one; an operator's client ids are
+ * "operator-NAME-" and eight random digits. IOT_NOT_FOUND, IOT_USAGE, IOT_DENIED for a device folder that is not good,
+ * IOT_SETTINGS for an operator's profile; else as iot_mqtt_connect.
  */
 IOT_CHECK enum iot_status iot_messaging_connect(const struct iot_messaging_where *where,
 						const struct iot_mqtt_events *events, void *data, int timeout_ms,

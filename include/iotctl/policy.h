@@ -67,11 +67,12 @@ enum iot_policy_action {
 	IOT_POLICY_OTHER           /* action_name says which; resource with its kind: "job/x" */
 };
 
-/* Whose ARNs match: "arn:PARTITION:iot:REGION:ACCOUNT:...". */
+/* Whose ARNs match: "arn:PARTITION:SERVICE:REGION:ACCOUNT:...". */
 struct iot_policy_scope {
 	const char *partition;
 	const char *region;
 	const char *account;
+	const char *service; /* NULL: "iot" */
 };
 
 /* The local cloud: "arn:aws:iot:local:000000000000:...". */
@@ -147,8 +148,8 @@ enum iot_policy_action iot_policy_action_parse(const char *name);
 
 /*
  * Split an ARN that a caller names (TestAuthorization's AuthInfo.resources) into scope
- * and resource of a request whose action is set. Wrong form, another service than iot,
- * or a kind that does not belong to the action is IOT_USAGE. `parts` backs what the
+ * and resource of a request whose action is set. Wrong form, another service than iot
+ * (IOT_POLICY_OTHER: any service), or a kind that does not belong to the action is IOT_USAGE. `parts` backs what the
  * request then points to, together with `arn`, and must live as long.
  */
 struct iot_policy_arn {

@@ -20,6 +20,7 @@ struct iot_process_options {
 	const char *const *argv;     /* argv[0] is looked up in PATH (and /usr/sbin, /sbin) */
 	const char *log_path;        /* append stdout and stderr to this file (0600); NULL: see capture */
 	bool capture;                /* give a non-blocking pipe of stdout and stderr in out_fd; neither: /dev/null */
+	bool keep_stderr;            /* its stderr is this process's: only stdout is captured or logged */
 	bool die_with_parent;        /* SIGTERM when this process dies */
 	bool new_session;            /* setsid */
 	const int *pass;             /* descriptors that the child gets under the same numbers; all others are closed */

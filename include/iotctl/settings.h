@@ -9,6 +9,12 @@
  *   5. /etc/iotctl/iotctl.conf                 } then for each [default]
  *   6. the default
  *
+ * A profile may also be a file of its own, made by 'operator create': --profile
+ * with a slash names it, and imported ones are found by name
+ * ($XDG_CONFIG_HOME/iotctl/profiles/NAME.conf). It has one section [profile NAME]
+ * and stands before the files 3 to 5 and before the variables of other programs
+ * (AWS_REGION): it belongs together. It is refused if others can read it.
+ *
  * The files are INI: [default], and [profile NAME] for each profile, which is
  * chosen by --profile, IOTCTL_PROFILE or `profile = NAME` in a [default]; NAME
  * "default" chooses none. ./.iotctl.conf is refused if another user could have
@@ -29,6 +35,7 @@ struct setting {
 	const char *fallback;       /* default, or NULL */
 	const char *const *choices; /* NULL-terminated, or NULL for any text */
 	const char *const *also;    /* NULL-terminated: other variables (AWS_REGION), or NULL */
+	bool hidden;                /* a secret, or too long to look at: never shown, never on a command line */
 };
 
 /*
@@ -45,6 +52,8 @@ struct settings_source {
 	const char *user_file;        /* NULL: the XDG one */
 	const char *system_file;      /* NULL: /etc/iotctl/iotctl.conf */
 	const char *profile;          /* --profile, or NULL */
+	bool new_profile;             /* it may be one that is in no file yet */
+	bool only_profile;            /* nothing counts but the profile's own file, and defaults */
 	const char *const *overrides; /* options given: name, value, name, value, ..., NULL; or NULL */
 };
 
@@ -67,6 +76,17 @@ int settings_choice(const struct settings *settings, const char *name);
 const char *settings_origin(const struct settings *settings, const char *name);
 /* The chosen profile's name; "default" when none was chosen. */
 const char *settings_profile(const struct settings *settings);
+
+/* The file of the chosen profile, if it has one of its own, else NULL. Borrowed. */
+const char *settings_profile_file(const struct settings *settings);
+
+/*
+ * Copy a profile file to where its name is found: 0600, folder 0700. *ret_name and *ret_path (new memory) say which
+ * and where; *ret_changed: false when the same is there. IOT_CONFLICT if another of that name is, unless `replace`;
+ * IOT_SETTINGS for what is no profile file. `settings` knows which settings there are.
+ */
+IOT_CHECK enum iot_status settings_import(const struct settings *settings, const char *path, bool replace,
+					  char **ret_name, char **ret_path, bool *ret_changed, struct iot_error *err);
 
 /* All of them in table order. False when index is past the last. */
 bool settings_at(const struct settings *settings, size_t index, const struct setting **ret_setting,

@@ -9,6 +9,7 @@
 #include "iotctl/cloud.h"
 #include "iotctl/error.h"
 #include "iotctl/json.h"
+#include "iotctl/messaging.h"
 
 #include <stdint.h>
 
@@ -39,7 +40,8 @@ struct iot_shadow_watch {
 	int64_t count;                   /* end after so many changes; 0: no limit */
 	int64_t timeout_ms;              /* 0: none */
 	bool (*interrupted)(void *data); /* asked several times a second; true ends the watch; may be NULL */
-	void (*ready)(const char *thing, void *data); /* from now on no change is missed; may be NULL */
+	/* From now on no change is missed; `who` says as whom (iot_messaging_connect). May be NULL. */
+	void (*ready)(const char *thing, const char *who, void *data);
 	/*
 	 * A change: {thingName, shadowName?, event: "update", version, timestamp, state, metadata, previous: {state,
 	 * metadata, version}, clientToken?}, or {..., event: "delete", version, timestamp}. Borrowed. A failure ends
@@ -49,11 +51,12 @@ struct iot_shadow_watch {
 	void *data;
 };
 /*
- * Follow a shadow through the fleet's own broker, as it is changed by devices or anybody; it need not exist yet.
- * IOT_AGAIN: serve is not running, or the connection was lost. IOT_TIMEOUT: the time went by before the count was
+ * Follow a shadow through the broker, as it is changed by devices or anybody; it need not exist yet.
+ * IOT_AGAIN: serve is not running, or the connection was lost. IOT_DENIED: an operator's policy says no. IOT_TIMEOUT: the time went by before the count was
  * reached; without a count that is the end, and IOT_OK. IOT_INTERRUPTED.
  */
-IOT_CHECK enum iot_status iot_shadow_watch(struct iot_cloud *cloud, const char *device, const char *name,
-					   const struct iot_shadow_watch *watch, struct iot_error *err);
+IOT_CHECK enum iot_status iot_shadow_watch(struct iot_cloud *cloud, const struct iot_messaging_where *where,
+					   const char *device, const char *name, const struct iot_shadow_watch *watch,
+					   struct iot_error *err);
 
 #endif

@@ -124,6 +124,7 @@ static enum iot_status load_settings(struct frame *frame, struct iot_error *err)
 	override_choice(frame, "color", globals->color);
 	override_choice(frame, "progress", globals->progress);
 	source.overrides = frame->overrides;
+	source.new_profile = (frame->parsed.node->needs & CLI_NEW_PROFILE) != 0;
 	status = settings_load(&source, &frame->ctx.settings, err);
 	if (status != IOT_OK && (frame->parsed.node->needs & CLI_NEEDS_NO_SETTINGS) != 0) {
 		iot_error_clear(err);

@@ -10,8 +10,10 @@
 #include "iotctl/buf.h"
 #include "iotctl/cli.h"
 #include "iotctl/fs.h"
+#include "iotctl/text.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <string.h>
 
 #define FILES 3
@@ -59,6 +61,8 @@ struct settings {
 	size_t count;
 	char *profile;
 	struct settings_file files[FILES];
+	struct settings_file own; /* the chosen profile's own file; path NULL: it has none */
+	char *folder;             /* of imported profiles */
 };
 
 static size_t add_rows(struct settings *settings, const struct setting *rows, size_t count)
@@ -79,16 +83,26 @@ static struct settings *settings_new(const struct setting *extra)
 	return settings;
 }
 
+/* Some values are secrets. */
+static void forget(char *value)
+{
+	if (value != NULL)
+		iot_wipe(value, strlen(value));
+	free(value);
+}
+
 void settings_free(struct settings *settings)
 {
 	if (settings == NULL)
 		return;
 	for (size_t i = 0; i < settings->count; i++) {
-		free(settings->values[i].value);
+		forget(settings->values[i].value);
 		free(settings->values[i].origin);
 	}
 	for (size_t i = 0; i < FILES; i++)
 		settings_file_release(&settings->files[i]);
+	settings_file_release(&settings->own);
+	free(settings->folder);
 	free(settings->values);
 	free(settings->profile);
 	free(settings);
@@ -105,7 +119,7 @@ static struct value *find(const struct settings *settings, const char *name)
 
 static void set(struct value *value, const char *text, char *origin)
 {
-	free(value->value);
+	forget(value->value);
 	free(value->origin);
 	value->value = iot_strdup(text);
 	value->origin = origin;
@@ -138,12 +152,17 @@ static bool from_variable(struct value *value, const char *variable)
 static bool from_environment(struct value *value)
 {
 	IOT_CLEAN(iot_free_p) char *variable = iot_strf("IOTCTL_%s", value->row->name);
-	const char *const *also = value->row->also;
 
 	for (char *c = variable; *c != '\0'; c++)
 		*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
-	if (from_variable(value, variable))
-		return true;
+	return from_variable(value, variable);
+}
+
+/* What other programs call it. */
+static bool from_other_variables(struct value *value)
+{
+	const char *const *also = value->row->also;
+
 	for (; also != NULL && *also != NULL; also++) {
 		if (from_variable(value, *also))
 			return true;
@@ -151,29 +170,42 @@ static bool from_environment(struct value *value)
 	return false;
 }
 
+static bool from_file(struct value *value, const struct settings_file *file, const char *section)
+{
+	const struct settings_entry *entry = settings_file_find(file, section, value->row->name);
+
+	if (entry == NULL || entry->value[0] == '\0')
+		return false;
+	set(value, entry->value, iot_strf("%s:%d", file->path, entry->line));
+	return true;
+}
+
 static bool from_section(struct value *value, const struct settings *settings, const char *section)
 {
-	for (size_t i = 0; i < FILES; i++) {
-		const struct settings_entry *entry = settings_file_find(&settings->files[i], section, value->row->name);
-
-		if (entry != NULL && entry->value[0] != '\0') {
-			set(value, entry->value, iot_strf("%s:%d", settings->files[i].path, entry->line));
+	for (size_t i = 0; i < FILES; i++)
+		if (from_file(value, &settings->files[i], section))
 			return true;
-		}
-	}
 	return false;
+}
+
+static bool has_profile(const struct settings *settings)
+{
+	return settings->profile != NULL && strcmp(settings->profile, "default") != 0;
 }
 
 static void resolve(struct value *value, const struct settings *settings, const struct settings_source *source)
 {
-	if (from_overrides(value, source->overrides) || from_environment(value))
-		return;
-	if (settings->profile != NULL && strcmp(settings->profile, "default") != 0) {
-		IOT_CLEAN(iot_free_p) char *section = iot_strf("profile %s", settings->profile);
+	IOT_CLEAN(iot_free_p)
+	char *section = has_profile(settings) ? iot_strf("profile %s", settings->profile) : NULL;
 
-		if (from_section(value, settings, section))
-			return;
-	}
+	if (!source->only_profile && (from_overrides(value, source->overrides) || from_environment(value)))
+		return;
+	if (section != NULL && from_file(value, &settings->own, section))
+		return;
+	if (!source->only_profile && from_other_variables(value))
+		return;
+	if (section != NULL && from_section(value, settings, section))
+		return;
 	if (from_section(value, settings, "default"))
 		return;
 	if (value->row->fallback != NULL)
@@ -255,8 +287,11 @@ static enum iot_status read_files(struct settings *settings, const struct settin
 	const char *paths[FILES] = {local, user, system};
 	enum iot_status status = IOT_OK;
 
-	for (size_t i = 0; i < FILES && status == IOT_OK; i++) {
-		status = settings_file_read(paths[i], i == 0, &settings->files[i], err);
+	settings->folder = iot_strf("%.*s/profiles", (int)(strrchr(user, '/') != NULL ? strrchr(user, '/') - user : 1),
+				    strrchr(user, '/') != NULL ? user : ".");
+	for (size_t i = 0; i < FILES && status == IOT_OK && !source->only_profile; i++) {
+		status = settings_file_read(paths[i], i == 0 ? SETTINGS_NOT_WRITTEN_BY_OTHERS : SETTINGS_ANY,
+					    &settings->files[i], err);
 		if (status == IOT_OK)
 			status = check_known(settings, &settings->files[i], err);
 	}
@@ -264,6 +299,137 @@ static enum iot_status read_files(struct settings *settings, const struct settin
 }
 
 /* ---- profile ---- */
+
+static enum iot_status read_profile_file(const struct settings *settings, const char *path, struct settings_file *ret,
+					 struct iot_error *err)
+{
+	enum iot_status status = settings_file_read(path, SETTINGS_NOT_READ_BY_OTHERS, ret, err);
+
+	if (status != IOT_OK)
+		return status;
+	status = check_known(settings, ret, err);
+	if (status == IOT_OK && settings_file_profile(ret) == NULL) {
+		status = iot_fail(err, IOT_SETTINGS, "'%s' is no profile: it must have one section, [profile NAME]",
+				  path);
+		iot_error_hint(err, "'iotctl operator create' makes one");
+	}
+	if (status != IOT_OK)
+		settings_file_release(ret);
+	return status;
+}
+
+/* The path of a profile's own file: as it is named, or where imported ones are; NULL: it has none. New memory. */
+static char *profile_path(const struct settings *settings, const char *name)
+{
+	IOT_CLEAN(iot_free_p) char *path = NULL;
+
+	if (strchr(name, '/') != NULL)
+		return iot_strdup(name);
+	path = iot_strf("%s/%s.conf", settings->folder, name);
+	return iot_fs_exists(path) ? iot_take(path) : NULL;
+}
+
+static enum iot_status open_profile(struct settings *settings, const struct value *value, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *path = profile_path(settings, value->value);
+	enum iot_status status;
+
+	if (path == NULL)
+		return IOT_OK;
+	if (!iot_fs_exists(path))
+		return iot_fail(err, IOT_SETTINGS, "there is no profile file '%s' (%s)", path, value->origin);
+	status = read_profile_file(settings, path, &settings->own, err);
+	if (status == IOT_OK) {
+		free(settings->profile);
+		settings->profile = iot_strdup(settings_file_profile(&settings->own));
+	}
+	return status;
+}
+
+const char *settings_profile_file(const struct settings *settings)
+{
+	return settings->own.path;
+}
+
+static enum iot_status same_profile(const char *path, const struct iot_buf *text, bool *ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf there = IOT_BUF_SECRET(text->max);
+	enum iot_status status = iot_fs_read(path, &there, err);
+
+	if (status == IOT_OK)
+		*ret = there.len == text->len && memcmp(iot_buf_str(&there), iot_buf_str(text), text->len) == 0;
+	return status;
+}
+
+static enum iot_status put_profile(const char *path, const struct iot_buf *text, bool replace, bool *ret_changed,
+				   struct iot_error *err)
+{
+	bool same = false;
+	enum iot_status status = iot_fs_create_private(path, text->data, text->len, err);
+
+	*ret_changed = true;
+	if (status != IOT_CONFLICT)
+		return status;
+	iot_error_clear(err);
+	status = same_profile(path, text, &same, err);
+	if (status == IOT_OK && same)
+		*ret_changed = false;
+	else if (status == IOT_OK && replace)
+		status = iot_fs_write(path, 0600, text->data, text->len, err);
+	else if (status == IOT_OK) {
+		status = iot_fail(err, IOT_CONFLICT, "there is another profile '%s'", path);
+		iot_error_hint(err, "--replace takes the new one");
+	}
+	return status;
+}
+
+enum iot_status settings_import(const struct settings *settings, const char *path, bool replace, char **ret_name,
+				char **ret_path, bool *ret_changed, struct iot_error *err)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_SECRET((size_t)256 * 1024);
+	IOT_CLEAN(iot_free_p) char *target = NULL;
+	IOT_CLEAN(iot_free_p) char *name = NULL;
+	struct settings_file file = {0};
+	enum iot_status status;
+
+	if (!iot_fs_exists(path))
+		return iot_fail(err, IOT_NOT_FOUND, "there is no file '%s'", path);
+	status = read_profile_file(settings, path, &file, err);
+	if (status != IOT_OK)
+		return status;
+	name = iot_strdup(settings_file_profile(&file));
+	settings_file_release(&file);
+	if (strchr(name, '/') != NULL || name[0] == '.' || strcmp(name, "default") == 0)
+		return iot_fail(err, IOT_SETTINGS, "'%s' is no name for a profile", name);
+	target = iot_strf("%s/%s.conf", settings->folder, name);
+	status = iot_fs_read(path, &text, err);
+	if (status == IOT_OK)
+		status = iot_fs_mkdirs(settings->folder, 0700, err);
+	if (status == IOT_OK)
+		status = put_profile(target, &text, replace, ret_changed, err);
+	if (status == IOT_OK) {
+		*ret_name = iot_take(name);
+		*ret_path = iot_take(target);
+	}
+	return status;
+}
+
+static void imported_profiles(const struct settings *settings, void (*each)(void *data, const char *name), void *data)
+{
+	DIR *dir = settings->folder != NULL ? opendir(settings->folder) : NULL;
+	const struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		IOT_CLEAN(iot_free_p) char *name = iot_strdup(entry->d_name);
+
+		if (name[0] == '.' || !iot_ends_with(name, ".conf"))
+			continue;
+		name[strlen(name) - strlen(".conf")] = '\0';
+		each(data, name);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
 
 void settings_profiles(const struct settings *settings, void (*each)(void *data, const char *name), void *data)
 {
@@ -278,14 +444,21 @@ void settings_profiles(const struct settings *settings, void (*each)(void *data,
 			before = section;
 		}
 	}
+	imported_profiles(settings, each, data);
 }
 
 struct profile_search {
 	const char *wanted;
-	const char *names[64];
+	char *names[64];
 	size_t count;
 	bool found;
 };
+
+static void release_search(struct profile_search *search)
+{
+	for (size_t i = 0; i < search->count; i++)
+		free(search->names[i]);
+}
 
 static void note_profile(void *data, const char *name)
 {
@@ -293,15 +466,16 @@ static void note_profile(void *data, const char *name)
 
 	search->found = search->found || strcmp(name, search->wanted) == 0;
 	if (search->count < IOT_LENGTH(search->names))
-		search->names[search->count++] = name;
+		search->names[search->count++] = iot_strdup(name);
 }
 
 static enum iot_status choose_profile(struct settings *settings, const struct settings_source *source,
 				      struct iot_error *err)
 {
 	struct value *value = find(settings, "profile");
-	struct profile_search search = {0};
+	IOT_CLEAN(release_search) struct profile_search search = {0};
 	const char *near;
+	enum iot_status status;
 
 	if (source->profile != NULL) {
 		set(value, source->profile, iot_strdup("option --profile"));
@@ -310,12 +484,15 @@ static enum iot_status choose_profile(struct settings *settings, const struct se
 		resolve(value, settings, source);
 	}
 	settings->profile = iot_strdup(value->value);
+	status = open_profile(settings, value, err);
+	if (status != IOT_OK || settings->own.path != NULL)
+		return status;
 	search.wanted = value->value;
 	settings_profiles(settings, note_profile, &search);
-	if (search.found || strcmp(search.wanted, "default") == 0)
+	if (search.found || source->new_profile || strcmp(search.wanted, "default") == 0)
 		return IOT_OK;
 	iot_fail(err, IOT_SETTINGS, "no profile '%s' in the settings files (%s)", value->value, value->origin);
-	near = cli_nearest(search.wanted, search.names, search.count);
+	near = cli_nearest(search.wanted, (const char *const *)search.names, search.count);
 	if (near != NULL)
 		iot_error_hint(err, "did you mean '%s'?", near);
 	else
@@ -368,13 +545,18 @@ enum iot_status settings_check(const struct settings *settings, const char *name
 		hint_nearest(settings, name, err);
 		return IOT_USAGE;
 	}
+	if (value->row->hidden && text != NULL) {
+		iot_fail(err, IOT_USAGE, "'%s' is not for a command line, which others can read", name);
+		iot_error_hint(err, "it comes with a profile: iotctl settings import FILE");
+		return IOT_USAGE;
+	}
 	if (!is_choice(value->row, text, &list)) {
 		iot_fail(err, IOT_USAGE, "bad value '%s' for setting '%s'", text, name);
 		iot_error_hint(err, "it is one of %s", iot_buf_str(&list));
 		return IOT_USAGE;
 	}
 	if (strcmp(name, "profile") == 0 && text != NULL && strcmp(text, "default") != 0) {
-		struct profile_search search = {.wanted = text};
+		IOT_CLEAN(release_search) struct profile_search search = {.wanted = text};
 
 		if (strcmp(settings->profile, "default") != 0)
 			return iot_fail(err, IOT_USAGE, "a profile cannot choose a profile");

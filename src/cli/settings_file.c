@@ -26,12 +26,42 @@ struct reading {
 	struct settings_file *file;
 	const char *at;
 	const char *path;
+	char *value; /* of a line that is too long for inih, which is given the name alone */
 	int line;
 	enum iot_status status;
 	struct iot_error *err;
 };
 
 static const char blanks[] = " \t\r";
+
+/*
+ * "NAME-data = base64" is longer than inih's lines (certificates and keys in one line): inih gets the name alone. The
+ * value has no blanks, so that it needs none of inih's rules about comments.
+ */
+static bool long_line(struct reading *reading, size_t length, char *into, int size)
+{
+	static const char suffix[] = "-data";
+	const char *line = reading->at, *equals = memchr(line, '=', length);
+	size_t name = equals != NULL ? (size_t)(equals - line) : 0, start = name + 1;
+
+	while (name > 0 && strchr(blanks, line[name - 1]) != NULL)
+		name--;
+	if (name < strlen(suffix) || name + 3 > (size_t)size ||
+	    memcmp(line + name - strlen(suffix), suffix, strlen(suffix)) != 0)
+		return false;
+	while (strchr(blanks, line[length - 1]) != NULL)
+		length--;
+	start += strspn(line + start, blanks);
+	for (size_t i = start; i < length; i++)
+		if (strchr(" \t\r;\"", line[i]) != NULL)
+			return false;
+	if (start >= length || reading->value != NULL)
+		return false;
+	reading->value = iot_strndup(line + start, length - start);
+	memcpy(into, line, name);
+	memcpy(into + name, "=\n", sizeof("=\n"));
+	return true;
+}
 
 /* Called by inih for the next line. Leading blanks go: to inih they would mean a continuation of the value before. */
 static char *next_line(char *into, int size, void *data)
@@ -44,6 +74,10 @@ static char *next_line(char *into, int size, void *data)
 	reading->line++;
 	reading->at += strspn(reading->at, blanks);
 	length = strcspn(reading->at, "\n");
+	if (length + 3 > (size_t)size && long_line(reading, length, into, size)) {
+		reading->at += length + (reading->at[length] == '\n');
+		return into;
+	}
 	if (length + 3 > (size_t)size) {
 		reading->status = iot_fail(reading->err, IOT_SETTINGS, "line longer than %d bytes at %s:%d", size - 3,
 					   reading->path, reading->line);
@@ -87,17 +121,20 @@ static int add_entry(void *data, const char *section, const char *key, const cha
 {
 	struct reading *reading = data;
 	struct settings_file *file = reading->file;
+	char *text;
 
 	if (reading->status != IOT_OK || key == NULL)
 		return 1;
 	reading->status = check_entry(reading, section, key);
 	if (reading->status != IOT_OK)
 		return 1;
+	text = reading->value != NULL ? reading->value : iot_strdup(value != NULL ? value : "");
+	reading->value = NULL;
 	file->entries = iot_realloc(file->entries, (file->count + 1) * sizeof(*file->entries));
 	file->entries[file->count++] = (struct settings_entry){
 		.section = iot_strdup(section),
 		.key = iot_strdup(key),
-		.value = iot_strdup(value != NULL ? value : ""),
+		.value = text,
 		.line = reading->line,
 	};
 	return 1;
@@ -120,6 +157,7 @@ enum iot_status settings_file_parse(const char *path, const struct iot_buf *text
 		reading.status = iot_fail(err, IOT_SETTINGS, "malformed line at %s:%d", path, fault);
 		iot_error_hint(err, "lines are [default], [profile NAME], 'name = value' or '# comment'");
 	}
+	free(reading.value);
 	if (reading.status != IOT_OK) {
 		settings_file_release(&file);
 		return reading.status;
@@ -158,6 +196,26 @@ static enum iot_status check_guard(const char *path, const struct stat *st, stru
 	return IOT_OK;
 }
 
+/* As ssh does with its keys: a secret that others could read is none. */
+static enum iot_status check_private(const char *path, const struct stat *st, struct iot_error *err)
+{
+	if (st->st_uid != geteuid() && st->st_uid != 0) {
+		iot_fail(err, IOT_SETTINGS, "profile '%s' belongs to another user", path);
+		iot_error_hint(err, "use a copy of your own");
+		return IOT_SETTINGS;
+	}
+	if ((st->st_mode & 077) != 0) {
+		iot_fail(err, IOT_SETTINGS, "profile '%s' holds secrets and is open to other users (mode %04o)", path,
+			 (unsigned)st->st_mode & 07777);
+		iot_error_hint(err,
+			       "chmod 600 %s; if others may have read it, have new keys made with 'iotctl operator "
+			       "rotate'",
+			       path);
+		return IOT_SETTINGS;
+	}
+	return IOT_OK;
+}
+
 static enum iot_status read_all(int fd, const char *path, struct iot_buf *text, struct iot_error *err)
 {
 	char chunk[4096];
@@ -179,7 +237,7 @@ static enum iot_status read_all(int fd, const char *path, struct iot_buf *text, 
 }
 
 /* Opened once and checked through the descriptor, so that the file checked is the file read. */
-static enum iot_status read_text(const char *path, bool guarded, struct iot_buf *text, struct stat *st,
+static enum iot_status read_text(const char *path, enum settings_trust trust, struct iot_buf *text, struct stat *st,
 				 struct iot_error *err)
 {
 	IOT_CLEAN(iot_close_p) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -192,18 +250,21 @@ static enum iot_status read_text(const char *path, bool guarded, struct iot_buf 
 	if (!S_ISREG(st->st_mode))
 		/* cppcheck-suppress resourceLeak ; IOT_CLEAN closes it */
 		return iot_fail(err, IOT_SETTINGS, "settings file '%s' is not a regular file", path);
-	if (guarded)
+	if (trust == SETTINGS_NOT_WRITTEN_BY_OTHERS)
 		status = check_guard(path, st, err);
+	else if (trust == SETTINGS_NOT_READ_BY_OTHERS)
+		status = check_private(path, st, err);
 	if (status == IOT_OK)
 		status = read_all(fd, path, text, err);
 	return status;
 }
 
-enum iot_status settings_file_read(const char *path, bool guarded, struct settings_file *ret, struct iot_error *err)
+enum iot_status settings_file_read(const char *path, enum settings_trust trust, struct settings_file *ret,
+				   struct iot_error *err)
 {
-	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(MAX_FILE);
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_SECRET(MAX_FILE);
 	struct stat st;
-	enum iot_status status = read_text(path, guarded, &text, &st, err);
+	enum iot_status status = read_text(path, trust, &text, &st, err);
 
 	if (status == IOT_NOT_FOUND) {
 		*ret = (struct settings_file){.path = iot_strdup(path)};
@@ -223,11 +284,21 @@ const struct settings_entry *settings_file_find(const struct settings_file *file
 	return NULL;
 }
 
+const char *settings_file_profile(const struct settings_file *file)
+{
+	for (size_t i = 0; i < file->count; i++)
+		if (strcmp(file->entries[i].section, "default") == 0 ||
+		    strcmp(file->entries[i].section, file->entries[0].section) != 0)
+			return NULL;
+	return file->count > 0 ? file->entries[0].section + strlen("profile ") : NULL;
+}
+
 void settings_file_release(struct settings_file *file)
 {
 	for (size_t i = 0; i < file->count; i++) {
 		free(file->entries[i].section);
 		free(file->entries[i].key);
+		iot_wipe(file->entries[i].value, strlen(file->entries[i].value));
 		free(file->entries[i].value);
 	}
 	free(file->entries);
@@ -350,13 +421,13 @@ static enum iot_status make_folder(const char *path, struct iot_error *err)
 enum iot_status settings_set(const char *path, const char *section, const char *key, const char *value,
 			     struct iot_error *err)
 {
-	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(MAX_FILE);
-	IOT_CLEAN(iot_buf_release) struct iot_buf changed = IOT_BUF_INIT(MAX_FILE);
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_SECRET(MAX_FILE);
+	IOT_CLEAN(iot_buf_release) struct iot_buf changed = IOT_BUF_SECRET(MAX_FILE);
 	/* A link stays a link: people keep their settings elsewhere and link to them. */
 	IOT_CLEAN(iot_free_p) char *target = realpath(path, NULL);
 	struct settings_file before;
 	struct stat st = {.st_mode = 0600};
-	enum iot_status status = read_text(path, false, &text, &st, err);
+	enum iot_status status = read_text(path, SETTINGS_ANY, &text, &st, err);
 
 	if (status != IOT_OK && status != IOT_NOT_FOUND)
 		return status;

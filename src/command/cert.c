@@ -3,6 +3,7 @@
 
 #include "command/commands.h"
 #include "command/context.h"
+#include "iotctl/fleet.h"
 #include "iotctl/fs.h"
 #include "iotctl/local.h"
 
@@ -177,11 +178,15 @@ static enum iot_status ca_list(struct cli_context *ctx, const void *args, struct
 
 static enum iot_status ca_print(struct cli_context *ctx, const void *args, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *path = iot_path(iot_local_paths(command_cloud(ctx))->ca_dir, "root.pem");
+	IOT_CLEAN(iot_free_p) char *path = NULL;
 	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	enum iot_status status = iot_fs_read(path, &pem, err);
+	enum iot_status status = iot_fleet_need_local(command_cloud(ctx), err);
 
 	(void)args;
+	if (status != IOT_OK)
+		return status;
+	path = iot_path(iot_local_paths(command_cloud(ctx))->ca_dir, "root.pem");
+	status = iot_fs_read(path, &pem, err);
 	if (status == IOT_OK)
 		status = output_raw(ctx->out, pem.data, pem.len, err);
 	iot_buf_release(&pem);

@@ -141,9 +141,11 @@ static enum iot_status claims(struct cli_context *ctx, const void *args, struct 
 		{.key = "certificateId", .heading = "Certificate", .wide = true},
 		{0},
 	};
-	enum iot_status status = output_begin_list(ctx->out, columns, err);
+	enum iot_status status = iot_fleet_need_local(command_cloud(ctx), err);
 
 	(void)args;
+	if (status == IOT_OK)
+		status = output_begin_list(ctx->out, columns, err);
 	if (status == IOT_OK)
 		status = iot_local_claims(command_cloud(ctx), print_claim, ctx, err);
 	return status == IOT_OK ? output_end(ctx->out, err) : status;
@@ -160,8 +162,10 @@ const struct cli_command cmd_device_claims = {
 static enum iot_status unclaim(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct claim_args *args = args_;
-	enum iot_status status = iot_local_unclaim(command_cloud(ctx), args->uid, err);
+	enum iot_status status = iot_fleet_need_local(command_cloud(ctx), err);
 
+	if (status == IOT_OK)
+		status = iot_local_unclaim(command_cloud(ctx), args->uid, err);
 	if (status == IOT_OK)
 		iot_notice("module '%s' is not claimed any more", args->uid);
 	return status;

@@ -106,7 +106,7 @@ static enum iot_status send_now(struct cli_context *ctx, const struct send_args 
 	struct iot_publish_device *devices = NULL;
 	struct iot_error late = IOT_ERROR_INIT;
 	IOT_JSON counts = NULL;
-	enum iot_status status = command_find_where(ctx, args->as, &where, err);
+	enum iot_status status = command_messaging(ctx, args->as, &where, err);
 
 	if (status == IOT_OK)
 		status = find_devices(ctx, args, &devices, &options->device_count, err);

@@ -31,6 +31,7 @@ extern const struct cli_command cmd_policy_generate; /* a verb of policy, in lay
 extern const struct cli_command cmd_publish;
 extern const struct cli_command cmd_restore;
 extern const struct cli_command cmd_serve;
+extern const struct cli_command cmd_operator;
 extern const struct cli_command cmd_settings;
 extern const struct cli_command cmd_shadow;
 extern const struct cli_command cmd_sim;

@@ -4,6 +4,8 @@
  */
 #include "command/context.h"
 
+#include "command/profile.h"
+#include "iotctl/aws.h"
 #include "iotctl/broker.h"
 #include "iotctl/command.h"
 #include "iotctl/fleet.h"
@@ -45,11 +47,52 @@ static enum iot_status find_fleet(const struct cli_context *ctx, char **ret, str
 	return IOT_OK;
 }
 
+static bool is_aws(const struct cli_context *ctx)
+{
+	return strcmp(settings_get(ctx->settings, "cloud"), "aws") == 0;
+}
+
+/* Was it given to this program, rather than by a variable that AWS's tools share? The library reads those itself. */
+static const char *own_setting(const struct cli_context *ctx, const char *name)
+{
+	return strstr(settings_origin(ctx->settings, name), "environment AWS_") == NULL ? settings_get(ctx->settings, name)
+											 : NULL;
+}
+
+static enum iot_status open_aws(struct cli_context *ctx, struct iot_cloud **ret, struct iot_error *err)
+{
+	const struct iot_profile *profile = NULL;
+	IOT_CLEAN(iot_free_p) char *source = NULL;
+	struct iot_aws_options options = {
+		.region = settings_get(ctx->settings, "region"),
+		.endpoint_url = own_setting(ctx, "endpoint-url"),
+		.profile = own_setting(ctx, "aws-profile"),
+		.profile_given = own_setting(ctx, "aws-profile") != NULL,
+		.ca_file = settings_get(ctx->settings, "aws-ca-file"),
+		.rates = settings_get(ctx->settings, "aws-rates"),
+	};
+	enum iot_status status = command_profile(ctx, &profile, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (profile != NULL) { /* the HTTPS API of a fleet: what is needed for it comes together */
+		source = iot_strf("operator profile '%s'", settings_profile(ctx->settings));
+		options.access_key = profile->access_key_id;
+		options.secret_key = profile->secret;
+		options.credentials_source = source;
+		options.ca_pem = profile->ca;
+		options.ca_pem_len = strlen(profile->ca);
+	}
+	return iot_aws_open(&options, ret, err);
+}
+
 enum iot_status command_open_cloud(struct cli_context *ctx, struct iot_error *err)
 {
 	struct command_data *data = ctx->data;
 	enum iot_status status = IOT_OK;
 
+	if (is_aws(ctx))
+		return data->cloud == NULL ? open_aws(ctx, &data->cloud, err) : IOT_OK;
 	if (data->fleet_dir == NULL)
 		status = find_fleet(ctx, &data->fleet_dir, err);
 	if (status == IOT_OK && data->cloud == NULL)
@@ -74,6 +117,9 @@ static void finish(struct cli_context *ctx)
 	if (data == NULL)
 		return;
 	iot_cloud_free(data->cloud);
+	if (data->profile != NULL)
+		command_profile_release(data->profile);
+	free(data->profile);
 	free(data->fleet_dir);
 	free(data);
 	ctx->data = NULL;
@@ -147,19 +193,6 @@ enum iot_status command_print_call(struct cli_context *ctx, const char *operatio
 	enum iot_status status = command_call(ctx, operation, request, &reply, err);
 
 	return status == IOT_OK ? output_object(ctx->out, columns, reply, err) : status;
-}
-
-enum iot_status command_find_where(struct cli_context *ctx, const char *as, struct iot_messaging_where *ret,
-				   struct iot_error *err)
-{
-	enum iot_status status = IOT_OK;
-
-	ret->device_dir = as;
-	if (as == NULL)
-		status = command_open_cloud(ctx, err);
-	if (status == IOT_OK && as == NULL)
-		ret->fleet_dir = command_fleet(ctx);
-	return status;
 }
 
 enum iot_status command_read_names(const char *path, struct iot_buf *text, const char ***names, size_t *count,
@@ -327,11 +360,14 @@ static void complete(struct cli_context *ctx, enum cli_complete kind, const char
 		offer_operations(&to);
 	else if (kind == COMPLETE_PORT)
 		offer_ports(&to);
+	else if (is_aws(ctx)) /* no network for a completion */
+		return;
 	else if (find_fleet(ctx, &dir, &ignored) == IOT_OK && iot_local_open(dir, &cloud, &ignored) == IOT_OK)
 		offer_from_cloud(cloud, kind, &to);
 }
 
 const struct cli_hooks cmd_hooks = {
+	.settings = command_settings,
 	.prepare = prepare,
 	.finish = finish,
 	.complete = complete,

@@ -8,10 +8,14 @@
 #include "iotctl/json.h"
 #include "iotctl/messaging.h"
 
+struct command_profile;
+
 /* What the hooks opened for a command (ctx->data). */
 struct command_data {
 	char *fleet_dir;         /* of CLI_NEEDS_FLEET and CLI_NEEDS_CLOUD on the local cloud */
 	struct iot_cloud *cloud; /* of CLI_NEEDS_CLOUD */
+	struct command_profile *profile; /* of an operator; NULL until it is needed */
+	struct iot_messaging_operator identity; /* the same for the broker */
 };
 
 static inline struct iot_cloud *command_cloud(const struct cli_context *ctx)
@@ -28,9 +32,12 @@ static inline const char *command_fleet(const struct cli_context *ctx)
 #define COMMAND_NEEDS_CLOUD_LATER (1U << 9)
 IOT_CHECK enum iot_status command_open_cloud(struct cli_context *ctx, struct iot_error *err);
 
-/* Where to connect for messages: as the device with this folder (NULL: none), or on the fleet's own machine. */
-IOT_CHECK enum iot_status command_find_where(struct cli_context *ctx, const char *as, struct iot_messaging_where *ret,
-					     struct iot_error *err);
+/*
+ * Where to connect for messages: as a device from its folder (`as`, may be NULL), as the operator of the profile, or on the
+ * fleet's own machine. What it points to lives as long as the command.
+ */
+IOT_CHECK enum iot_status command_messaging(struct cli_context *ctx, const char *as, struct iot_messaging_where *ret,
+					    struct iot_error *err);
 
 /* Directory of a fleet given by name or path; new memory. */
 char *command_fleet_dir(const char *name_or_path);

@@ -58,8 +58,10 @@ static enum iot_status verify(struct cli_context *ctx, const void *args_, struct
 	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
 	struct iot_image_signature signature;
 	IOT_JSON record = NULL;
-	enum iot_status status;
+	enum iot_status status = args->key == NULL ? iot_fleet_need_local(command_cloud(ctx), err) : IOT_OK;
 
+	if (status != IOT_OK)
+		return status;
 	file = args->signature != NULL ? iot_strdup(args->signature) : iot_image_signature_path(args->image);
 	path = args->key != NULL ? iot_strdup(args->key)
 				 : iot_path(iot_local_paths(command_cloud(ctx))->codesign_dir, "default.pub");

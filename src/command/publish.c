@@ -3,6 +3,7 @@
 
 #include "command/commands.h"
 #include "command/context.h"
+#include "iotctl/fleet.h"
 #include "iotctl/fs.h"
 #include "iotctl/log.h"
 #include "iotctl/text.h"
@@ -196,7 +197,7 @@ static enum iot_status publish_now(struct cli_context *ctx, const struct publish
 	struct iot_messaging_where where = {.window = (int)args->window};
 	struct iot_publish_device *devices = NULL;
 	IOT_JSON record = NULL;
-	enum iot_status status = command_find_where(ctx, args->as, &where, err);
+	enum iot_status status = command_messaging(ctx, args->as, &where, err);
 
 	if (status == IOT_OK)
 		status = find_devices(ctx, args, &devices, &options->device_count, err);
@@ -369,7 +370,7 @@ static enum iot_status subscribe(struct cli_context *ctx, const void *args_, str
 	for (size_t i = 0; i < args->filters.count && status == IOT_OK; i++)
 		status = iot_filter_check(args->filters.items[i], options.qos, err);
 	if (status == IOT_OK)
-		status = command_find_where(ctx, args->as, &where, err);
+		status = command_messaging(ctx, args->as, &where, err);
 	if (status == IOT_OK)
 		status = output_begin_stream(ctx->out, columns, err);
 	if (status == IOT_OK)

@@ -6,10 +6,9 @@
 const struct cli_command cmd_root = {
 	.name = "iotctl",
 	.summary = "Fleet and provisioning tool for AWS IoT and FreeRTOS devices",
-	.description =
-		"Makes identities for devices, runs their cloud on this machine, pushes signed updates and sees them "
-		"through. A fleet is one directory; 'iotctl init' makes it, 'iotctl serve' brings it to life.",
-	.subcommands = CLI_COMMANDS(&cmd_init, &cmd_serve, &cmd_backup, &cmd_restore, &cmd_doctor,
+	.description = "Makes identities for devices, runs their cloud on this machine, pushes signed updates and sees them "
+		       "through. A fleet is one directory; 'iotctl init' makes it, 'iotctl serve' brings it to life.",
+	.subcommands = CLI_COMMANDS(&cmd_init, &cmd_serve, &cmd_operator, &cmd_backup, &cmd_restore, &cmd_doctor,
 				    /* registry */
 				    &cmd_device, &cmd_type, &cmd_group, &cmd_policy, &cmd_cert, &cmd_ca,
 				    /* boards */

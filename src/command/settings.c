@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-
 struct show_args {
 	bool origin;
 };
@@ -12,6 +11,11 @@ struct show_args {
 struct set_args {
 	const char *name, *value;
 	bool unset;
+};
+
+struct import_args {
+	const char *file;
+	bool replace;
 };
 
 static enum iot_status show(struct cli_context *ctx, const void *args_, struct iot_error *err)
@@ -31,7 +35,7 @@ static enum iot_status show(struct cli_context *ctx, const void *args_, struct i
 		IOT_JSON row = json_object();
 
 		iot_json_set_str(row, "setting", setting->name);
-		iot_json_set_str(row, "value", value);
+		iot_json_set_str(row, "value", value != NULL && setting->hidden ? "(set)" : value);
 		if (args->origin)
 			iot_json_set_str(row, "origin", origin);
 		status = output_row(ctx->out, row, err);
@@ -52,6 +56,10 @@ static enum iot_status set(struct cli_context *ctx, const void *args_, struct io
 	status = settings_check(ctx->settings, args->name, args->value, err);
 	if (status != IOT_OK)
 		return status;
+	if (settings_profile_file(ctx->settings) != NULL) {
+		free(file);
+		file = iot_strdup(settings_profile_file(ctx->settings));
+	}
 	section = strcmp(profile, "default") == 0 ? iot_strdup("default") : iot_strf("profile %s", profile);
 	return settings_set(file, section, args->name, args->value, err);
 }
@@ -67,19 +75,59 @@ static const struct cli_command cmd_show = {
 static const struct cli_command cmd_set = {
 	.name = "set",
 	.summary = "Change a setting in the user's own file",
-	.description = "The file is $XDG_CONFIG_HOME/iotctl/iotctl.conf; with --profile the setting goes into that profile.",
+	.description =
+		"The file is $XDG_CONFIG_HOME/iotctl/iotctl.conf; with --profile the setting goes into that profile, "
+		"which "
+		"is made when there is none of that name. A profile that has a file of its own is changed there.",
 	.args = CLI_ARGS(ARG_STR("SETTING", struct set_args, name, "name of the setting", .complete = COMPLETE_SETTING),
 			 ARG_STR("VALUE", struct set_args, value, "its value", .optional = true)),
 	.opts = CLI_OPTS(OPT_FLAG(0, "unset", struct set_args, unset, "remove it")),
-	.examples = CLI_EXAMPLES({"settings set fleet demo", "the fleet used by default"}),
+	.examples = CLI_EXAMPLES({"settings set fleet demo", "the fleet used by default"},
+				 {"settings set --profile lab fleet lab", "in profile 'lab'"}),
 	.exits = CLI_EXITS(IOT_SETTINGS),
+	.needs = CLI_NEW_PROFILE,
 	CLI_RUN(set, struct set_args),
+};
+
+static enum iot_status import(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	static const struct output_column columns[] = {
+		{.key = "profile", .heading = "Profile"},
+		{.key = "file", .heading = "File"},
+		{.key = "changed", .heading = "Changed", .kind = OUTPUT_BOOL},
+		{0},
+	};
+	const struct import_args *args = args_;
+	IOT_CLEAN(iot_free_p) char *name = NULL;
+	IOT_CLEAN(iot_free_p) char *path = NULL;
+	IOT_JSON record = NULL;
+	bool changed = false;
+	enum iot_status status = settings_import(ctx->settings, args->file, args->replace, &name, &path, &changed, err);
+
+	if (status != IOT_OK)
+		return status;
+	record = json_pack("{s:s, s:s, s:b}", "profile", name, "file", path, "changed", changed);
+	return output_object(ctx->out, columns, record, err);
+}
+
+static const struct cli_command cmd_import = {
+	.name = "import",
+	.summary = "Take an operator's profile file in, to use it by its name",
+	.description =
+		"The file is copied, mode 0600, to $XDG_CONFIG_HOME/iotctl/profiles/NAME.conf; then --profile NAME "
+		"finds it. A file that others can read is refused. See iotctl-profile(7).",
+	.args = CLI_ARGS(
+		ARG_PATH("FILE", struct import_args, file, "made by 'operator create'", .complete = COMPLETE_FILE)),
+	.opts = CLI_OPTS(OPT_FLAG(0, "replace", struct import_args, replace, "take the place of another of that name")),
+	.examples = CLI_EXAMPLES({"settings import bench.profile", "then: iotctl --profile bench subscribe '#'"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_SETTINGS),
+	CLI_RUN(import, struct import_args),
 };
 
 const struct cli_command cmd_settings = {
 	.name = "settings",
 	.summary = "The tool's own settings and profiles",
-	.subcommands = CLI_COMMANDS(&cmd_show, &cmd_set),
+	.subcommands = CLI_COMMANDS(&cmd_show, &cmd_set, &cmd_import),
 };
 
 /* --- completion --------------------------------------------------------------------------- */

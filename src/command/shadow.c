@@ -156,10 +156,10 @@ static bool interrupted(void *data)
 	return cli_interrupted(((struct shown *)data)->ctx);
 }
 
-static void say_ready(const char *thing, void *data)
+static void say_ready(const char *thing, const char *who, void *data)
 {
 	if (!((struct shown *)data)->ctx->quiet)
-		iot_notice("watching '%s' as the fleet's own user", thing);
+		iot_notice("watching '%s' as %s", thing, who);
 }
 
 static enum iot_status print_change(const json_t *record, void *data, struct iot_error *err)
@@ -182,8 +182,11 @@ static enum iot_status watch(struct cli_context *ctx, const void *args_, struct 
 		.changed = print_change,
 		.data = &shown,
 	};
-	enum iot_status status = iot_shadow_watch(command_cloud(ctx), args->device, args->name, &how, err);
+	struct iot_messaging_where where = {0};
+	enum iot_status status = command_messaging(ctx, NULL, &where, err);
 
+	if (status == IOT_OK)
+		status = iot_shadow_watch(command_cloud(ctx), &where, args->device, args->name, &how, err);
 	if (status == IOT_OK)
 		status = begin(&shown, err);
 	return status == IOT_OK ? output_end(ctx->out, err) : status;
@@ -268,7 +271,7 @@ static const struct cli_command cmd_shadow_watch = {
 			 OPT_DURATION(0, "timeout", "TIME", struct shadow_args, timeout_ms, "end after this time")),
 	.examples = CLI_EXAMPLES({"shadow watch pump-0001 -o jsonl", "a line per change"},
 				 {"shadow watch pump-0001 --count 1 --timeout 1m", "wait for the next change"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_TIMEOUT, IOT_AGAIN, IOT_INTERRUPTED),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_DENIED, IOT_TIMEOUT, IOT_AGAIN, IOT_INTERRUPTED),
 	.needs = CLI_NEEDS_CLOUD,
 	CLI_RUN(watch, struct shadow_args),
 };

@@ -98,9 +98,9 @@ static bool set_serial(X509 *x509)
 }
 
 /* ASN1_TIME_set writes UTCTime until 2049 and GeneralizedTime from 2050 on, as RFC 5280 4.1.2.5 asks. */
-static bool set_validity(X509 *x509, const struct iot_cert *ca, int64_t now, int days)
+static bool set_validity(X509 *x509, const struct iot_cert *ca, int64_t now, int64_t to)
 {
-	int64_t from = now - BACKDATE_MS, to = now + days * DAY_MS;
+	int64_t from = now - BACKDATE_MS;
 
 	if (ca != NULL && from < ca->not_before)
 		from = ca->not_before;
@@ -125,13 +125,13 @@ static bool add_extension(X509 *x509, const struct iot_cert *ca, int nid, const 
 }
 
 /* A certificate with all but its own extensions. */
-static X509 *draft(const struct signer *signer, const struct iot_key *key, X509_NAME *name, int64_t now, int days)
+static X509 *draft(const struct signer *signer, const struct iot_key *key, X509_NAME *name, int64_t now, int64_t to)
 {
 	IOT_CLEAN(iot_x509_free_p) X509 *x509 = X509_new();
 	const struct iot_cert *ca = signer->cert;
 
 	if (x509 == NULL || X509_set_version(x509, X509_VERSION_3) != 1 || !set_serial(x509) ||
-	    !set_validity(x509, ca, now, days) || X509_set_subject_name(x509, name) != 1 ||
+	    !set_validity(x509, ca, now, to) || X509_set_subject_name(x509, name) != 1 ||
 	    X509_set_issuer_name(x509, ca != NULL ? X509_get_subject_name(ca->x509) : name) != 1 ||
 	    X509_set_pubkey(x509, key->pkey) != 1 || !add_extension(x509, ca, NID_subject_key_identifier, "hash") ||
 	    !add_extension(x509, ca, NID_authority_key_identifier, "keyid,issuer"))
@@ -180,8 +180,9 @@ static enum iot_status create_ca(const struct signer *signer, const struct iot_k
 	if (status != IOT_OK)
 		return status;
 	name = X509_NAME_new();
-	x509 = name != NULL && iot_name_add(name, NID_commonName, common_name) ? draft(signer, key, name, now, days)
-									       : NULL;
+	x509 = name != NULL && iot_name_add(name, NID_commonName, common_name)
+		       ? draft(signer, key, name, now, now + days * DAY_MS)
+		       : NULL;
 	X509_NAME_free(name);
 	if (x509 == NULL || !add_extension(x509, signer->cert, NID_basic_constraints, constraints) ||
 	    !add_extension(x509, signer->cert, NID_key_usage, "critical,keyCertSign,cRLSign")) {
@@ -262,10 +263,8 @@ static enum iot_status check_server(const struct iot_cert_request *request, stru
 
 static enum iot_status check_request(const struct iot_cert_request *request, struct iot_error *err)
 {
-	enum iot_status status = check_days(request->days, err);
+	enum iot_status status = iot_key_check_device(request->key, err);
 
-	if (status == IOT_OK)
-		status = iot_key_check_device(request->key, err);
 	if (status != IOT_OK)
 		return status;
 	if (request->profile == IOT_PROFILE_SERVER)
@@ -352,12 +351,25 @@ static enum iot_status add_profile(X509 *x509, const struct iot_cert *ca, const 
 enum iot_status iot_cert_issue(const struct iot_key *ca_key, const struct iot_cert *ca_cert,
 			       const struct iot_cert_request *request, struct iot_cert **ret, struct iot_error *err)
 {
+	enum iot_status status = check_days(request->days, err);
+
+	return status == IOT_OK
+		       ? iot_cert_issue_until(ca_key, ca_cert, request, iot_now_ms() + request->days * DAY_MS, ret, err)
+		       : status;
+}
+
+enum iot_status iot_cert_issue_until(const struct iot_key *ca_key, const struct iot_cert *ca_cert,
+				     const struct iot_cert_request *request, int64_t until, struct iot_cert **ret,
+				     struct iot_error *err)
+{
 	struct signer signer = {ca_key, ca_cert};
 	int64_t now = iot_now_ms();
 	enum iot_status status = iot_clock_check(err);
 	X509_NAME *name;
 	X509 *x509 = NULL;
 
+	if (status == IOT_OK && until <= now)
+		status = iot_fail(err, IOT_USAGE, "a certificate cannot end before it begins");
 	if (status == IOT_OK)
 		status = check_request(request, err);
 	if (status == IOT_OK)
@@ -368,7 +380,7 @@ enum iot_status iot_cert_issue(const struct iot_key *ca_key, const struct iot_ce
 	if (name != NULL &&
 	    (request->profile != IOT_PROFILE_OPERATOR || iot_name_add(name, NID_organizationalUnitName, "operator")) &&
 	    iot_name_add(name, NID_commonName, request->common_name))
-		x509 = draft(&signer, request->key, name, now, request->days);
+		x509 = draft(&signer, request->key, name, now, until);
 	X509_NAME_free(name);
 	if (x509 == NULL)
 		return draft_failed(err);

@@ -139,12 +139,15 @@ enum iot_status iot_fleet_backup(struct iot_cloud *cloud, const char *to, json_t
 	IOT_CLEAN(iot_free_p) char *final = iot_path_absolute(to);
 	IOT_CLEAN(iot_free_p) char *building = iot_strf("%s.new-%ld", final, (long)getpid());
 	IOT_CLEAN(iot_free_p) char *registry = iot_path(building, "registry.db");
-	struct copy copy = {iot_local_paths(cloud)->dir, building, 1, 0};
+	struct copy copy = {NULL, building, 1, 0};
 	struct stat info;
-	enum iot_status status = must_be_free(final, err);
+	enum iot_status status = iot_fleet_need_local(cloud, err);
 
+	if (status == IOT_OK)
+		status = must_be_free(final, err);
 	if (status != IOT_OK)
 		return status;
+	copy.from = iot_local_paths(cloud)->dir;
 	status = iot_fs_mkdirs(building, 0700, err);
 	if (status == IOT_OK)
 		status = iot_store_backup(iot_local_store(cloud), registry, err);
@@ -201,12 +204,30 @@ static enum iot_status check_registry(const char *path, struct iot_error *err)
 	return status;
 }
 
+/* Sealed with a key that no backup holds: the secrets of these operators are lost. */
+static enum iot_status count_operators(const char *registry, int64_t *ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_store_close_p) struct iot_store *store = NULL;
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool row = false;
+	enum iot_status status = iot_store_open(registry, &iot_registry_schema, IOT_STORE_WRITE, &store, err);
+
+	if (status == IOT_OK)
+		status = iot_stmt_get(store, "SELECT count(*) FROM operators WHERE revoked_at IS NULL", &stmt, err);
+	if (status == IOT_OK)
+		status = iot_stmt_step(stmt, &row, err);
+	if (status == IOT_OK)
+		*ret = iot_stmt_int(stmt, 0);
+	return status;
+}
+
 enum iot_status iot_fleet_restore(const char *from, const char *dir, json_t **ret_record, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *building = iot_strf("%s.new-%ld", dir, (long)getpid());
 	IOT_CLEAN(iot_free_p) char *source = iot_path(from, "registry.db");
 	IOT_CLEAN(iot_free_p) char *registry = iot_path(building, "registry.db");
 	struct copy copy = {from, building, 0, 0};
+	int64_t operators = 0;
 	enum iot_status status = must_be_free(dir, err);
 
 	if (status != IOT_OK)
@@ -222,7 +243,11 @@ enum iot_status iot_fleet_restore(const char *from, const char *dir, json_t **re
 		status = check_registry(registry, err);
 	if (status == IOT_OK)
 		status = check_images(building, err);
+	if (status == IOT_OK)
+		status = count_operators(registry, &operators, err);
 	status = finish(status, building, dir, &copy, ret_record, err);
+	if (status == IOT_OK && operators > 0)
+		iot_json_set_int(*ret_record, "operatorsWithoutKeys", operators);
 	iot_error_while(err, "restoring '%s'", from);
 	return status;
 }

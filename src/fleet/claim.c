@@ -109,7 +109,9 @@ enum iot_status iot_claim(struct iot_cloud *cloud, const struct iot_claim_spec *
 	enum iot_status status;
 
 	err = err != NULL ? err : &scratch;
-	status = make_claim(cloud, spec, &claim, err);
+	status = iot_fleet_need_local(cloud, err);
+	if (status == IOT_OK)
+		status = make_claim(cloud, spec, &claim, err);
 	if (status == IOT_OK)
 		status = iot_local_claim(cloud, claim, spec->update, &changed, err);
 	if (status != IOT_OK)
@@ -259,7 +261,9 @@ enum iot_status iot_claim_file(struct iot_cloud *cloud, const char *path, bool u
 	enum iot_status status;
 
 	err = err != NULL ? err : &scratch;
-	status = read_file(cloud, path, &rows, err);
+	status = iot_fleet_need_local(cloud, err);
+	if (status == IOT_OK)
+		status = read_file(cloud, path, &rows, err);
 	for (size_t start = 0; status == IOT_OK && start < json_array_size(rows); start += CHUNK) {
 		IOT_JSON records = json_array();
 		json_t *record;

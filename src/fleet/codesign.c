@@ -36,6 +36,11 @@ enum iot_status iot_codesign_path(struct iot_cloud *cloud, const char *name_or_p
 		*ret = iot_strdup(name_or_path);
 		return IOT_OK;
 	}
+	if (!fleet_is_local(cloud)) {
+		iot_fail(err, IOT_USAGE, "there is no fleet folder with a code-signing key '%s'", name_or_path);
+		iot_error_hint(err, "name a key file (with a slash) or a pkcs11: URI, or choose a fleet with --cloud local");
+		return IOT_USAGE;
+	}
 	path = key_file(cloud, name_or_path, ".key");
 	if (!iot_fs_exists(path)) {
 		iot_fail(err, IOT_NOT_FOUND, "the fleet has no code-signing key '%s'", name_or_path);
@@ -96,8 +101,10 @@ enum iot_status iot_codesign_create(struct iot_cloud *cloud, const char *name, c
 	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
 	struct iot_buf pem = IOT_BUF_INIT(16384);
 	enum iot_key_type key_type = IOT_KEY_P256;
-	enum iot_status status = IOT_OK;
+	enum iot_status status = iot_fleet_need_local(cloud, err);
 
+	if (status != IOT_OK)
+		return status;
 	if (!is_name(name))
 		return iot_fail(err, IOT_USAGE,
 				"'%.70s' is no name for a key: letters, digits, '-' and '_', at most 64", name);
@@ -123,9 +130,9 @@ enum iot_status iot_codesign_create(struct iot_cloud *cloud, const char *name, c
 enum iot_status iot_codesign_list(struct iot_cloud *cloud, json_t **ret_records, struct iot_error *err)
 {
 	IOT_JSON records = json_array();
-	DIR *dir = opendir(iot_local_paths(cloud)->codesign_dir);
 	struct dirent *entry;
-	enum iot_status status = IOT_OK;
+	enum iot_status status = iot_fleet_need_local(cloud, err);
+	DIR *dir = status == IOT_OK ? opendir(iot_local_paths(cloud)->codesign_dir) : NULL;
 
 	while (dir != NULL && status == IOT_OK && (entry = readdir(dir)) != NULL) {
 		IOT_CLEAN(iot_free_p) char *name = NULL;
@@ -182,8 +189,10 @@ enum iot_status iot_codesign_certificate(struct iot_cloud *cloud, const char *na
 {
 	const char *wanted = name != NULL ? name : "default";
 	IOT_CLEAN(iot_free_p) char *path = NULL;
-	enum iot_status status = IOT_OK;
+	enum iot_status status = iot_fleet_need_local(cloud, err);
 
+	if (status != IOT_OK)
+		return status;
 	if (!is_name(wanted)) {
 		iot_fail(err, IOT_USAGE, "'%.70s' is no code-signing key of the fleet", wanted);
 		iot_error_hint(err, "'iotctl codesign list' shows those it has");

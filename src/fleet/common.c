@@ -4,6 +4,7 @@
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 #include "iotctl/local.h"
+#include "iotctl/text.h"
 
 #include <string.h>
 
@@ -74,15 +75,39 @@ enum iot_status fleet_collect(struct iot_cloud *cloud, const char *operation, js
 	return status;
 }
 
+bool fleet_is_remote(struct iot_cloud *cloud)
+{
+	return cloud != NULL && strcmp(iot_cloud_kind(cloud), "aws") == 0 &&
+	       iot_starts_with(iot_cloud_arn_prefix(cloud), "arn:aws:iot:local:");
+}
+
+bool fleet_is_local(const struct iot_cloud *cloud)
+{
+	return strcmp(iot_cloud_kind(cloud), "local") == 0;
+}
+
+enum iot_status iot_fleet_need_local(const struct iot_cloud *cloud, struct iot_error *err)
+{
+	if (fleet_is_local(cloud))
+		return IOT_OK;
+	iot_fail(err, IOT_USAGE, "this command works on a local fleet only so far");
+	iot_error_hint(err, "choose one with --cloud local");
+	return IOT_USAGE;
+}
+
 enum iot_status fleet_begin(struct iot_cloud *cloud, struct iot_error *err)
 {
-	return iot_store_begin(iot_local_store(cloud), err);
+	/* AWS has no such thing: every step of a use-case can be repeated. */
+	return fleet_is_local(cloud) ? iot_store_begin(iot_local_store(cloud), err) : IOT_OK;
 }
 
 enum iot_status fleet_end(struct iot_cloud *cloud, enum iot_status status, struct iot_error *err)
 {
-	struct iot_store *store = iot_local_store(cloud);
+	struct iot_store *store;
 
+	if (!fleet_is_local(cloud))
+		return status;
+	store = iot_local_store(cloud);
 	if (status == IOT_OK)
 		status = iot_store_commit(store, err);
 	if (status != IOT_OK)

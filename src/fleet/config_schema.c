@@ -311,8 +311,17 @@ enum iot_status iot_config_schema_get(struct iot_cloud *cloud, const char *type,
 {
 	IOT_CLEAN(iot_free_p) char *key = iot_strf(META "%s", type);
 	IOT_CLEAN(iot_free_p) char *text = NULL;
-	enum iot_status status = need_type(cloud, type, err);
+	IOT_JSON reply = NULL;
+	enum iot_status status;
 
+	if (fleet_is_remote(cloud)) {
+		status = fleet_call(cloud, "iotctl:GetDeviceConfigSchema", json_pack("{s:s}", "thingTypeName", type),
+				    &reply, err);
+		if (status == IOT_OK)
+			*ret = json_incref(json_object_get(reply, "schema"));
+		return status;
+	}
+	status = need_type(cloud, type, err);
 	if (status == IOT_OK)
 		status = iot_local_meta_get(cloud, key, &text, err);
 	if (status != IOT_OK)

@@ -4,7 +4,7 @@
  * same call: the key is found on disk, the certificate made for it too, and
  * registering either again changes nothing.
  */
-#include "fleet/fleet_private.h"
+#include "fleet/create_private.h"
 
 #include "iotctl/base.h"
 #include "iotctl/cert.h"
@@ -32,6 +32,7 @@ struct making {
 	struct iot_cloud *cloud;
 	const struct iot_device_spec *spec;
 	bool changed;
+	bool fresh_key;
 	char *certificate_id; /* owned */
 };
 
@@ -124,14 +125,28 @@ static enum iot_status check_active(const struct making *making, const struct io
 	return IOT_CONFLICT;
 }
 
+static enum iot_status check_issuer(const struct making *making, const struct iot_cert *cert, const char *path,
+				    struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *ca_path = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
+	enum iot_status status;
+
+	if (!fleet_is_local(making->cloud))
+		return fleet_aws_check_issued(making->cloud, cert, path, err);
+	ca_path = iot_path(iot_local_paths(making->cloud)->ca_dir, "issuing.pem");
+	status = iot_cert_load(ca_path, &ca, err);
+	if (status == IOT_OK && iot_cert_verify_issued_by(cert, ca, NULL) != IOT_OK)
+		status = iot_fail(err, IOT_CONFLICT, "'%s' was not issued by this fleet", path);
+	return status;
+}
+
 /* A certificate that lies in the folder may be another device's, or of a fleet that is no more. */
 static enum iot_status check_found(const struct making *making, struct iot_error *err)
 {
 	const struct iot_device_spec *spec = making->spec;
 	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "certificate.pem");
-	IOT_CLEAN(iot_free_p) char *ca_path = iot_path(iot_local_paths(making->cloud)->ca_dir, "issuing.pem");
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
 	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
 	const char *name = NULL;
 	enum iot_status status = found_key(spec, &key, err);
@@ -139,18 +154,17 @@ static enum iot_status check_found(const struct making *making, struct iot_error
 	if (status != IOT_OK || !iot_fs_exists(path))
 		return status;
 	status = iot_cert_load(path, &cert, err);
-	if (status == IOT_OK)
-		status = iot_cert_load(ca_path, &ca, err);
 	if (status != IOT_OK)
 		return status;
 	if (key == NULL || !iot_key_equal(iot_cert_key(cert), key))
 		iot_fail(err, IOT_CONFLICT, "'%s' is not a certificate for the device's key", path);
-	else if (iot_cert_common_name(cert, &name, NULL) != IOT_OK || strcmp(name, spec->name) != 0)
+	else if (fleet_is_local(making->cloud) &&
+		 (iot_cert_common_name(cert, &name, NULL) != IOT_OK || strcmp(name, spec->name) != 0))
 		iot_fail(err, IOT_CONFLICT, "'%s' is the certificate of another device", path);
-	else if (iot_cert_verify_issued_by(cert, ca, NULL) != IOT_OK)
-		iot_fail(err, IOT_CONFLICT, "'%s' was not issued by this fleet", path);
-	else
+	else if ((status = check_issuer(making, cert, path, err)) == IOT_OK)
 		return check_active(making, cert, err);
+	else if (status != IOT_CONFLICT)
+		return status;
 	iot_error_hint(err, "move it away, or name another folder with --out");
 	return IOT_CONFLICT;
 }
@@ -289,29 +303,19 @@ static enum iot_status ensure_key(struct making *making, struct iot_key **ret, s
 		status = iot_key_save_new(key, path, NULL, err);
 	if (status == IOT_OK)
 		*ret = iot_take(key);
-	making->changed = true;
+	making->changed = making->fresh_key = true;
 	return status;
 }
 
-static enum iot_status issue(struct making *making, const struct iot_key *key, struct iot_cert **ret,
-			     struct iot_error *err)
+enum iot_status fleet_issue(struct iot_cloud *cloud, const struct iot_cert_request *request, int64_t until,
+			    struct iot_cert **ret, struct iot_error *err)
 {
-	const struct iot_fleet_paths *paths = iot_local_paths(making->cloud);
+	const struct iot_fleet_paths *paths = iot_local_paths(cloud);
 	IOT_CLEAN(iot_free_p) char *ca_path = iot_path(paths->ca_dir, "issuing.pem");
 	IOT_CLEAN(iot_free_p) char *ca_key_path = NULL;
-	IOT_CLEAN(iot_free_p) char *days = NULL;
 	IOT_CLEAN(iot_key_free_p) struct iot_key *ca_key = NULL;
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
-	struct iot_cert_request request = {.profile = IOT_PROFILE_DEVICE,
-					   .common_name = making->spec->name,
-					   .key = key,
-					   .days = making->spec->days};
-	enum iot_status status = iot_local_meta_get(making->cloud, "ca_key", &ca_key_path, err);
-
-	if (status == IOT_OK && request.days == 0) {
-		status = iot_local_meta_get(making->cloud, "certificate_days", &days, err);
-		request.days = days != NULL ? (int)strtol(days, NULL, 10) : DEFAULT_DAYS;
-	}
+	enum iot_status status = iot_local_meta_get(cloud, "ca_key", &ca_key_path, err);
 
 	if (status == IOT_OK && ca_key_path == NULL)
 		ca_key_path = iot_path(paths->ca_dir, "issuing.key");
@@ -320,8 +324,26 @@ static enum iot_status issue(struct making *making, const struct iot_key *key, s
 	if (status == IOT_OK)
 		status = iot_key_load(ca_key_path, NULL, &ca_key, err);
 	if (status == IOT_OK)
-		status = iot_cert_issue(ca_key, ca, &request, ret, err);
+		status = until != 0 ? iot_cert_issue_until(ca_key, ca, request, until, ret, err)
+				    : iot_cert_issue(ca_key, ca, request, ret, err);
 	return status;
+}
+
+static enum iot_status issue(struct making *making, const struct iot_key *key, struct iot_cert **ret,
+			     struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *days = NULL;
+	struct iot_cert_request request = {.profile = IOT_PROFILE_DEVICE,
+					   .common_name = making->spec->name,
+					   .key = key,
+					   .days = making->spec->days};
+	enum iot_status status = IOT_OK;
+
+	if (request.days == 0) {
+		status = iot_local_meta_get(making->cloud, "certificate_days", &days, err);
+		request.days = days != NULL ? (int)strtol(days, NULL, 10) : DEFAULT_DAYS;
+	}
+	return status == IOT_OK ? fleet_issue(making->cloud, &request, 0, ret, err) : status;
 }
 
 /* The certificate on disk when there is one for this key, else a new one, written before it is registered. */
@@ -339,11 +361,16 @@ static enum iot_status ensure_certificate(struct making *making, const struct io
 		iot_cert_pem(cert, pem);
 		return iot_buf_check(pem, path, err);
 	}
-	status = issue(making, key, &cert, err);
+	if (fleet_is_local(making->cloud)) {
+		status = issue(making, key, &cert, err);
+		if (status == IOT_OK)
+			iot_cert_pem(cert, pem);
+	} else {
+		status = fleet_aws_issue(making->cloud, making->spec, key, making->fresh_key, pem, err);
+	}
 	if (status != IOT_OK)
 		return status;
 	making->changed = true;
-	iot_cert_pem(cert, pem);
 	return iot_fs_write(path, 0644, pem->data, pem->len, err);
 }
 
@@ -355,6 +382,8 @@ static enum iot_status register_certificate(struct making *making, const char *p
 	if (status != IOT_OK)
 		return status;
 	making->certificate_id = iot_strdup(iot_cert_id(cert));
+	if (!fleet_is_local(making->cloud))
+		return IOT_OK; /* AWS has registered it by issuing it */
 	status = fleet_call(making->cloud, "RegisterCertificateWithoutCA",
 			    json_pack("{s:s, s:s}", "certificatePem", pem, "status", "ACTIVE"), NULL, err);
 	if (status == IOT_OK) {
@@ -487,11 +516,17 @@ static enum iot_status write_device_json(struct making *making, struct iot_error
 
 static enum iot_status write_folder(struct making *making, struct iot_error *err)
 {
-	const struct iot_fleet_paths *paths = iot_local_paths(making->cloud);
-	IOT_CLEAN(iot_free_p) char *root = iot_path(paths->ca_dir, "root.pem");
-	IOT_CLEAN(iot_free_p) char *signer = iot_path(paths->codesign_dir, "default.pub");
-	enum iot_status status = copy_file(root, making->spec->out, "ca.pem", err);
+	IOT_CLEAN(iot_free_p) char *root = NULL;
+	IOT_CLEAN(iot_free_p) char *signer = NULL;
+	const struct iot_fleet_paths *paths;
+	enum iot_status status;
 
+	if (!fleet_is_local(making->cloud))
+		return fleet_aws_write_folder(making->cloud, making->spec, err);
+	paths = iot_local_paths(making->cloud);
+	root = iot_path(paths->ca_dir, "root.pem");
+	signer = iot_path(paths->codesign_dir, "default.pub");
+	status = copy_file(root, making->spec->out, "ca.pem", err);
 	if (status == IOT_OK)
 		status = copy_file(signer, making->spec->out, "codesign.pem", err);
 	if (status == IOT_OK)
@@ -559,7 +594,7 @@ static enum iot_status make_identity(struct making *making, struct iot_error *er
 enum iot_status iot_device_create(struct iot_cloud *cloud, const struct iot_device_spec *spec, json_t **ret_record,
 				  struct iot_error *err)
 {
-	struct making making = {cloud, spec, false, NULL};
+	struct making making = {.cloud = cloud, .spec = spec};
 	struct iot_error scratch = IOT_ERROR_INIT;
 	enum iot_status status;
 

@@ -116,14 +116,19 @@ static void check_disk(const char *dir, json_t *records)
 
 enum iot_status iot_fleet_doctor(struct iot_cloud *cloud, json_t **ret_records, struct iot_error *err)
 {
-	const struct iot_fleet_paths *paths = iot_local_paths(cloud);
-	json_t *records = json_array();
+	const struct iot_fleet_paths *paths;
+	json_t *records;
+	enum iot_status status = iot_fleet_need_local(cloud, err);
 
-	(void)err;
+	if (status != IOT_OK)
+		return status;
+	paths = iot_local_paths(cloud);
+	records = json_array();
 	check_clock(records);
 	check_registry(cloud, records);
 	check_keys(paths->ca_dir, "CA keys", records);
 	check_keys(paths->codesign_dir, "code-signing keys", records);
+	check_keys(paths->dir, "sealing key", records);
 	check_certificate(paths->ca_dir, "root.pem", records);
 	check_certificate(paths->ca_dir, "issuing.pem", records);
 	check_certificate(paths->ca_dir, "server.pem", records);

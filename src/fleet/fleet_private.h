@@ -2,6 +2,7 @@
 #ifndef IOTCTL_FLEET_PRIVATE_H
 #define IOTCTL_FLEET_PRIVATE_H
 
+#include "iotctl/cert.h"
 #include "iotctl/fleet.h"
 
 /* Prefix of the job ids of updates, as AWS's own OTA service makes them. */
@@ -23,7 +24,15 @@ IOT_CHECK enum iot_status fleet_each(struct iot_cloud *cloud, const char *operat
 IOT_CHECK enum iot_status fleet_collect(struct iot_cloud *cloud, const char *operation, json_t *request,
 					const char *items, json_t **ret_array, struct iot_error *err);
 
-/* Calls between these two are done together or not at all, also when the process is killed. Not nested. */
+/*
+ * Is this a fleet of the local cloud that is somewhere else: its HTTPS API, which also carries out our own operations
+ * (DescribeFleet and so on), where AWS does not?
+ */
+bool fleet_is_remote(struct iot_cloud *cloud);
+
+bool fleet_is_local(const struct iot_cloud *cloud);
+
+/* Calls between these two are done together or not at all, also when the process is killed; on AWS each by itself. */
 IOT_CHECK enum iot_status fleet_begin(struct iot_cloud *cloud, struct iot_error *err);
 /* Keep what they did if `status` is IOT_OK, else take it back. Returns it, or why it could not be kept. */
 IOT_CHECK enum iot_status fleet_end(struct iot_cloud *cloud, enum iot_status status, struct iot_error *err);
@@ -32,6 +41,10 @@ IOT_CHECK enum iot_status fleet_end(struct iot_cloud *cloud, enum iot_status sta
 char *fleet_arn(struct iot_cloud *cloud, const char *kind, const char *name);
 /* What follows the first '/' of an ARN; borrowed from it. */
 const char *fleet_arn_name(const char *arn);
+
+/* A certificate by the fleet's own issuing CA; until: its end, or 0: by the request's days. */
+IOT_CHECK enum iot_status fleet_issue(struct iot_cloud *cloud, const struct iot_cert_request *request, int64_t until,
+				      struct iot_cert **ret, struct iot_error *err);
 
 /* Attach policies (NULL-terminated, may be NULL) and the thing to a certificate; *changed only becomes true. */
 IOT_CHECK enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thing, const char *const *policies,

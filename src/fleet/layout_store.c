@@ -65,6 +65,21 @@ static enum iot_status load_own(const char *folder, const char *name, struct iot
 	return IOT_OK;
 }
 
+/* The fleet's own layout, from a fleet that is elsewhere. */
+static enum iot_status load_remote(struct iot_cloud *cloud, const char *name, struct iot_layout **ret,
+				   struct iot_error *err)
+{
+	IOT_JSON reply = NULL;
+	IOT_CLEAN(iot_free_p) char *text = NULL;
+	enum iot_status status =
+		fleet_call(cloud, "iotctl:GetLayout", json_pack("{s:s}", "layoutName", name), &reply, err);
+
+	if (status != IOT_OK)
+		return status;
+	text = iot_json_text(json_object_get(reply, "layout"));
+	return iot_layout_parse(text, strlen(text), name, ret, err);
+}
+
 static enum iot_status not_found(struct iot_cloud *cloud, const char *name, struct iot_error *err)
 {
 	iot_fail(err, IOT_NOT_FOUND, "there is no layout '%.128s'", name);
@@ -84,6 +99,8 @@ enum iot_status iot_layout_load(struct iot_cloud *cloud, const char *name, struc
 	if (shipped >= 0)
 		return iot_layout_parse(layout_shipped_texts[shipped], strlen(layout_shipped_texts[shipped]), name, ret,
 					err);
+	if (fleet_is_remote(cloud) && layout_name_valid(name))
+		return load_remote(cloud, name, ret, err);
 	if (folder == NULL || !layout_name_valid(name))
 		return not_found(cloud, name, err);
 	path = own_file(folder, name);
@@ -99,11 +116,25 @@ struct listing {
 	json_t *types;  /* thing type -> layout */
 };
 
+/* What a fleet that is elsewhere says of itself: the layout of a type, or (type NULL) of all others; NULL: nothing. */
+static enum iot_status remote_layout(struct iot_cloud *cloud, const char *type, char **ret, struct iot_error *err)
+{
+	IOT_JSON fleet = NULL;
+	enum iot_status status = fleet_call(cloud, "iotctl:DescribeFleet", NULL, &fleet, err);
+
+	if (status == IOT_OK)
+		*ret = iot_strdup(type != NULL ? iot_json_str(json_object_get(fleet, "typeLayouts"), type, NULL)
+					       : iot_json_str(fleet, "defaultLayout", NULL));
+	return status;
+}
+
 static enum iot_status type_layout(struct iot_cloud *cloud, const char *type, char **ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *key = iot_strf(META "/%s", type);
 
 	*ret = NULL;
+	if (fleet_is_remote(cloud))
+		return remote_layout(cloud, type, ret, err);
 	return is_local(cloud) ? iot_local_meta_get(cloud, key, ret, err) : IOT_OK;
 }
 
@@ -114,6 +145,8 @@ static enum iot_status fallback_layout(struct iot_cloud *cloud, char **ret, stru
 	*ret = NULL;
 	if (is_local(cloud))
 		status = iot_local_meta_get(cloud, META, ret, err);
+	else if (fleet_is_remote(cloud))
+		status = remote_layout(cloud, NULL, ret, err);
 	if (status == IOT_OK && *ret == NULL)
 		*ret = iot_strdup(IOT_LAYOUT_DEFAULT);
 	return status;
@@ -181,6 +214,20 @@ static void add_own(const struct listing *listing)
 	free(entries);
 }
 
+static enum iot_status add_remote(const struct listing *listing, struct iot_error *err)
+{
+	IOT_JSON fleet = NULL;
+	json_t *name;
+	size_t i;
+	enum iot_status status = fleet_call(listing->cloud, "iotctl:DescribeFleet", NULL, &fleet, err);
+
+	json_array_foreach(json_object_get(fleet, "ownLayouts"), i, name) {
+		if (json_is_string(name) && shipped_index(json_string_value(name)) < 0)
+			add_record(listing, json_string_value(name), "fleet");
+	}
+	return status;
+}
+
 enum iot_status iot_layout_list(struct iot_cloud *cloud, json_t **ret, struct iot_error *err)
 {
 	IOT_JSON records = json_array();
@@ -197,8 +244,11 @@ enum iot_status iot_layout_list(struct iot_cloud *cloud, json_t **ret, struct io
 	for (int i = 0; iot_layouts_shipped[i] != NULL; i++)
 		add_record(&listing, iot_layouts_shipped[i], "shipped");
 	add_own(&listing);
-	*ret = iot_take(records);
-	return IOT_OK;
+	if (fleet_is_remote(cloud))
+		status = add_remote(&listing, err);
+	if (status == IOT_OK)
+		*ret = iot_take(records);
+	return status;
 }
 
 /* --- changes ------------------------------------------------------------------------- */

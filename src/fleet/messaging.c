@@ -5,6 +5,8 @@
 #include "fleet/messaging_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/cert.h"
+#include "iotctl/clock.h"
 #include "iotctl/fs.h"
 #include "iotctl/json.h"
 #include "iotctl/local.h"
@@ -136,12 +138,78 @@ static enum iot_status connect_device(const struct iot_messaging_where *where, c
 	return status;
 }
 
+/* "host:8883", "[::1]:8883". */
+static enum iot_status split_broker(const char *broker, char **ret_host, int *ret_port, struct iot_error *err)
+{
+	const char *colon = strrchr(broker, ':');
+	bool bracketed = broker[0] == '[' && colon != NULL && colon > broker + 2 && colon[-1] == ']';
+	int64_t port;
+
+	if (colon == NULL || colon == broker || iot_parse_int(colon + 1, 1, 65535, &port, NULL) != IOT_OK ||
+	    (!bracketed && memchr(broker, ':', (size_t)(colon - broker)) != NULL)) {
+		iot_fail(err, IOT_SETTINGS, "the profile's broker '%s' is no HOST:PORT", broker);
+		return IOT_SETTINGS;
+	}
+	*ret_host = bracketed ? iot_strndup(broker + 1, (size_t)(colon - broker) - 2)
+			      : iot_strndup(broker, (size_t)(colon - broker));
+	*ret_port = (int)port;
+	return IOT_OK;
+}
+
+/* The broker would only hang up: with TLS 1.3 it does not say why. */
+static enum iot_status check_operator(const struct iot_messaging_operator *who, struct iot_error *err)
+{
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	enum iot_status status =
+		iot_cert_parse_pem(who->certificate, strlen(who->certificate), "profile", &cert, err);
+	char when[32];
+
+	if (status != IOT_OK)
+		return iot_fail(err, IOT_SETTINGS, "the certificate in the profile of operator '%s' is malformed",
+				who->name);
+	if (iot_cert_not_after(cert) > iot_now_ms())
+		return IOT_OK;
+	iot_fail(err, IOT_DENIED, "the keys of operator '%s' expired at %s", who->name,
+		 iot_time_rfc3339(iot_cert_not_after(cert), when));
+	iot_error_hint(err, "have new ones made with 'iotctl operator rotate %s'", who->name);
+	return IOT_DENIED;
+}
+
+static enum iot_status connect_operator(const struct iot_messaging_where *where, const struct iot_mqtt_events *events,
+					void *data, int timeout_ms, struct iot_mqtt **ret, char **ret_who,
+					struct iot_error *err)
+{
+	const struct iot_messaging_operator *who = where->as_operator;
+	IOT_CLEAN(iot_free_p) char *host = NULL;
+	IOT_CLEAN(iot_free_p) char *client_id = NULL;
+	struct iot_mqtt_options options = {.cert_pem = who->certificate, .key_pem = who->key, .ca_pem = who->ca};
+	char id[37];
+	enum iot_status status = check_operator(who, err);
+
+	if (status == IOT_OK)
+		status = split_broker(who->broker, &host, &options.port, err);
+	if (status != IOT_OK)
+		return status;
+	iot_uuid(id);
+	client_id = iot_strf("operator-%s-%.8s", who->name, id);
+	options.host = host;
+	options.client_id = client_id;
+	status = connect_now(&options, where, events, data, timeout_ms, ret, err);
+	if (status == IOT_OK)
+		*ret_who = iot_strf("operator '%s' ('%s') at '%s'", who->name, client_id, who->broker);
+	else
+		iot_error_while(err, "connecting as operator '%s' to '%s'", who->name, who->broker);
+	return status;
+}
+
 enum iot_status iot_messaging_connect(const struct iot_messaging_where *where, const struct iot_mqtt_events *events,
 				      void *data, int timeout_ms, struct iot_mqtt **ret, char **ret_who,
 				      struct iot_error *err)
 {
-	return where->device_dir != NULL ? connect_device(where, events, data, timeout_ms, ret, ret_who, err)
-					 : connect_local(where, events, data, timeout_ms, ret, ret_who, err);
+	if (where->device_dir != NULL)
+		return connect_device(where, events, data, timeout_ms, ret, ret_who, err);
+	return where->as_operator!= NULL ? connect_operator(where, events, data, timeout_ms, ret, ret_who, err)
+				      : connect_local(where, events, data, timeout_ms, ret, ret_who, err);
 }
 
 /* --- rules ------------------------------------------------------------------------------- */

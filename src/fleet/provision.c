@@ -277,7 +277,9 @@ enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provisio
 	enum iot_status status;
 
 	err = err != NULL ? err : &scratch;
-	status = prepare(&run, err);
+	status = iot_fleet_need_local(cloud, err);
+	if (status == IOT_OK)
+		status = prepare(&run, err);
 	if (status == IOT_OK)
 		status = open_board(&run, err);
 	if (status == IOT_OK)

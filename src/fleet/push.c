@@ -349,8 +349,10 @@ enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec
 			     struct iot_error *err)
 {
 	struct push push = {.cloud = cloud, .spec = spec, .kind = &kinds[spec->kind]};
-	enum iot_status status = check_image(&push, err);
+	enum iot_status status = iot_fleet_need_local(cloud, err);
 
+	if (status == IOT_OK)
+		status = check_image(&push, err);
 	if (status == IOT_OK)
 		status = find_targets(&push, err);
 	if (status == IOT_OK)

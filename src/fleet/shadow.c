@@ -7,12 +7,11 @@
 #include "fleet/fleet_private.h"
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
-#include "iotctl/local.h"
 #include "iotctl/mqtt.h"
 #include "iotctl/text.h"
 
+#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
 	REPLY_MAX = 1024 * 1024,
@@ -173,6 +172,8 @@ struct watcher {
 	const char *thing, *name;
 	int64_t seen;
 	bool lost;
+	enum iot_status lost_status;
+	char lost_reason[200];
 	enum iot_status status; /* of a change that could not be shown */
 	struct iot_error *err;
 };
@@ -228,8 +229,10 @@ static void on_disconnected(struct iot_mqtt *mqtt, enum iot_status status, const
 {
 	struct watcher *watcher = data;
 
-	(void)mqtt, (void)status, (void)reason;
+	(void)mqtt;
 	watcher->lost = true;
+	watcher->lost_status = status;
+	snprintf(watcher->lost_reason, sizeof(watcher->lost_reason), "%s", reason != NULL ? reason : "");
 }
 
 static enum iot_status subscribe(struct iot_mqtt *mqtt, const struct watcher *watcher, const char *what,
@@ -242,23 +245,12 @@ static enum iot_status subscribe(struct iot_mqtt *mqtt, const struct watcher *wa
 	return iot_mqtt_subscribe_wait(mqtt, topic, 1, CONNECT_MS, err);
 }
 
-static enum iot_status open_mqtt(struct iot_cloud *cloud, struct watcher *watcher, struct iot_mqtt **ret,
-				 struct iot_error *err)
+static enum iot_status open_mqtt(const struct iot_messaging_where *where, struct watcher *watcher,
+				 struct iot_mqtt **ret, char **ret_who, struct iot_error *err)
 {
 	static const struct iot_mqtt_events events = {.message = on_message, .disconnected = on_disconnected};
-	IOT_CLEAN(iot_free_p) char *id = iot_strf("iotctl-shadow-%ld", (long)getpid());
-	const struct iot_mqtt_options options = {
-		.unix_path = iot_local_paths(cloud)->admin_socket,
-		.client_id = id,
-		.mqtt5 = true,
-	};
-	enum iot_status status = iot_mqtt_new(&options, &events, watcher, ret, err);
+	enum iot_status status = iot_messaging_connect(where, &events, watcher, CONNECT_MS, ret, ret_who, err);
 
-	if (status != IOT_OK)
-		return status;
-	status = iot_mqtt_connect(*ret, CONNECT_MS, err);
-	if (status == IOT_AGAIN)
-		iot_error_hint(err, "is serve running? 'iotctl serve --detach' starts it");
 	if (status == IOT_OK)
 		status = subscribe(*ret, watcher, "update/documents", err);
 	if (status == IOT_OK)
@@ -280,6 +272,8 @@ static enum iot_status follow(struct iot_mqtt *mqtt, struct watcher *watcher, st
 			return IOT_OK;
 		if (watch->interrupted != NULL && watch->interrupted(watch->data))
 			return iot_fail(err, IOT_INTERRUPTED, "interrupted");
+		if (watcher->lost && watcher->lost_status == IOT_DENIED)
+			return iot_fail(err, IOT_DENIED, "the broker ended the connection: %s", watcher->lost_reason);
 		if (watcher->lost)
 			return iot_fail(err, IOT_AGAIN, "the connection to the broker was lost");
 		if (left == 0 && watch->count == 0)
@@ -291,9 +285,10 @@ static enum iot_status follow(struct iot_mqtt *mqtt, struct watcher *watcher, st
 	}
 }
 
-enum iot_status iot_shadow_watch(struct iot_cloud *cloud, const char *device, const char *name,
-				 const struct iot_shadow_watch *watch, struct iot_error *err)
+enum iot_status iot_shadow_watch(struct iot_cloud *cloud, const struct iot_messaging_where *where, const char *device,
+				 const char *name, const struct iot_shadow_watch *watch, struct iot_error *err)
 {
+	IOT_CLEAN(iot_free_p) char *who = NULL;
 	IOT_CLEAN(iot_mqtt_free_p) struct iot_mqtt *mqtt = NULL;
 	IOT_CLEAN(iot_free_p) char *thing = NULL;
 	struct watcher watcher = {.watch = watch, .name = name, .err = err};
@@ -306,10 +301,10 @@ enum iot_status iot_shadow_watch(struct iot_cloud *cloud, const char *device, co
 	request = names(thing, name);
 	status = iot_operation_check(iot_operation_find("iotdata:GetThingShadow"), request, err);
 	if (status == IOT_OK)
-		status = open_mqtt(cloud, &watcher, &mqtt, err);
+		status = open_mqtt(where, &watcher, &mqtt, &who, err);
 	if (status == IOT_OK) {
 		if (watch->ready != NULL)
-			watch->ready(thing, watch->data);
+			watch->ready(thing, who, watch->data);
 		status = follow(mqtt, &watcher, err);
 	}
 	if (status != IOT_OK)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-const struct iot_policy_scope iot_policy_scope_local = {"aws", "local", "000000000000"};
+const struct iot_policy_scope iot_policy_scope_local = {"aws", "local", "000000000000", NULL};
 
 static const struct iot_policy_vars no_vars;
 
@@ -58,13 +58,14 @@ bool policy_subject_init(struct policy_subject *subject, const struct iot_policy
 {
 	const struct iot_policy_scope *scope = request->scope != NULL ? request->scope : &iot_policy_scope_local;
 	const char *prefix = request->action < IOT_POLICY_OTHER ? policy_kind_prefix[request->action] : "";
+	const char *service = scope->service != NULL ? scope->service : "iot";
 	size_t prefix_len = strlen(prefix), len;
 
 	subject->request = request;
 	subject->vars = request->vars != NULL ? request->vars : &no_vars;
 	subject->scope = scope;
 	subject->parts[POLICY_PARTITION] = (struct policy_span){scope->partition, strlen(scope->partition)};
-	subject->parts[POLICY_SERVICE] = (struct policy_span){"iot", 3};
+	subject->parts[POLICY_SERVICE] = (struct policy_span){service, strlen(service)};
 	subject->parts[POLICY_REGION] = (struct policy_span){scope->region, strlen(scope->region)};
 	subject->parts[POLICY_ACCOUNT] = (struct policy_span){scope->account, strlen(scope->account)};
 	subject->parts[POLICY_RESOURCE] = (struct policy_span){NULL, 0};
@@ -161,6 +162,11 @@ static bool copy_part(struct iot_policy_arn *parts, size_t *used, const struct p
 	return true;
 }
 
+static bool is_iot(const struct policy_span *span)
+{
+	return span->len == 3 && memcmp(span->data, "iot", 3) == 0;
+}
+
 enum iot_status iot_policy_request_arn(struct iot_policy_request *request, const char *arn,
 				       struct iot_policy_arn *parts, struct iot_error *err)
 {
@@ -168,8 +174,9 @@ enum iot_status iot_policy_request_arn(struct iot_policy_request *request, const
 	size_t used = 0;
 	const char *prefix;
 
-	if (!policy_arn_split(arn, strlen(arn), false, spans) || spans[POLICY_SERVICE].len != 3 ||
-	    memcmp(spans[POLICY_SERVICE].data, "iot", 3) != 0 ||
+	if (!policy_arn_split(arn, strlen(arn), false, spans) ||
+	    (request->action != IOT_POLICY_OTHER && !is_iot(&spans[POLICY_SERVICE])) ||
+	    !copy_part(parts, &used, &spans[POLICY_SERVICE], &parts->scope.service) ||
 	    !copy_part(parts, &used, &spans[POLICY_PARTITION], &parts->scope.partition) ||
 	    !copy_part(parts, &used, &spans[POLICY_REGION], &parts->scope.region) ||
 	    !copy_part(parts, &used, &spans[POLICY_ACCOUNT], &parts->scope.account))

@@ -191,8 +191,19 @@ static const char configs[] =
 	" member TEXT," /* where the version is, in what is sent and in what acknowledges it; NULL: nowhere */
 	" PRIMARY KEY (thing_id, version));"; /* with rowid: documents make wide rows */
 
+/* People and CI jobs with rights on the fleet. Their policies are those attached to the certificate. */
+static const char operators[] =
+	"CREATE TABLE operators ("
+	" name TEXT PRIMARY KEY, role TEXT," /* NULL: a policy of its own */
+	" certificate_id TEXT NOT NULL, access_key_id TEXT NOT NULL UNIQUE,"
+	" sealed BLOB NOT NULL," /* the secret of the access key, sealed with a key that is not in the registry */
+	" created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, revoked_at INTEGER);"
+	"CREATE INDEX operators_certificate ON operators(certificate_id);"
+	WATCH("operators", "update", "UPDATE")
+	WATCH("operators", "delete", "DELETE");
+
 /* clang-format on */
-static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs};
+static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators};
 
 const struct iot_schema iot_registry_schema = {
 	.name = "registry",

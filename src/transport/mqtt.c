@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -82,6 +83,8 @@ static enum iot_status check_options(const struct iot_mqtt_options *options, str
 	}
 	if (options->host == NULL || options->port < 1 || options->port > 65535)
 		return iot_fail(err, IOT_USAGE, "an MQTT client needs a host and a port from 1 to 65535");
+	if (options->ca_pem != NULL && options->cert_pem != NULL && options->key_pem != NULL)
+		return IOT_OK;
 	if (options->ca_file == NULL)
 		return iot_fail(err, IOT_USAGE, "an MQTT client needs the certificates it shall trust");
 	if ((options->cert_file == NULL) != (options->key_file == NULL))
@@ -89,6 +92,36 @@ static enum iot_status check_options(const struct iot_mqtt_options *options, str
 	if (options->mqtt5 && options->keep_session)
 		return iot_fail(err, IOT_USAGE, "a kept MQTT 5 session over TLS is not supported");
 	return IOT_OK;
+}
+
+/* libmosquitto takes certificates and keys from files only: this one is in memory, and ours alone. New memory. */
+static enum iot_status memory_file(const char *what, const char *pem, int *fd, const char **ret_path,
+				   struct iot_error *err)
+{
+	size_t len = strlen(pem);
+
+	*fd = memfd_create(what, MFD_CLOEXEC);
+	if (*fd < 0 || write(*fd, pem, len) != (ssize_t)len)
+		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot keep the %s in memory", what);
+	*ret_path = iot_strf("/proc/self/fd/%d", *fd);
+	return IOT_OK;
+}
+
+static enum iot_status keep_in_memory(struct iot_mqtt *mqtt, const struct iot_mqtt_options *options,
+				      struct iot_error *err)
+{
+	struct iot_mqtt_options *mine = &mqtt->options;
+	enum iot_status status;
+
+	mine->ca_pem = mine->cert_pem = mine->key_pem = NULL;
+	if (options->ca_pem == NULL)
+		return IOT_OK;
+	status = memory_file("CA certificate", options->ca_pem, &mqtt->memory[0], &mine->ca_file, err);
+	if (status == IOT_OK)
+		status = memory_file("client certificate", options->cert_pem, &mqtt->memory[1], &mine->cert_file, err);
+	if (status == IOT_OK)
+		status = memory_file("client key", options->key_pem, &mqtt->memory[2], &mine->key_file, err);
+	return status;
 }
 
 enum iot_status iot_mqtt_new(const struct iot_mqtt_options *options, const struct iot_mqtt_events *events, void *data,
@@ -107,9 +140,9 @@ enum iot_status iot_mqtt_new(const struct iot_mqtt_options *options, const struc
 	mine->host = iot_strdup(options->host);
 	mine->unix_path = iot_strdup(options->unix_path);
 	mine->client_id = iot_strdup(options->client_id);
-	mine->ca_file = iot_strdup(options->ca_file);
-	mine->cert_file = iot_strdup(options->cert_file);
-	mine->key_file = iot_strdup(options->key_file);
+	mine->ca_file = options->ca_pem == NULL ? iot_strdup(options->ca_file) : NULL;
+	mine->cert_file = options->ca_pem == NULL ? iot_strdup(options->cert_file) : NULL;
+	mine->key_file = options->ca_pem == NULL ? iot_strdup(options->key_file) : NULL;
 	mine->username = iot_strdup(options->username);
 	mine->password = iot_strdup(options->password);
 	mine->will = copy_will(options->will);
@@ -117,8 +150,14 @@ enum iot_status iot_mqtt_new(const struct iot_mqtt_options *options, const struc
 		mqtt->events = *events;
 	mqtt->data = data;
 	mqtt->wait_mid = -1;
-	*ret = mqtt;
-	return IOT_OK;
+	for (size_t i = 0; i < IOT_LENGTH(mqtt->memory); i++)
+		mqtt->memory[i] = -1;
+	status = keep_in_memory(mqtt, options, err);
+	if (status == IOT_OK)
+		*ret = mqtt;
+	else
+		iot_mqtt_free(mqtt);
+	return status;
 }
 
 /* Close everything; nothing is told. */
@@ -157,6 +196,8 @@ void iot_mqtt_free(struct iot_mqtt *mqtt)
 		free((void *)(uintptr_t)mqtt->options.will->payload);
 		free((void *)(uintptr_t)mqtt->options.will);
 	}
+	for (size_t i = 0; i < IOT_LENGTH(mqtt->memory); i++)
+		iot_close_p(&mqtt->memory[i]);
 	free(mqtt->pending);
 	free(mqtt->done);
 	free(mqtt);

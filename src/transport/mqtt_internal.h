@@ -26,7 +26,8 @@ struct mqtt_done {
 
 struct iot_mqtt {
 	struct mosquitto *mosq; /* NULL: off. A new one for every connection, so that nothing old is left in it */
-	struct iot_mqtt_options options;
+	struct iot_mqtt_options options; /* what was given in memory is in it as files */
+	int memory[3];                   /* those files; -1: none */
 	struct iot_mqtt_events events;
 	void *data;
 

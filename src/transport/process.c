@@ -62,7 +62,8 @@ static _Noreturn void child(const struct iot_process_options *options, const cha
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
 		dup2(out >= 0 ? out : null, STDOUT_FILENO);
-		dup2(out >= 0 ? out : null, STDERR_FILENO);
+		if (!options->keep_stderr)
+			dup2(out >= 0 ? out : null, STDERR_FILENO);
 		syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
 		for (size_t i = 0; i < options->pass_count; i++)
 			fcntl(options->pass[i], F_SETFD, 0);

@@ -9,6 +9,7 @@ pkg_check_modules(CBOR REQUIRED IMPORTED_TARGET libcbor>=0.8)                   
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih>=53)                          # 55
 pkg_check_modules(MOSQUITTO REQUIRED IMPORTED_TARGET libmosquitto>=2.0.11)         # 2.0.11
 pkg_check_modules(SERIALPORT REQUIRED IMPORTED_TARGET libserialport>=0.1.1)        # 0.1.1
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl>=7.81)                     # 7.88.1
 
 # libjq has no pkg-config file on the oldest system.
 find_library(JQ_LIBRARY jq REQUIRED)                                               # 1.6

@@ -28,3 +28,8 @@ add_executable(e2e_pty e2e/pty.c)
 target_link_libraries(e2e_pty PRIVATE iot_flags)
 iot_bats(e2e expresslink_faults)
 iot_bats(e2e messages)
+iot_bats(e2e operator)
+if(EXISTS ${PROJECT_SOURCE_DIR}/src/broker/api) # without an HTTPS API there is nothing to test
+	iot_bats(e2e operator_remote)
+endif()
+iot_bats(e2e aws_faults)

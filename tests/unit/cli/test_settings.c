@@ -238,6 +238,146 @@ static void test_foreign_local_file(void)
 	ASSERT_CONTAINS(err.what, "not a regular file");
 }
 
+/* --- profiles with a file of their own ------------------------------------------------------- */
+
+static char *profile_file(const char *text)
+{
+	char *path = iot_path(dir, "bench.profile");
+
+	write_file(path, text);
+	return path;
+}
+
+static const char bench[] = "[profile bench]\ncloud = aws\nregion = local\nsecret = s3cret\n";
+
+static const struct setting with_secrets[] = {
+	{.name = "secret", .help = "x", .hidden = true},
+	{.name = "key-data", .help = "x", .hidden = true},
+	{0},
+};
+
+static void test_profile_file(void)
+{
+	char *path = profile_file(bench);
+
+	source.extra = with_secrets;
+	source.profile = path;
+	write_file(local, "[default]\nregion = wrong\n[profile bench]\nregion = wrong\nfleet = x\n");
+	setenv("AWS_REGION", "eu-west-1", 1);
+	load();
+	CU_ASSERT_STRING_EQUAL(settings_profile(settings), "bench");
+	expect("region", "local", "bench.profile:3");
+	expect("fleet", "x", ".iotctl.conf:5");
+	setenv("IOTCTL_REGION", "mine", 1);
+	load();
+	expect("region", "mine", "IOTCTL_REGION");
+	source.only_profile = true;
+	load();
+	expect("region", "local", "bench.profile:3");
+	expect("fleet", NULL, "default");
+	unsetenv("IOTCTL_REGION");
+	unsetenv("AWS_REGION");
+	ASSERT_STATUS(settings_check(settings, "secret", "x", &err), IOT_USAGE, &err);
+	CU_ASSERT_PTR_NULL(strstr(err.what, "s3cret"));
+	free(path);
+}
+
+static void refused_profile(const char *text, mode_t mode, const char *what)
+{
+	char *path = profile_file(text);
+
+	CU_ASSERT_EQUAL(chmod(path, mode), 0);
+	source.extra = with_secrets;
+	source.profile = path;
+	settings_free(settings);
+	settings = NULL;
+	ASSERT_STATUS(settings_load(&source, &settings, &err), IOT_SETTINGS, &err);
+	ASSERT_CONTAINS(err.what, what);
+	CU_ASSERT_PTR_NULL(strstr(err.what, "s3cret"));
+	free(path);
+}
+
+static void test_profile_refused(void)
+{
+	static const mode_t open_modes[] = {0640, 0604, 0620, 0602, 0610, 0644, 0666, 0777};
+
+	for (size_t i = 0; i < IOT_LENGTH(open_modes); i++)
+		refused_profile(bench, open_modes[i], "open to other users");
+	ASSERT_CONTAINS(err.hint, "chmod 600");
+	refused_profile("", 0600, "is no profile");
+	refused_profile("[default]\nfleet = x\n", 0600, "is no profile");
+	refused_profile("[profile a]\nfleet = x\n[profile b]\nfleet = x\n", 0600, "is no profile");
+	refused_profile("[profile a]\nprofile = b\n", 0600, "a profile cannot choose a profile");
+	refused_profile("[profile a]\nsekret = s3cret\n", 0600, "unknown setting 'sekret'");
+	source.profile = "./none/there";
+	ASSERT_STATUS(settings_load(&source, &settings, &err), IOT_SETTINGS, &err);
+	ASSERT_CONTAINS(err.what, "no profile file");
+}
+
+/* Certificates and keys are one long line: inih would cut it. */
+static void test_long_data(void)
+{
+	char value[3000], text[3100];
+	char *path;
+
+	memset(value, 'A', sizeof(value));
+	value[sizeof(value) - 1] = '\0';
+	snprintf(text, sizeof(text), "[profile b]\n  key-data \t=  %s \r\nfleet = y\n", value);
+	path = profile_file(text);
+	source.extra = with_secrets;
+	source.profile = path;
+	load();
+	expect("key-data", value, "bench.profile:2");
+	expect("fleet", "y", "bench.profile:3");
+	free(path);
+	value[1000] = ' ';
+	snprintf(text, sizeof(text), "[profile b]\nkey-data = %s\n", value);
+	refused_profile(text, 0600, "line longer");
+	value[1000] = ';';
+	snprintf(text, sizeof(text), "[profile b]\nkey-data = %s\n", value);
+	refused_profile(text, 0600, "line longer");
+	value[1000] = 'A';
+	snprintf(text, sizeof(text), "[profile b]\nfleet = %s\n", value);
+	refused_profile(text, 0600, "line longer");
+	snprintf(text, sizeof(text), "[profile b]\nkey-data = %s\nkey-data = %s\n", "x", value);
+	refused_profile(text, 0600, "given twice");
+}
+
+static void test_import(void)
+{
+	char *path = profile_file(bench), *name = NULL, *to = NULL;
+	struct stat st;
+	bool changed = false;
+
+	source.extra = with_secrets;
+	load();
+	ASSERT_OK(settings_import(settings, path, false, &name, &to, &changed, &err), &err);
+	CU_ASSERT_TRUE(changed);
+	CU_ASSERT_STRING_EQUAL(name, "bench");
+	CU_ASSERT_EQUAL(stat(to, &st), 0);
+	CU_ASSERT_EQUAL(st.st_mode & 0777, 0600);
+	free(name);
+	free(to);
+	ASSERT_OK(settings_import(settings, path, false, &name, &to, &changed, &err), &err);
+	CU_ASSERT_FALSE(changed);
+	free(name);
+	free(to);
+	name = to = NULL;
+	write_file(path, "[profile bench]\nregion = other\n");
+	ASSERT_STATUS(settings_import(settings, path, false, &name, &to, &changed, &err), IOT_CONFLICT, &err);
+	ASSERT_OK(settings_import(settings, path, true, &name, &to, &changed, &err), &err);
+	source.profile = "bench";
+	load();
+	expect("region", "other", "profiles/bench.conf:2");
+	CU_ASSERT_STRING_EQUAL(settings_profile_file(settings), to);
+	free(name);
+	free(to);
+	/* A name that would lead elsewhere. */
+	write_file(path, "[profile ../x]\nregion = other\n");
+	ASSERT_STATUS(settings_import(settings, path, false, &name, &to, &changed, &err), IOT_SETTINGS, &err);
+	free(path);
+}
+
 static void expect_file(const char *path, const char *text)
 {
 	IOT_CLEAN(iot_buf_release) struct iot_buf buf = IOT_BUF_INIT(65536);
@@ -351,4 +491,6 @@ UNIT_MAIN("cli/settings", set_up, tear_down, {"defaults", test_defaults}, {"prec
 	  {"malformed", test_malformed}, {"bad_choice_sources", test_bad_choice_sources},
 	  {"foreign_local_file", test_foreign_local_file}, {"set", test_set},
 	  {"set_keeps_the_rest", test_set_keeps_the_rest}, {"set_through_link", test_set_through_link},
-	  {"set_refuses", test_set_refuses}, {"enumerate", test_enumerate}, {"check", test_check})
+	  {"set_refuses", test_set_refuses}, {"enumerate", test_enumerate}, {"check", test_check},
+	  {"profile_file", test_profile_file}, {"profile_refused", test_profile_refused}, {"long_data", test_long_data},
+	  {"import", test_import})

@@ -146,7 +146,8 @@ static void test_open_faults(void)
 }
 
 static const struct iot_local_handler *const parts[] = {iot_local_registry_handlers, iot_local_jobs_handlers,
-							iot_local_shadow_handlers, iot_local_config_handlers};
+							iot_local_shadow_handlers, iot_local_config_handlers,
+							iot_local_fleet_handlers};
 
 static size_t handlers_of(const struct iot_operation *op)
 {
@@ -179,6 +180,40 @@ static void test_complete(void)
 			handlers++;
 	}
 	CU_ASSERT_EQUAL(handlers, operations);
+}
+
+/* What somebody elsewhere is told of the fleet: public things, and nothing for names that are paths. */
+static void test_facts(void)
+{
+	IOT_JSON facts = NULL;
+	IOT_JSON layout = NULL;
+	IOT_JSON request = json_pack("{s:s}", "layoutName", "mine");
+	IOT_JSON tricky = json_pack("{s:s}", "layoutName", "../registry");
+	char *folder = iot_path(fleet, "layouts"), *file = iot_path(folder, "mine.json");
+
+	ASSERT_OK(iot_local_meta_set(cloud, "endpoint", "fleet.example", &err), &err);
+	ASSERT_OK(iot_local_meta_set(cloud, "port", "8883", &err), &err);
+	ASSERT_OK(iot_local_meta_set(cloud, "layout", "gcp", &err), &err);
+	ASSERT_OK(iot_local_meta_set(cloud, "layout/pump", "mine", &err), &err);
+	ASSERT_OK(iot_local_meta_set(cloud, "layoutx", "no", &err), &err);
+	ASSERT_OK(iot_fs_mkdirs(folder, 0700, &err), &err);
+	ASSERT_OK(iot_fs_write(file, 0644, "{\"name\":\"mine\"}", 15, &err), &err);
+	ASSERT_OK(iot_cloud_call(cloud, "iotctl:DescribeFleet", NULL, NULL, &facts, NULL, &err), &err);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(facts, "endpointAddress", ""), "fleet.example");
+	CU_ASSERT_EQUAL(iot_json_int(facts, "port", 0), 8883);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(facts, "defaultLayout", ""), "gcp");
+	CU_ASSERT_EQUAL(json_object_size(json_object_get(facts, "typeLayouts")), 1);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(json_object_get(facts, "typeLayouts"), "pump", ""), "mine");
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(facts, "ownLayouts")), 1);
+	CU_ASSERT_PTR_NULL(json_object_get(facts, "apiPort"));
+
+	ASSERT_OK(iot_cloud_call(cloud, "iotctl:GetLayout", request, NULL, &layout, NULL, &err), &err);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(json_object_get(layout, "layout"), "name", ""), "mine");
+	ASSERT_STATUS(iot_cloud_call(cloud, "iotctl:GetLayout", tricky, NULL, NULL, NULL, &err), IOT_USAGE, &err);
+	iot_json_set_str(request, "layoutName", "none");
+	ASSERT_STATUS(iot_cloud_call(cloud, "iotctl:GetLayout", request, NULL, NULL, NULL, &err), IOT_NOT_FOUND, &err);
+	free(file);
+	free(folder);
 }
 
 /* --- all or nothing ------------------------------------------------------------------- */
@@ -599,7 +634,7 @@ static void release_reply(void)
 }
 
 UNIT_MAIN("cloud/local", set_up, release_reply, {"create", test_create}, {"open faults", test_open_faults},
-	  {"complete", test_complete}, {"batch", test_batch}, {"full", test_full}, {"busy", test_busy},
+	  {"complete", test_complete}, {"facts", test_facts}, {"batch", test_batch}, {"full", test_full}, {"busy", test_busy},
 	  {"two processes", test_two_processes}, {"trust", test_trust}, {"trusted ca", test_trusted_ca},
 	  {"own ca", test_own_ca}, {"registration code", test_registration_code}, {"issue", test_issue},
 	  {"many", test_many}, {"wake", test_wake})

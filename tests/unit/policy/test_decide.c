@@ -71,7 +71,7 @@ static void test_arn_parts(void)
 		/* A wildcard stays in its part. */
 		{ALLOW("iot:Publish", "arn:*:iot:x:topic/a:topic/a"), IOT_POLICY_PUBLISH, "a", NO},
 	};
-	const struct iot_policy_scope scope = {"aws", "eu-west-1", "123456789012"};
+	const struct iot_policy_scope scope = {.partition = "aws", .region = "eu-west-1", .account = "123456789012"};
 	IOT_CLEAN(iot_policy_free_p)
 	struct iot_policy *policy = policy_of(ALLOW("iot:Publish", "arn:aws:iot:eu-west-1:123456789012:topic/a"));
 	const struct iot_policy *policies[] = {policy};

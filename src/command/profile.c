@@ -1,0 +1,145 @@
+/*
+ * What comes with an operator's profile (iotctl-profile(7)): the settings it may
+ * have, their values decoded, and the way to the broker that follows from them.
+ */
+#include "command/profile.h"
+
+#include "iotctl/text.h"
+
+#include <string.h>
+
+const struct setting command_settings[] = {
+	{.name = "aws-rates", .help = "calls a second at AWS, like CreateThing=50,*=10"},
+	{.name = "aws-ca-file", .help = "PEM file of the CAs that the AWS endpoints' certificates are checked with"},
+	{.name = "broker", .help = "broker of the fleet as HOST:PORT, reached with the profile's certificate"},
+	{.name = "operator", .help = "operator whose profile this is"},
+	{.name = "access-key-id", .help = "access key for the HTTPS API of a fleet"},
+	{.name = "secret-access-key", .help = "secret of the access key", .hidden = true},
+	{.name = "client-certificate-data", .help = "the operator's certificate, PEM in base64", .hidden = true},
+	{.name = "client-key-data", .help = "the private key of that certificate, PEM in base64", .hidden = true},
+	{.name = "ca-data", .help = "CA certificate of broker and HTTPS API, PEM in base64", .hidden = true},
+	{0},
+};
+
+static enum iot_status need(const struct settings *settings, const char *name, const char **ret, struct iot_error *err)
+{
+	*ret = settings_get(settings, name);
+	if (*ret != NULL && **ret != '\0')
+		return IOT_OK;
+	iot_fail(err, IOT_SETTINGS, "profile '%s' has no '%s'", settings_profile(settings), name);
+	iot_error_hint(err, "have one made with 'iotctl operator create'");
+	return IOT_SETTINGS;
+}
+
+static enum iot_status decode(const struct settings *settings, const char *name, struct iot_buf *pem,
+			      struct iot_error *err)
+{
+	const char *text = NULL;
+	enum iot_status status = need(settings, name, &text, err);
+
+	*pem = (struct iot_buf)IOT_BUF_SECRET((size_t)64 * 1024);
+	if (status != IOT_OK)
+		return status;
+	if (!iot_unbase64(text, strlen(text), pem) || pem->over || memchr(iot_buf_str(pem), '\0', pem->len) != NULL)
+		return iot_fail(err, IOT_SETTINGS, "'%s' of profile '%s' is not base64", name,
+				settings_profile(settings));
+	return IOT_OK;
+}
+
+enum iot_status command_profile_read(const struct settings *settings, struct command_profile *ret,
+				     struct iot_error *err)
+{
+	struct command_profile profile = {0};
+	struct iot_profile *values = &profile.values;
+	enum iot_status status = need(settings, "operator", &values->name, err);
+
+	if (status == IOT_OK)
+		status = need(settings, "broker", &values->broker, err);
+	if (status == IOT_OK)
+		status = need(settings, "endpoint-url", &values->endpoint_url, err);
+	if (status == IOT_OK)
+		status = need(settings, "access-key-id", &values->access_key_id, err);
+	if (status == IOT_OK)
+		status = need(settings, "secret-access-key", &values->secret, err);
+	if (status == IOT_OK)
+		status = decode(settings, "client-certificate-data", &profile.certificate, err);
+	if (status == IOT_OK)
+		status = decode(settings, "client-key-data", &profile.key, err);
+	if (status == IOT_OK)
+		status = decode(settings, "ca-data", &profile.ca, err);
+	if (status != IOT_OK) {
+		command_profile_release(&profile);
+		return status;
+	}
+	values->fleet = settings_get(settings, "fleet");
+	values->certificate = iot_buf_str(&profile.certificate);
+	values->key = iot_buf_str(&profile.key);
+	values->ca = iot_buf_str(&profile.ca);
+	*ret = profile;
+	return IOT_OK;
+}
+
+void command_profile_release(struct command_profile *profile)
+{
+	iot_buf_release(&profile->certificate);
+	iot_buf_release(&profile->key);
+	iot_buf_release(&profile->ca);
+	*profile = (struct command_profile){0};
+}
+
+enum iot_status command_profile(struct cli_context *ctx, const struct iot_profile **ret, struct iot_error *err)
+{
+	struct command_data *data = ctx->data;
+	struct command_profile profile;
+	enum iot_status status;
+
+	if (data->profile == NULL && settings_get(ctx->settings, "operator") != NULL) {
+		status = command_profile_read(ctx->settings, &profile, err);
+		if (status != IOT_OK)
+			return status;
+		data->profile = iot_alloc(sizeof(*data->profile));
+		*data->profile = profile;
+	}
+	*ret = data->profile != NULL ? &data->profile->values : NULL;
+	return IOT_OK;
+}
+
+static enum iot_status as_operator(struct cli_context *ctx, struct iot_messaging_where *ret, struct iot_error *err)
+{
+	struct command_data *data = ctx->data;
+	const struct iot_profile *profile = NULL;
+	enum iot_status status = command_profile(ctx, &profile, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (profile == NULL) {
+		iot_fail(err, IOT_SETTINGS, "there is no operator's profile to connect to the broker with");
+		iot_error_hint(err, "name one with --profile, or connect as a device with --as");
+		return IOT_SETTINGS;
+	}
+	data->identity = (struct iot_messaging_operator){
+		.name = profile->name,
+		.broker = profile->broker,
+		.certificate = profile->certificate,
+		.key = profile->key,
+		.ca = profile->ca,
+	};
+	ret->as_operator = &data->identity;
+	return IOT_OK;
+}
+
+enum iot_status command_messaging(struct cli_context *ctx, const char *as, struct iot_messaging_where *ret,
+				  struct iot_error *err)
+{
+	enum iot_status status;
+
+	ret->device_dir = as;
+	if (as != NULL)
+		return IOT_OK;
+	if (strcmp(settings_get(ctx->settings, "cloud"), "aws") == 0)
+		return as_operator(ctx, ret, err);
+	status = command_open_cloud(ctx, err);
+	if (status == IOT_OK)
+		ret->fleet_dir = command_fleet(ctx);
+	return status;
+}

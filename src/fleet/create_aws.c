@@ -1,0 +1,109 @@
+/*
+ * A device's certificate at AWS: the key is made here and stays here, AWS
+ * issues the certificate from a request. The same call finishes one that was
+ * killed: a certificate that was made for the key meanwhile is found again.
+ */
+#include "fleet/create_private.h"
+
+#include "iotctl/aws.h"
+#include "iotctl/cert.h"
+#include "iotctl/fs.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#define AMAZON_ROOT "/etc/ssl/certs/Amazon_Root_CA_1.pem"
+
+/* The board's own request, or one for the key in the folder. */
+static enum iot_status make_request(const struct iot_device_spec *spec, struct iot_buf *csr, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "private.key");
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	enum iot_status status;
+
+	if (spec->csr != NULL)
+		return iot_fs_read(spec->csr, csr, err);
+	status = iot_key_load(path, NULL, &key, err);
+	return status == IOT_OK ? iot_csr_create(key, spec->name, csr, err) : status;
+}
+
+/* When the key was made, or the request of a board; no certificate for it can be older. */
+static int64_t key_age_ms(const struct iot_device_spec *spec)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "private.key");
+	struct stat st;
+
+	return stat(spec->csr != NULL ? spec->csr : path, &st) == 0 ? (int64_t)st.st_mtime * 1000 : 0;
+}
+
+enum iot_status fleet_aws_issue(struct iot_cloud *cloud, const struct iot_device_spec *spec, const struct iot_key *key,
+				bool fresh, struct iot_buf *pem, struct iot_error *err)
+{
+	struct iot_buf csr = IOT_BUF_INIT(IOT_CSR_MAX);
+	IOT_JSON reply = NULL;
+	const char *text;
+	enum iot_status status = iot_key_check_device(key, err);
+
+	if (status == IOT_OK && !fresh)
+		status = iot_aws_find_certificate(cloud, key, key_age_ms(spec), &reply, err);
+	if (status == IOT_OK && reply == NULL) {
+		status = make_request(spec, &csr, err);
+		if (status == IOT_OK)
+			status = fleet_call(cloud, "CreateCertificateFromCsr",
+					    json_pack("{s:s, s:b}", "certificateSigningRequest", iot_buf_str(&csr),
+						      "setAsActive", 1),
+					    &reply, err);
+	}
+	iot_buf_release(&csr);
+	if (status != IOT_OK)
+		return status;
+	text = iot_json_str(reply, "certificatePem", "");
+	iot_buf_adds(pem, text);
+	if (text[0] == '\0')
+		return iot_fail(err, IOT_FAILURE, "the service sent no certificate");
+	return iot_buf_check(pem, "the certificate", err);
+}
+
+/* AWS knows each certificate by its digest; one that it does not know belongs elsewhere. */
+enum iot_status fleet_aws_check_issued(struct iot_cloud *cloud, const struct iot_cert *cert, const char *path,
+				       struct iot_error *err)
+{
+	enum iot_status status = fleet_call(cloud, "DescribeCertificate",
+					    json_pack("{s:s}", "certificateId", iot_cert_id(cert)), NULL, err);
+
+	if (status == IOT_OK || !fleet_missing(err))
+		return status;
+	iot_error_clear(err);
+	return iot_fail(err, IOT_CONFLICT, "'%s' is not a certificate of this AWS account", path);
+}
+
+enum iot_status fleet_aws_write_folder(struct iot_cloud *cloud, const struct iot_device_spec *spec, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "device.json");
+	IOT_CLEAN(iot_free_p) char *ca = iot_path(spec->out, "ca.pem");
+	IOT_CLEAN(iot_free_p) char *text = NULL;
+	IOT_CLEAN(iot_free_p) char *line = NULL;
+	struct iot_buf root = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
+	IOT_JSON reply = NULL;
+	IOT_JSON record = json_object();
+	enum iot_status status = fleet_call(cloud, "DescribeEndpoint", json_pack("{s:s}", "endpointType", "iot:Data-ATS"),
+					    &reply, err);
+
+	if (status != IOT_OK)
+		return status;
+	iot_json_set_str(record, "thingName", spec->name);
+	iot_json_set_str(record, "thingType", spec->type);
+	iot_json_set_str(record, "endpoint", iot_json_str(reply, "endpointAddress", ""));
+	iot_json_set_int(record, "port", 8883);
+	text = json_dumps(record, JSON_INDENT(2));
+	line = iot_strf("%s\n", text);
+	status = iot_fs_write(path, 0644, line, strlen(line), err);
+	/* What AWS's endpoints show; where the system has it not, devices bring their own. */
+	if (status == IOT_OK && iot_fs_exists(AMAZON_ROOT)) {
+		status = iot_fs_read(AMAZON_ROOT, &root, err);
+		if (status == IOT_OK)
+			status = iot_fs_write(ca, 0644, root.data, root.len, err);
+	}
+	iot_buf_release(&root);
+	return status;
+}
