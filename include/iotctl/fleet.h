@@ -40,7 +40,8 @@ IOT_CHECK enum iot_status iot_fleet_backup(struct iot_cloud *cloud, const char *
 /*
  * Make a fleet directory from such a copy. IOT_CONFLICT if `dir` exists,
  * IOT_VERIFY if the copy is not whole (registry damaged, an image that is not
- * what its name says). *ret_record: {directory, files, size, operatorsWithoutKeys?}: so many operators need new keys.
+ * what its name says). *ret_record: {directory, files, size, operatorsWithoutKeys?, sealedSecrets?}: so many operators
+ * need new keys, so many secrets of devices need the sealing key of the fleet that was backed up.
  */
 IOT_CHECK enum iot_status iot_fleet_restore(const char *from, const char *dir, json_t **ret_record,
 					    struct iot_error *err);

@@ -127,4 +127,20 @@ const char *iot_image_container_name(enum iot_image_container container);
 /* Look into a file. IOT_NOT_FOUND if missing, IOT_USAGE if empty. The container is told by its magic number. */
 IOT_CHECK enum iot_status iot_image_inspect(const char *path, struct iot_image_info *ret, struct iot_error *err);
 
+/*
+ * What an attestation token says of this image once it runs. MCUboot: its hash
+ * TLV, which is checked against the file, and the hash of the signing key (KEYHASH
+ * or PUBKEY TLV). Others: SHA-256 of the file, and the key id of IMAGE.sig.json
+ * beside it, which must be of this file. Format: mcu-tools/mcuboot, docs/design.md.
+ */
+struct iot_image_measurement {
+	uint8_t measurement[64];
+	size_t measurement_len; /* 32, 48 or 64 */
+	uint8_t signer[64];
+	size_t signer_len; /* 0: it does not say */
+	char version[32];  /* as in iot_image_info */
+};
+/* IOT_NOT_FOUND if missing, IOT_USAGE if damaged, IOT_VERIFY if hash or signature file are of another image. */
+IOT_CHECK enum iot_status iot_image_measure(const char *path, struct iot_image_measurement *ret, struct iot_error *err);
+
 #endif

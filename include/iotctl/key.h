@@ -150,4 +150,17 @@ IOT_CHECK enum iot_status iot_key_verify_digest(const struct iot_key *key, enum 
 IOT_CHECK enum iot_status iot_key_verify_file(const struct iot_key *key, enum iot_sig_scheme scheme, const char *path,
 					      const void *sig, size_t sig_len, struct iot_error *err);
 
+/*
+ * ECDSA as JOSE and COSE carry it (RFC 7518 3.4, RFC 9053 2.1): r and s one after the other, each padded to the length of
+ * the curve's order, over SHA-256 for P-256, SHA-384 for P-384, SHA-512 for P-521. IOT_USAGE for other keys.
+ */
+#define IOT_RAW_SIGNATURE_MAX 132
+/* Length of such a signature by this key: 64, 96, 132; 0 for other keys. */
+size_t iot_key_raw_size(const struct iot_key *key);
+IOT_CHECK enum iot_status iot_key_sign_raw(const struct iot_key *key, const void *data, size_t len, struct iot_buf *sig,
+					   struct iot_error *err);
+/* IOT_VERIFY also when the signature has another length, or is DER. */
+IOT_CHECK enum iot_status iot_key_verify_raw(const struct iot_key *key, const void *data, size_t len, const void *sig,
+					     size_t sig_len, struct iot_error *err);
+
 #endif

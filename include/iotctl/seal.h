@@ -20,8 +20,19 @@
  */
 void iot_seal(const uint8_t key[IOT_SEAL_KEY_SIZE], const char *label, const void *data, size_t len,
 	      struct iot_buf *out);
-/* Append what was sealed; `out` becomes a secret buffer. IOT_VERIFY: another key or label, or altered; nothing is added. */
+/* Append what was sealed; `out` becomes a secret buffer. IOT_VERIFY: another key or label, or altered; nothing is
+ * added. */
 IOT_CHECK enum iot_status iot_unseal(const uint8_t key[IOT_SEAL_KEY_SIZE], const char *label, const void *sealed,
 				     size_t len, struct iot_buf *out, struct iot_error *err);
+
+/*
+ * The file that a sealing key is kept in: 64 hex digits, 0600, in the fleet
+ * directory, in no backup. The caller wipes the key. IOT_NOT_FOUND if there is none, IOT_DENIED if others can
+ * read it, IOT_FAILURE if it is damaged.
+ */
+#define IOT_SEAL_KEY_FILE "sealing.key"
+IOT_CHECK enum iot_status iot_seal_key_read(const char *path, uint8_t key[IOT_SEAL_KEY_SIZE], struct iot_error *err);
+/* The same, made first if it is missing. */
+IOT_CHECK enum iot_status iot_seal_key_ensure(const char *path, uint8_t key[IOT_SEAL_KEY_SIZE], struct iot_error *err);
 
 #endif

@@ -19,6 +19,7 @@ static const struct iot_name_rule rules[] = {
 	{"policy", "_+=,.@-", true, true, "letters, digits and any of _+=,.@-"},
 	{"attribute", "_.,@/:#-", true, true, "letters, digits and any of _.,@/:#-"},
 	{"value", "_.,@/:#=[]-", true, true, "letters, digits and any of _.,@/:#=[]-"},
+	{"identity", "_.@/+=-", true, true, "letters, digits and any of _.@/+=-"},
 	{"digits", "", false, true, "digits"},
 	{"hex", "abcdefABCDEF", false, true, "hexadecimal digits"},
 	{"reason", "ABCDEFGHIJKLMNOPQRSTUVWXYZ_", false, true, "capital letters, digits and '_'"},

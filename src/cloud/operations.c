@@ -68,6 +68,7 @@ const struct iot_operation iot_operations[] = {
 #include "operations/updates.inc"
 #include "operations/shadows.inc"
 #include "operations/configs.inc"
+#include "operations/secrets.inc"
 #include "operations/fleet.inc"
 };
 /* clang-format on */

@@ -35,11 +35,15 @@ static enum iot_status restore(struct cli_context *ctx, const void *args_, struc
 	IOT_JSON record = NULL;
 	enum iot_status status = iot_fleet_restore(args->from, dir, &record, err);
 	int64_t operators = iot_json_int(record, "operatorsWithoutKeys", 0);
+	int64_t secrets = iot_json_int(record, "sealedSecrets", 0);
 
 	if (status == IOT_OK && operators > 0)
 		iot_warn("%lld %s: what opens their secrets is in no backup; make new ones with 'iotctl operator "
 			 "rotate NAME'",
 			 (long long)operators, operators == 1 ? "operator needs new keys" : "operators need new keys");
+	if (status == IOT_OK && secrets > 0)
+		iot_warn("%lld %s shared with devices cannot be opened until the fleet's own 'sealing.key' is put into '%s'",
+			 (long long)secrets, secrets == 1 ? "secret" : "secrets", dir);
 	return status == IOT_OK ? output_object(ctx->out, columns, record, err) : status;
 }
 
@@ -50,7 +54,8 @@ const struct cli_command cmd_backup = {
 		       "private "
 		       "keys: its folder is made with mode 0700, keep it that way. It does not hold what opens the "
 		       "secrets of operators: after "
-		       "'restore' they need new keys.",
+		       "'restore' they need new keys. Nor does it hold what opens secrets shared with devices ('psk'): keep a "
+		       "copy of 'sealing.key' of the fleet directory apart from backups, and put it back after 'restore'.",
 	.args = CLI_ARGS(
 		ARG_PATH("DIR", struct backup_args, to, "folder to make; must not exist", .complete = COMPLETE_DIR)),
 	.examples = CLI_EXAMPLES({"backup /backup/demo-2026-11-21", "everything but logs and sockets"}),

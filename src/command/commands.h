@@ -5,6 +5,7 @@
 #include "iotctl/cli.h"
 
 extern const struct cli_command cmd_api;
+extern const struct cli_command cmd_attest;
 extern const struct cli_command cmd_backup;
 extern const struct cli_command cmd_board;
 extern const struct cli_command cmd_ca;
@@ -23,11 +24,13 @@ extern const struct cli_command cmd_group;
 extern const struct cli_command cmd_image;
 extern const struct cli_command cmd_init;
 extern const struct cli_command cmd_job;
+extern const struct cli_command cmd_jwt;
 extern const struct cli_command cmd_layout;
 extern const struct cli_command cmd_ota;
 extern const struct cli_command cmd_policy;
 extern const struct cli_command cmd_provision;
 extern const struct cli_command cmd_policy_generate; /* a verb of policy, in layout.c */
+extern const struct cli_command cmd_psk;
 extern const struct cli_command cmd_publish;
 extern const struct cli_command cmd_restore;
 extern const struct cli_command cmd_serve;

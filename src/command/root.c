@@ -17,6 +17,8 @@ const struct cli_command cmd_root = {
 				    &cmd_codesign, &cmd_image, &cmd_ota, &cmd_job, &cmd_stream,
 				    /* messages */
 				    &cmd_publish, &cmd_subscribe, &cmd_command, &cmd_layout, &cmd_config, &cmd_shadow,
+				    /* small devices */
+				    &cmd_psk, &cmd_attest, &cmd_jwt,
 				    /* tools */
 				    &cmd_sim, &cmd_api, &cmd_settings, &cmd_completion, &cmd_version),
 	.examples = CLI_EXAMPLES({"init demo", "make a fleet"}, {"serve --detach", "start its cloud"},

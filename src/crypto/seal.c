@@ -3,6 +3,8 @@
 
 #include "crypto/internal.h"
 #include "iotctl/digest.h"
+#include "iotctl/fs.h"
+#include "iotctl/text.h"
 
 #include <openssl/evp.h>
 #include <string.h>
@@ -69,4 +71,40 @@ enum iot_status iot_unseal(const uint8_t key[IOT_SEAL_KEY_SIZE], const char *lab
 	to[text] = '\0';
 	out->len += text;
 	return IOT_OK;
+}
+
+enum iot_status iot_seal_key_read(const char *path, uint8_t key[IOT_SEAL_KEY_SIZE], struct iot_error *err)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_SECRET(256);
+	enum iot_status status;
+
+	if (!iot_fs_exists(path))
+		return iot_fail(err, IOT_NOT_FOUND, "the fleet's sealing key '%s' is missing", path);
+	status = iot_fs_check_private(path, err);
+	if (status == IOT_OK)
+		status = iot_fs_read(path, &text, err);
+	if (status != IOT_OK)
+		return status;
+	if (text.len > 0 && text.data[text.len - 1] == '\n')
+		text.data[--text.len] = '\0';
+	if (text.len != 2 * IOT_SEAL_KEY_SIZE || !iot_unhex(iot_buf_str(&text), key, IOT_SEAL_KEY_SIZE))
+		return iot_fail(err, IOT_FAILURE, "'%s' is damaged: it is no sealing key", path);
+	return IOT_OK;
+}
+
+enum iot_status iot_seal_key_ensure(const char *path, uint8_t key[IOT_SEAL_KEY_SIZE], struct iot_error *err)
+{
+	char text[2 * IOT_SEAL_KEY_SIZE + 2];
+	enum iot_status status;
+
+	if (!iot_fs_exists(path)) {
+		iot_random(key, IOT_SEAL_KEY_SIZE);
+		iot_hex(key, IOT_SEAL_KEY_SIZE, text);
+		text[sizeof(text) - 2] = '\n';
+		status = iot_fs_create_private(path, text, sizeof(text) - 1, err);
+		iot_wipe(text, sizeof(text));
+		if (status != IOT_CONFLICT)
+			return status;
+	}
+	return iot_seal_key_read(path, key, err);
 }

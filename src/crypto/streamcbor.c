@@ -1,13 +1,8 @@
-/*
- * A strict decoder for the few CBOR maps of MQTT file streams. It is smaller
- * than the guards that a general decoder would need against messages which
- * announce gigabytes: every length is held against the bytes that are there,
- * nothing is allocated, and nesting is bounded.
- */
+/* Reading the few CBOR maps of MQTT file streams: each a map with text keys that fills the whole message. */
 #include "iotctl/streamcbor.h"
 
 #include "iotctl/base.h"
-#include "iotctl/text.h"
+#include "iotctl/cbor.h"
 
 #include <string.h>
 
@@ -16,184 +11,82 @@
 #define DATA_MESSAGE_MAX (IOT_STREAM_BLOCK_MAX + 1024)
 #define REJECTED_MESSAGE_MAX 4096
 
-enum major { UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG, OTHER };
-
-/* One data item. For BYTES and TEXT `number` is the length of `bytes`. */
-struct item {
-	enum major major;
-	uint64_t number;
-	const uint8_t *bytes;
-};
-
 struct map {
-	const uint8_t *start, *at, *end;
+	struct iot_cbor reader;
 	uint64_t left; /* members not read yet */
 	size_t count;  /* members read */
-	struct item keys[MEMBERS_MAX];
-	const char *fault; /* set when the message is malformed */
+	struct iot_cbor_item keys[MEMBERS_MAX];
 };
-
-static bool fault(struct map *map, const char *what)
-{
-	if (map->fault == NULL)
-		map->fault = what;
-	return false;
-}
-
-static size_t remaining(const struct map *map)
-{
-	return (size_t)(map->end - map->at);
-}
-
-/* The head of an item (RFC 8949 section 3): its major type and number. Indefinite lengths are refused. */
-static bool read_head(struct map *map, struct item *item)
-{
-	unsigned info, size;
-
-	if (remaining(map) == 0)
-		return fault(map, "it ends too early");
-	item->major = (enum major)(*map->at >> 5);
-	info = *map->at++ & 0x1f;
-	item->number = info;
-	item->bytes = NULL;
-	if (info < 24)
-		return true;
-	if (info > 27)
-		return fault(map, info == 31 ? "a length is indefinite" : "an item is not well-formed");
-	size = 1U << (info - 24);
-	if (remaining(map) < size)
-		return fault(map, "it ends too early");
-	item->number = 0;
-	for (unsigned i = 0; i < size; i++)
-		item->number = item->number << 8 | *map->at++;
-	if (item->major == OTHER && info == 24 && item->number < 32)
-		return fault(map, "an item is not well-formed");
-	return true;
-}
-
-/* An item with all it contains. */
-static bool read_item(struct map *map, struct item *item, unsigned depth)
-{
-	struct item inner;
-	uint64_t inside;
-
-	if (!read_head(map, item))
-		return false;
-	switch (item->major) {
-	case UNSIGNED:
-	case NEGATIVE:
-	case OTHER:
-		return true;
-	case BYTES:
-	case TEXT:
-		if (item->number > remaining(map))
-			return fault(map, "it ends too early");
-		item->bytes = map->at;
-		map->at += item->number;
-		if (item->major == TEXT && !iot_utf8_valid((const char *)item->bytes, (size_t)item->number))
-			return fault(map, "a text is not UTF-8");
-		return true;
-	case ARRAY:
-	case MAP:
-		if (item->number > remaining(map)) /* each member takes a byte at least; keeps the product in range */
-			return fault(map, "it ends too early");
-		inside = item->number * (item->major == MAP ? 2 : 1);
-		break;
-	case TAG:
-	default:
-		inside = 1;
-		break;
-	}
-	if (depth == 0)
-		return fault(map, "it is nested too deeply");
-	while (inside-- > 0)
-		if (!read_item(map, &inner, depth - 1))
-			return false;
-	return true;
-}
 
 static void map_open(struct map *map, const void *data, size_t len, size_t max)
 {
-	struct item item;
+	struct iot_cbor_item item;
 
-	memset(map, 0, sizeof(*map));
+	map->left = 0;
+	map->count = 0;
+	iot_cbor_open(&map->reader, data, len);
 	if (len == 0 || len > max) {
-		fault(map, len == 0 ? "it is empty" : "it is too long");
+		iot_cbor_fault(&map->reader, len == 0 ? "it is empty" : "it is too long");
 		return;
 	}
-	map->start = map->at = data;
-	map->end = map->start + len;
-	if (!read_head(map, &item))
+	if (!iot_cbor_next(&map->reader, &item))
 		return;
-	if (item.major != MAP)
-		fault(map, "it is not a map");
+	if (item.major != IOT_CBOR_MAP)
+		iot_cbor_fault(&map->reader, "it is not a map");
 	else if (item.number > MEMBERS_MAX)
-		fault(map, "it has too many members");
+		iot_cbor_fault(&map->reader, "it has too many members");
 	else
 		map->left = item.number;
 }
 
-static bool same_text(const struct item *a, const struct item *b)
+/* The next member; false at the end and when the message is malformed. */
+static bool map_next(struct map *map, struct iot_cbor_item *key, struct iot_cbor_item *value)
 {
-	return a->number == b->number && memcmp(a->bytes, b->bytes, (size_t)a->number) == 0;
-}
-
-/* The next member; false at the end and when the message is malformed (map->fault). */
-static bool map_next(struct map *map, struct item *key, struct item *value)
-{
-	if (map->fault != NULL)
+	if (map->left == 0) {
+		iot_cbor_end(&map->reader);
 		return false;
-	if (map->left == 0)
-		return remaining(map) == 0 ? false : fault(map, "there are bytes behind it");
+	}
 	map->left--;
-	if (!read_item(map, key, 0))
+	if (!iot_cbor_next(&map->reader, key))
 		return false;
-	if (key->major != TEXT)
-		return fault(map, "a key is not text");
+	if (key->major != IOT_CBOR_TEXT)
+		return iot_cbor_fault(&map->reader, "a key is not text");
 	for (size_t i = 0; i < map->count; i++)
-		if (same_text(&map->keys[i], key))
-			return fault(map, "a key is there twice");
+		if (iot_cbor_same_key(&map->keys[i], key))
+			return iot_cbor_fault(&map->reader, "a key is there twice");
 	map->keys[map->count++] = *key;
-	return read_item(map, value, DEPTH_MAX);
+	return iot_cbor_skip(&map->reader, value, DEPTH_MAX);
 }
 
 static enum iot_status map_end(const struct map *map, struct iot_error *err)
 {
-	if (map->fault == NULL)
-		return IOT_OK;
-	return iot_fail(err, IOT_USAGE, "the CBOR message is malformed near byte %zu: %s",
-			(size_t)(map->at - map->start), map->fault);
+	return iot_cbor_check(&map->reader, "the CBOR message", err);
 }
 
-static bool is_key(const struct item *key, const char *name)
+static void take_number(struct map *map, const struct iot_cbor_item *value, uint64_t *ret, bool *ret_has)
 {
-	return key->number == strlen(name) && memcmp(key->bytes, name, (size_t)key->number) == 0;
-}
-
-static void take_number(struct map *map, const struct item *value, uint64_t *ret, bool *ret_has)
-{
-	if (value->major != UNSIGNED) {
-		fault(map, "a number is not an unsigned integer");
+	if (value->major != IOT_CBOR_UNSIGNED) {
+		iot_cbor_fault(&map->reader, "a number is not an unsigned integer");
 		return;
 	}
 	*ret = value->number;
 	*ret_has = true;
 }
 
-static void take_text(struct map *map, const struct item *value, const char **ret, size_t *ret_len)
+static void take_text(struct map *map, const struct iot_cbor_item *value, const char **ret, size_t *ret_len)
 {
-	if (value->major != TEXT) {
-		fault(map, "a text is of another type");
+	if (value->major != IOT_CBOR_TEXT) {
+		iot_cbor_fault(&map->reader, "a text is of another type");
 		return;
 	}
 	*ret = (const char *)value->bytes;
 	*ret_len = (size_t)value->number;
 }
 
-static void take_bytes(struct map *map, const struct item *value, const uint8_t **ret, size_t *ret_len)
+static void take_bytes(struct map *map, const struct iot_cbor_item *value, const uint8_t **ret, size_t *ret_len)
 {
-	if (value->major != BYTES) {
-		fault(map, "a byte string is of another type");
+	if (value->major != IOT_CBOR_BYTES) {
+		iot_cbor_fault(&map->reader, "a byte string is of another type");
 		return;
 	}
 	*ret = value->bytes;
@@ -203,26 +96,26 @@ static void take_bytes(struct map *map, const struct item *value, const uint8_t 
 enum iot_status iot_stream_get_parse(const void *data, size_t len, struct iot_stream_get *ret, struct iot_error *err)
 {
 	struct iot_stream_get get;
-	struct item key, value;
+	struct iot_cbor_item key, value;
 	struct map map;
 	enum iot_status status;
 
 	memset(&get, 0, sizeof(get));
 	map_open(&map, data, len, IOT_STREAM_REQUEST_MAX);
 	while (map_next(&map, &key, &value)) {
-		if (is_key(&key, "c"))
+		if (iot_cbor_is_text(&key, "c"))
 			take_text(&map, &value, &get.token, &get.token_len);
-		else if (is_key(&key, "s"))
+		else if (iot_cbor_is_text(&key, "s"))
 			take_number(&map, &value, &get.version, &get.has_version);
-		else if (is_key(&key, "f"))
+		else if (iot_cbor_is_text(&key, "f"))
 			take_number(&map, &value, &get.file, &get.has_file);
-		else if (is_key(&key, "l"))
+		else if (iot_cbor_is_text(&key, "l"))
 			take_number(&map, &value, &get.size, &get.has_size);
-		else if (is_key(&key, "o"))
+		else if (iot_cbor_is_text(&key, "o"))
 			take_number(&map, &value, &get.offset, &get.has_offset);
-		else if (is_key(&key, "n"))
+		else if (iot_cbor_is_text(&key, "n"))
 			take_number(&map, &value, &get.count, &get.has_count);
-		else if (is_key(&key, "b"))
+		else if (iot_cbor_is_text(&key, "b"))
 			take_bytes(&map, &value, &get.bitmap, &get.bitmap_len);
 	}
 	status = map_end(&map, err);
@@ -262,22 +155,22 @@ enum iot_status iot_stream_data_parse(const void *data, size_t len, struct iot_s
 	struct iot_stream_data reply;
 	uint64_t file = 0, block = 0, size = 0;
 	bool has_file = false, has_block = false, has_size = false;
-	struct item key, value;
+	struct iot_cbor_item key, value;
 	struct map map;
 	enum iot_status status;
 
 	memset(&reply, 0, sizeof(reply));
 	map_open(&map, data, len, DATA_MESSAGE_MAX);
 	while (map_next(&map, &key, &value)) {
-		if (is_key(&key, "f"))
+		if (iot_cbor_is_text(&key, "f"))
 			take_number(&map, &value, &file, &has_file);
-		else if (is_key(&key, "i"))
+		else if (iot_cbor_is_text(&key, "i"))
 			take_number(&map, &value, &block, &has_block);
-		else if (is_key(&key, "l"))
+		else if (iot_cbor_is_text(&key, "l"))
 			take_number(&map, &value, &size, &has_size);
-		else if (is_key(&key, "p"))
+		else if (iot_cbor_is_text(&key, "p"))
 			take_bytes(&map, &value, &reply.payload, &reply.payload_len);
-		else if (is_key(&key, "c"))
+		else if (iot_cbor_is_text(&key, "c"))
 			take_text(&map, &value, &reply.token, &reply.token_len);
 	}
 	status = map_end(&map, err);
@@ -314,17 +207,17 @@ enum iot_status iot_stream_rejected_parse(const void *data, size_t len, struct i
 {
 	const char *code = NULL, *message = NULL, *token = NULL;
 	size_t code_len = 0, message_len = 0, token_len = 0;
-	struct item key, value;
+	struct iot_cbor_item key, value;
 	struct map map;
 	enum iot_status status;
 
 	map_open(&map, data, len, REJECTED_MESSAGE_MAX);
 	while (map_next(&map, &key, &value)) {
-		if (is_key(&key, "o") || is_key(&key, "code"))
+		if (iot_cbor_is_text(&key, "o") || iot_cbor_is_text(&key, "code"))
 			take_text(&map, &value, &code, &code_len);
-		else if (is_key(&key, "m") || is_key(&key, "message"))
+		else if (iot_cbor_is_text(&key, "m") || iot_cbor_is_text(&key, "message"))
 			take_text(&map, &value, &message, &message_len);
-		else if (is_key(&key, "c") || is_key(&key, "clientToken"))
+		else if (iot_cbor_is_text(&key, "c") || iot_cbor_is_text(&key, "clientToken"))
 			take_text(&map, &value, &token, &token_len);
 	}
 	status = map_end(&map, err);

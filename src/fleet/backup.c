@@ -24,7 +24,8 @@ struct copy {
 	int64_t files, size;
 };
 
-/* The folders that make a fleet besides its registry; broker/ holds only what serve makes anew, and the trust folder. */
+/* The folders that make a fleet besides its registry; broker/ holds only what serve makes anew, and the trust folder.
+ */
 static const char *const folders[] = {"ca", "codesign", "images", "layouts", "broker/trust"};
 
 static enum iot_status copy_bytes(int in, int out, const char *path, int64_t *size, struct iot_error *err)
@@ -35,7 +36,8 @@ static enum iot_status copy_bytes(int in, int out, const char *path, int64_t *si
 		ssize_t got = read(in, block, sizeof(block));
 
 		if (got == 0)
-			return fsync(out) == 0 ? IOT_OK : iot_fail_errno(err, IOT_FAILURE, errno, "cannot write '%s'", path);
+			return fsync(out) == 0 ? IOT_OK
+					       : iot_fail_errno(err, IOT_FAILURE, errno, "cannot write '%s'", path);
 		if (got < 0)
 			return iot_fail_errno(err, IOT_FAILURE, errno, "cannot read '%s'", path);
 		for (ssize_t done = 0; done < got;) {
@@ -204,8 +206,9 @@ static enum iot_status check_registry(const char *path, struct iot_error *err)
 	return status;
 }
 
-/* Sealed with a key that no backup holds: the secrets of these operators are lost. */
-static enum iot_status count_operators(const char *registry, int64_t *ret, struct iot_error *err)
+/* What is sealed with a key that no backup holds: secrets of operators, and those shared with devices. */
+static enum iot_status count_sealed(const char *registry, int64_t *ret_operators, int64_t *ret_psks,
+				    struct iot_error *err)
 {
 	IOT_CLEAN(iot_store_close_p) struct iot_store *store = NULL;
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
@@ -213,11 +216,16 @@ static enum iot_status count_operators(const char *registry, int64_t *ret, struc
 	enum iot_status status = iot_store_open(registry, &iot_registry_schema, IOT_STORE_WRITE, &store, err);
 
 	if (status == IOT_OK)
-		status = iot_stmt_get(store, "SELECT count(*) FROM operators WHERE revoked_at IS NULL", &stmt, err);
+		status = iot_stmt_get(store,
+				      "SELECT (SELECT count(*) FROM operators WHERE revoked_at IS NULL),"
+				      " (SELECT count(*) FROM psks WHERE status = 'ACTIVE')",
+				      &stmt, err);
 	if (status == IOT_OK)
 		status = iot_stmt_step(stmt, &row, err);
-	if (status == IOT_OK)
-		*ret = iot_stmt_int(stmt, 0);
+	if (status == IOT_OK) {
+		*ret_operators = iot_stmt_int(stmt, 0);
+		*ret_psks = iot_stmt_int(stmt, 1);
+	}
 	return status;
 }
 
@@ -227,7 +235,7 @@ enum iot_status iot_fleet_restore(const char *from, const char *dir, json_t **re
 	IOT_CLEAN(iot_free_p) char *source = iot_path(from, "registry.db");
 	IOT_CLEAN(iot_free_p) char *registry = iot_path(building, "registry.db");
 	struct copy copy = {from, building, 0, 0};
-	int64_t operators = 0;
+	int64_t operators = 0, psks = 0;
 	enum iot_status status = must_be_free(dir, err);
 
 	if (status != IOT_OK)
@@ -244,10 +252,12 @@ enum iot_status iot_fleet_restore(const char *from, const char *dir, json_t **re
 	if (status == IOT_OK)
 		status = check_images(building, err);
 	if (status == IOT_OK)
-		status = count_operators(registry, &operators, err);
+		status = count_sealed(registry, &operators, &psks, err);
 	status = finish(status, building, dir, &copy, ret_record, err);
 	if (status == IOT_OK && operators > 0)
 		iot_json_set_int(*ret_record, "operatorsWithoutKeys", operators);
+	if (status == IOT_OK && psks > 0)
+		iot_json_set_int(*ret_record, "sealedSecrets", psks);
 	iot_error_while(err, "restoring '%s'", from);
 	return status;
 }

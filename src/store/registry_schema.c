@@ -202,8 +202,30 @@ static const char operators[] =
 	WATCH("operators", "update", "UPDATE")
 	WATCH("operators", "delete", "DELETE");
 
+/* Secrets that devices share with the fleet, and public keys that they sign tokens with. */
+static const char device_secrets[] =
+	"CREATE TABLE psks ("
+	" id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE,"
+	" thing_id INTEGER NOT NULL REFERENCES things(id) ON DELETE CASCADE,"
+	" purpose TEXT NOT NULL," /* 'connect': TLS-PSK, 'attest': attestation tokens */
+	" status TEXT NOT NULL," /* ACTIVE or REVOKED */
+	" size INTEGER NOT NULL, sealed BLOB NOT NULL," /* with a key that is not in the registry; label 'psk:IDENTITY' */
+	" digest BLOB NOT NULL UNIQUE," /* keyed: tells a key that is used twice */
+	" created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL);"
+	"CREATE INDEX psks_thing ON psks(thing_id, purpose, status);"
+	"CREATE TABLE device_keys ("
+	" key_id TEXT PRIMARY KEY," /* hex SHA-256 of the SubjectPublicKeyInfo; two devices never share one */
+	" thing_id INTEGER NOT NULL REFERENCES things(id) ON DELETE CASCADE,"
+	" pem TEXT NOT NULL, type TEXT NOT NULL," /* 'p256', 'rsa2048', ... */
+	" expires_at INTEGER, created_at INTEGER NOT NULL);"
+	"CREATE INDEX device_keys_thing ON device_keys(thing_id, created_at);"
+	WATCH("psks", "update", "UPDATE OF status")
+	WATCH("psks", "delete", "DELETE")
+	WATCH("device_keys", "update", "UPDATE")
+	WATCH("device_keys", "delete", "DELETE");
+
 /* clang-format on */
-static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators};
+static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators, device_secrets};
 
 const struct iot_schema iot_registry_schema = {
 	.name = "registry",

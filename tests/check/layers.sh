@@ -8,12 +8,12 @@ bad=0
 declare -A layer_of=(
   [base]=base [error]=base [buf]=base [text]=base [fs]=base [clock]=base [log]=base [json]=base [csv]=base
   [cli]=cli [output]=cli [settings]=cli [progress]=cli [command]=command
-  [digest]=crypto [key]=crypto [cert]=crypto [image]=crypto [streamcbor]=crypto [tls]=crypto [sigv4]=crypto [seal]=crypto
-  [policy]=policy [topic]=policy [store]=store
-  [mqtt]=transport [process]=transport [serial]=transport [at]=board [board]=board [expresslink]=board
-  [credential]=board [swd]=board [cloud]=cloud [local]=cloud [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet
-  [messaging]=fleet [shadow]=fleet [configuration]=fleet [remote_command]=fleet [http]=transport [aws]=cloud
-  [operator]=cloud [profile]=fleet
+  [digest]=crypto [key]=crypto [cert]=crypto [image]=crypto [streamcbor]=crypto [tls]=crypto [sigv4]=crypto
+  [seal]=crypto [policy]=policy [topic]=policy [store]=store [mqtt]=transport [process]=transport [serial]=transport
+  [at]=board [board]=board [expresslink]=board [credential]=board [swd]=board [cloud]=cloud [local]=cloud
+  [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet [configuration]=fleet
+  [remote_command]=fleet [http]=transport [aws]=cloud [operator]=cloud [profile]=fleet [cbor]=crypto [cose]=crypto
+  [attest]=crypto [jwt]=crypto [psk]=broker [pskfile]=fleet
 )
 declare -A may_use=(
   [base]="base" [cli]="cli base" [crypto]="crypto base" [policy]="policy base" [store]="store base"

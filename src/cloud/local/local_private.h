@@ -50,6 +50,8 @@ extern const struct iot_local_handler iot_local_registry_handlers[]; /* local/re
 extern const struct iot_local_handler iot_local_jobs_handlers[];     /* local/jobs.c */
 extern const struct iot_local_handler iot_local_shadow_handlers[];   /* local/shadows.c */
 extern const struct iot_local_handler iot_local_config_handlers[];   /* local/configs.c */
+extern const struct iot_local_handler iot_local_secret_handlers[];   /* local/psks.c */
+extern const struct iot_local_handler iot_local_key_handlers[];      /* local/device_keys.c */
 extern const struct iot_local_handler iot_local_fleet_handlers[];    /* local/facts.c */
 
 /* The state behind a cloud made by iot_local_open(). */

@@ -12,47 +12,38 @@
 
 /* --- the sealing key --------------------------------------------------------------------- */
 
-static enum iot_status read_key(const char *path, uint8_t key[IOT_SEAL_KEY_SIZE], struct iot_error *err)
-{
-	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_SECRET(256);
-	enum iot_status status = iot_fs_check_private(path, err);
-
-	if (status == IOT_OK)
-		status = iot_fs_read(path, &text, err);
-	if (status != IOT_OK)
-		return status;
-	if (text.len > 0 && text.data[text.len - 1] == '\n')
-		text.data[--text.len] = '\0';
-	if (text.len != 2 * IOT_SEAL_KEY_SIZE || !iot_unhex(iot_buf_str(&text), key, IOT_SEAL_KEY_SIZE))
-		return iot_fail(err, IOT_FAILURE, "'%s' is damaged: it is no sealing key", path);
-	return IOT_OK;
-}
-
 enum iot_status operators_key(struct iot_local *local, uint8_t key[IOT_SEAL_KEY_SIZE], struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *path = iot_path(local->paths.dir, OPERATORS_KEY_FILE);
+	IOT_CLEAN(iot_free_p) char *path = iot_path(local->paths.dir, IOT_SEAL_KEY_FILE);
 
-	if (!iot_fs_exists(path))
-		return iot_fail(err, IOT_NOT_FOUND, "the fleet's sealing key '%s' is missing", path);
-	return read_key(path, key, err);
+	return iot_seal_key_read(path, key, err);
 }
 
-static enum iot_status ensure_key(struct iot_local *local, uint8_t key[IOT_SEAL_KEY_SIZE], struct iot_error *err)
+/* A new key in the place of a lost one would make what that one sealed look altered: devices cannot get other keys. */
+static enum iot_status refuse_loss(struct iot_local *local, const char *path, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *path = iot_path(local->paths.dir, OPERATORS_KEY_FILE);
-	char text[2 * IOT_SEAL_KEY_SIZE + 2];
-	enum iot_status status;
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool row = false;
+	enum iot_status status = iot_stmt_get(local->store, "SELECT 1 FROM psks LIMIT 1", &stmt, err);
 
-	if (!iot_fs_exists(path)) {
-		iot_random(key, IOT_SEAL_KEY_SIZE);
-		iot_hex(key, IOT_SEAL_KEY_SIZE, text);
-		text[sizeof(text) - 2] = '\n';
-		status = iot_fs_create_private(path, text, sizeof(text) - 1, err);
-		iot_wipe(text, sizeof(text));
-		if (status != IOT_CONFLICT)
-			return status;
-	}
-	return read_key(path, key, err);
+	if (status == IOT_OK)
+		status = iot_stmt_bind(stmt, err, "");
+	if (status == IOT_OK)
+		status = iot_stmt_step(stmt, &row, err);
+	if (status != IOT_OK || !row)
+		return status;
+	iot_fail(err, IOT_NOT_FOUND, "the fleet's sealing key '%s' is missing, and devices have keys sealed with it",
+		 path);
+	iot_error_hint(err, "put the file back, mode 0600, from where you keep it");
+	return IOT_NOT_FOUND;
+}
+
+enum iot_status operators_ensure_key(struct iot_local *local, uint8_t key[IOT_SEAL_KEY_SIZE], struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_path(local->paths.dir, IOT_SEAL_KEY_FILE);
+	enum iot_status status = iot_fs_exists(path) ? IOT_OK : refuse_loss(local, path, err);
+
+	return status == IOT_OK ? iot_seal_key_ensure(path, key, err) : status;
 }
 
 /* --- rows -------------------------------------------------------------------------------- */
@@ -73,7 +64,7 @@ enum iot_status iot_local_operator_put(struct iot_cloud *cloud, const struct iot
 
 	if (strlen(row->access_key_id) != IOT_ACCESS_KEY_ID_LEN || strlen(row->secret) != IOT_ACCESS_KEY_SECRET_LEN)
 		return iot_fail(err, IOT_USAGE, "operator '%s' has a malformed access key", row->name);
-	status = ensure_key(local, key, err);
+	status = operators_ensure_key(local, key, err);
 	if (status != IOT_OK)
 		return status;
 	iot_seal(key, row->access_key_id, row->secret, IOT_ACCESS_KEY_SECRET_LEN, &sealed);
