@@ -37,6 +37,14 @@ _iotctl_value() {
 	'serve --staging-port') echo 'none' ;;
 	'serve --plugin') echo 'file' ;;
 	'serve --mosquitto') echo 'file' ;;
+	'operator create --role') echo 'words admin deploy observe' ;;
+	'operator create --policy') echo 'file' ;;
+	'operator create --expires') echo 'none' ;;
+	'operator create --endpoint-url') echo 'none' ;;
+	'operator create --out') echo 'file' ;;
+	'operator rotate --expires') echo 'none' ;;
+	'operator rotate --endpoint-url') echo 'none' ;;
+	'operator rotate --out') echo 'file' ;;
 	'device create --alias') echo 'none' ;;
 	'device create -t' | 'device create --type') echo 'live type' ;;
 	'device create -g' | 'device create --group') echo 'live group' ;;
@@ -53,6 +61,9 @@ _iotctl_value() {
 	'device update -t' | 'device update --type') echo 'live type' ;;
 	'device update -g' | 'device update --group') echo 'live group' ;;
 	'device update -a' | 'device update --attribute') echo 'none' ;;
+	'device rotate --out') echo 'dir' ;;
+	'device rotate --csr') echo 'file' ;;
+	'device rotate --days') echo 'none' ;;
 	'device claim --name') echo 'none' ;;
 	'device claim -t' | 'device claim --type') echo 'live type' ;;
 	'device claim -p' | 'device claim --policy') echo 'live policy' ;;
@@ -122,6 +133,8 @@ _iotctl_value() {
 	'publish --format') echo 'words text hex base64 json' ;;
 	'publish --to') echo 'live device' ;;
 	'publish -g' | 'publish --group') echo 'live group' ;;
+	'publish --role') echo 'words config command reply event state' ;;
+	'publish --subfolder') echo 'none' ;;
 	'publish -n' | 'publish --count') echo 'none' ;;
 	'publish --rate') echo 'none' ;;
 	'publish --window') echo 'none' ;;
@@ -134,6 +147,17 @@ _iotctl_value() {
 	'subscribe --format') echo 'words text hex base64 json' ;;
 	'subscribe --qos') echo 'none' ;;
 	'subscribe --as') echo 'dir' ;;
+	'command send -g' | 'command send --group') echo 'live group' ;;
+	'command send --from') echo 'file' ;;
+	'command send -m' | 'command send --message') echo 'none' ;;
+	'command send -f' | 'command send --file') echo 'file' ;;
+	'command send --format') echo 'words text hex base64 json' ;;
+	'command send --subfolder') echo 'none' ;;
+	'command send --timeout') echo 'none' ;;
+	'command send --in-flight') echo 'none' ;;
+	'command send --max-failures') echo 'none' ;;
+	'command send --resume') echo 'file' ;;
+	'command send --as') echo 'dir' ;;
 	'layout use --type') echo 'live type' ;;
 	'config set -t' | 'config set --to') echo 'live device' ;;
 	'config set -g' | 'config set --group') echo 'live group' ;;
@@ -154,6 +178,38 @@ _iotctl_value() {
 	'shadow watch -n' | 'shadow watch --name') echo 'none' ;;
 	'shadow watch -c' | 'shadow watch --count') echo 'none' ;;
 	'shadow watch --timeout') echo 'none' ;;
+	'psk create --identity') echo 'none' ;;
+	'psk create --size') echo 'none' ;;
+	'psk create --out') echo 'file' ;;
+	'psk list --device') echo 'live device' ;;
+	'psk show --out') echo 'file' ;;
+	'psk rotate --identity') echo 'none' ;;
+	'psk rotate --size') echo 'none' ;;
+	'psk rotate --out') echo 'file' ;;
+	'psk export --out') echo 'file' ;;
+	'psk export --format') echo 'words mosquitto csv json' ;;
+	'psk export --device') echo 'live device' ;;
+	'psk import --device') echo 'live device' ;;
+	'attest verify --device') echo 'live device' ;;
+	'attest verify -k' | 'attest verify --key') echo 'file' ;;
+	'attest verify --public-key') echo 'file' ;;
+	'attest verify --nonce') echo 'none' ;;
+	'attest verify --instance-id') echo 'none' ;;
+	'attest verify --algorithm') echo 'words HMAC256 HMAC384 HMAC512 ES256 ES384 ES512' ;;
+	'attest verify -p' | 'attest verify --policy') echo 'file' ;;
+	'attest policy --implementation-id') echo 'none' ;;
+	'attest policy --out') echo 'file' ;;
+	'jwt create -k' | 'jwt create --key') echo 'file' ;;
+	'jwt create -a' | 'jwt create --audience') echo 'none' ;;
+	'jwt create --lifetime') echo 'none' ;;
+	'jwt create --claim') echo 'none' ;;
+	'jwt inspect -a' | 'jwt inspect --audience') echo 'none' ;;
+	'jwt inspect --skew') echo 'none' ;;
+	'jwt verify --device') echo 'live device' ;;
+	'jwt verify -k' | 'jwt verify --key') echo 'file' ;;
+	'jwt verify -a' | 'jwt verify --audience') echo 'none' ;;
+	'jwt verify --skew') echo 'none' ;;
+	'jwt add-key --expires') echo 'none' ;;
 	'sim firmware --version') echo 'none' ;;
 	'sim firmware --out') echo 'file' ;;
 	'sim firmware --size') echo 'none' ;;
@@ -164,6 +220,7 @@ _iotctl_value() {
 	'sim device --request-timeout') echo 'none' ;;
 	'sim device --exit-after') echo 'none' ;;
 	'sim device --fault') echo 'none' ;;
+	'sim device --behaviour') echo 'file' ;;
 	'sim fleet -n' | 'sim fleet --count') echo 'none' ;;
 	'sim fleet --connect-window') echo 'none' ;;
 	'sim fleet --image') echo 'file' ;;
@@ -173,6 +230,7 @@ _iotctl_value() {
 	'sim fleet --request-timeout') echo 'none' ;;
 	'sim fleet --exit-after') echo 'none' ;;
 	'sim fleet --fault') echo 'none' ;;
+	'sim fleet --behaviour') echo 'file' ;;
 	'sim expresslink --link') echo 'file' ;;
 	'sim expresslink --state') echo 'dir' ;;
 	'sim expresslink --broker-port') echo 'none' ;;
@@ -213,7 +271,7 @@ _iotctl_node() {
 	subs='' args=() opts=' --output --query --profile --fleet --color --progress --quiet --verbose --no-input --help'
 	case $1 in
 	'')
-		subs='init serve backup restore doctor device type group policy cert ca board provision codesign image ota job stream publish subscribe layout config shadow sim api settings completion version'
+		subs='init serve operator backup restore doctor device type group policy cert ca board provision codesign image ota job stream publish subscribe command layout config shadow psk attest jwt sim api settings completion version'
 		opts+=''
 		args=()
 		;;
@@ -226,6 +284,36 @@ _iotctl_node() {
 		subs=''
 		opts+=' --detach --stop --status --listen --port --staging-port --plugin --mosquitto'
 		args=()
+		;;
+	'operator')
+		subs='create rotate revoke list show'
+		opts+=''
+		args=()
+		;;
+	'operator create')
+		subs=''
+		opts+=' --role --policy --expires --endpoint-url --out'
+		args=('none')
+		;;
+	'operator rotate')
+		subs=''
+		opts+=' --expires --endpoint-url --out'
+		args=('none')
+		;;
+	'operator revoke')
+		subs=''
+		opts+=''
+		args=('none')
+		;;
+	'operator list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'operator show')
+		subs=''
+		opts+=''
+		args=('none')
 		;;
 	'backup')
 		subs=''
@@ -243,7 +331,7 @@ _iotctl_node() {
 		args=()
 		;;
 	'device')
-		subs='create list show update delete enable disable claim claims unclaim'
+		subs='create list show update delete enable disable rotate claim claims unclaim'
 		opts+=''
 		args=()
 		;;
@@ -280,6 +368,11 @@ _iotctl_node() {
 	'device disable')
 		subs=''
 		opts+=''
+		args=('live device')
+		;;
+	'device rotate')
+		subs=''
+		opts+=' --out --csr --days --finish --force'
 		args=('live device')
 		;;
 	'device claim')
@@ -649,13 +742,23 @@ _iotctl_node() {
 		;;
 	'publish')
 		subs=''
-		opts+=' --message --file --lines --format --retain --to --group --all --count --rate --window --timeout --resume --qos --as'
+		opts+=' --message --file --lines --format --retain --to --group --all --role --subfolder --count --rate --window --timeout --resume --qos --as'
 		args=('none +')
 		;;
 	'subscribe')
 		subs=''
 		opts+=' --count --timeout --format --no-retained --qos --as'
 		args=('none +')
+		;;
+	'command')
+		subs='send'
+		opts+=''
+		args=()
+		;;
+	'command send')
+		subs=''
+		opts+=' --group --from --message --file --format --subfolder --wait --timeout --in-flight --even-offline --max-failures --resume --retry-failed --as'
+		args=('live device +')
 		;;
 	'layout')
 		subs='list show check add use topics'
@@ -772,6 +875,106 @@ _iotctl_node() {
 		opts+=' --name --count --timeout'
 		args=('live device')
 		;;
+	'psk')
+		subs='create list show rotate revoke delete export import'
+		opts+=''
+		args=()
+		;;
+	'psk create')
+		subs=''
+		opts+=' --identity --size --attestation --out --force --reveal'
+		args=('live device')
+		;;
+	'psk list')
+		subs=''
+		opts+=' --device'
+		args=()
+		;;
+	'psk show')
+		subs=''
+		opts+=' --out --force --reveal'
+		args=('none')
+		;;
+	'psk rotate')
+		subs=''
+		opts+=' --identity --size --attestation --out --force --reveal'
+		args=('live device')
+		;;
+	'psk revoke')
+		subs=''
+		opts+=''
+		args=('none')
+		;;
+	'psk delete')
+		subs=''
+		opts+=''
+		args=('none')
+		;;
+	'psk export')
+		subs=''
+		opts+=' --out --force --reveal --attestation --format --device'
+		args=()
+		;;
+	'psk import')
+		subs=''
+		opts+=' --attestation --device'
+		args=('file')
+		;;
+	'attest')
+		subs='verify decode policy'
+		opts+=''
+		args=()
+		;;
+	'attest verify')
+		subs=''
+		opts+=' --device --key --public-key --nonce --instance-id --algorithm --policy --allow-test-keys'
+		args=('file')
+		;;
+	'attest decode')
+		subs=''
+		opts+=''
+		args=('file')
+		;;
+	'attest policy')
+		subs=''
+		opts+=' --later --implementation-id --out'
+		args=('file +')
+		;;
+	'jwt')
+		subs='create inspect verify add-key keys remove-key'
+		opts+=''
+		args=()
+		;;
+	'jwt create')
+		subs=''
+		opts+=' --key --audience --lifetime --claim'
+		args=()
+		;;
+	'jwt inspect')
+		subs=''
+		opts+=' --audience --skew'
+		args=('file')
+		;;
+	'jwt verify')
+		subs=''
+		opts+=' --device --key --audience --skew'
+		args=('file')
+		;;
+	'jwt add-key')
+		subs=''
+		opts+=' --expires'
+		args=('live device' 'file')
+		;;
+	'jwt keys')
+		subs=''
+		opts+=''
+		args=('live device')
+		;;
+	'jwt remove-key')
+		subs=''
+		opts+=''
+		args=('live device' 'none')
+		;;
 	'sim')
 		subs='firmware device fleet expresslink host'
 		opts+=''
@@ -784,12 +987,12 @@ _iotctl_node() {
 		;;
 	'sim device')
 		subs=''
-		opts+=' --image --block-size --window --watchdog --request-timeout --exit-after --once --fault --factory-boot'
+		opts+=' --image --block-size --window --watchdog --request-timeout --exit-after --once --fault --behaviour --factory-boot'
 		args=('dir')
 		;;
 	'sim fleet')
 		subs=''
-		opts+=' --count --connect-window --image --block-size --window --watchdog --request-timeout --exit-after --once --fault'
+		opts+=' --count --connect-window --image --block-size --window --watchdog --request-timeout --exit-after --once --fault --behaviour'
 		args=('dir')
 		;;
 	'sim expresslink')
@@ -808,7 +1011,7 @@ _iotctl_node() {
 		args=('live operation' 'none +')
 		;;
 	'settings')
-		subs='show set'
+		subs='show set import'
 		opts+=''
 		args=()
 		;;
@@ -821,6 +1024,11 @@ _iotctl_node() {
 		subs=''
 		opts+=' --unset'
 		args=('live setting' 'none')
+		;;
+	'settings import')
+		subs=''
+		opts+=' --replace'
+		args=('file')
 		;;
 	'completion')
 		subs=''

@@ -15,7 +15,7 @@ function __iotctl_path
                 set skip 1
             case '-*'
             case '*'
-                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'provision' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim expresslink' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'completion' 'version'
+                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device rotate' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'provision' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim expresslink' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
                     break
                 end
                 set path $path $word
@@ -50,6 +50,7 @@ complete -c iotctl -s V -l version -d 'show the version'
 
 complete -c iotctl -n "__iotctl_at ''" -a init -d 'Make a fleet: registry, CA, code-signing key, device policy'
 complete -c iotctl -n "__iotctl_at ''" -a serve -d 'Run the local cloud: broker, jobs, file streams'
+complete -c iotctl -n "__iotctl_at ''" -a operator -d 'People and CI jobs with rights on the fleet'
 complete -c iotctl -n "__iotctl_at ''" -a backup -d 'Copy a fleet, also while it is in use'
 complete -c iotctl -n "__iotctl_at ''" -a restore -d 'Make a fleet from a backup'
 complete -c iotctl -n "__iotctl_at ''" -a doctor -d 'Look for what is wrong with the fleet and this machine'
@@ -68,9 +69,13 @@ complete -c iotctl -n "__iotctl_at ''" -a job -d 'Jobs: what devices are asked t
 complete -c iotctl -n "__iotctl_at ''" -a stream -d 'File streams: what devices download from'
 complete -c iotctl -n "__iotctl_at ''" -a publish -d 'Publish messages'
 complete -c iotctl -n "__iotctl_at ''" -a subscribe -d 'Print messages as they arrive'
+complete -c iotctl -n "__iotctl_at ''" -a command -d 'Commands to devices, and their answers'
 complete -c iotctl -n "__iotctl_at ''" -a layout -d 'Which topics carry configuration, commands, events and state'
 complete -c iotctl -n "__iotctl_at ''" -a config -d 'Configurations of devices, by version'
 complete -c iotctl -n "__iotctl_at ''" -a shadow -d 'Device shadows: desired and reported state'
+complete -c iotctl -n "__iotctl_at ''" -a psk -d 'Secrets shared with devices that are too small for certificates'
+complete -c iotctl -n "__iotctl_at ''" -a attest -d 'Attestation tokens of PSA devices'
+complete -c iotctl -n "__iotctl_at ''" -a jwt -d 'Tokens of devices that were made for JWT clouds'
 complete -c iotctl -n "__iotctl_at ''" -a sim -d 'Software devices, and firmware for them'
 complete -c iotctl -n "__iotctl_at ''" -a api -d 'Call one operation of the cloud by its name'
 complete -c iotctl -n "__iotctl_at ''" -a settings -d 'The tool\'s own settings and profiles'
@@ -92,6 +97,25 @@ complete -c iotctl -n "__iotctl_at 'serve'" -l staging-port -x -d 'port for modu
 complete -c iotctl -n "__iotctl_at 'serve'" -l plugin -r -F -d 'the broker plugin, if it is elsewhere'
 complete -c iotctl -n "__iotctl_at 'serve'" -l mosquitto -r -F -d 'the broker, if it is elsewhere'
 
+complete -c iotctl -n "__iotctl_at 'operator'" -a create -d 'Give a person or a CI job rights on the fleet from elsewhere'
+complete -c iotctl -n "__iotctl_at 'operator'" -a rotate -d 'Make new keys for an operator; the old ones end at once'
+complete -c iotctl -n "__iotctl_at 'operator'" -a revoke -d 'Lock an operator out at once'
+complete -c iotctl -n "__iotctl_at 'operator'" -a list -d 'List the operators'
+complete -c iotctl -n "__iotctl_at 'operator'" -a show -d 'Show an operator and its policies'
+
+complete -c iotctl -n "__iotctl_at 'operator create'" -l role -x -a 'admin deploy observe' -d 'what it may do'
+complete -c iotctl -n "__iotctl_at 'operator create'" -l policy -r -F -d 'or a policy document'
+complete -c iotctl -n "__iotctl_at 'operator create'" -l expires -x -d 'its keys are good for so long, at most ten years'
+complete -c iotctl -n "__iotctl_at 'operator create'" -l endpoint-url -x -d 'address of the HTTPS API, if it is another than the fleet\'s own'
+complete -c iotctl -n "__iotctl_at 'operator create'" -l out -r -F -d 'profile file to write; else NAME.profile'
+
+complete -c iotctl -n "__iotctl_at 'operator rotate'" -l expires -x -d 'its keys are good for so long, at most ten years'
+complete -c iotctl -n "__iotctl_at 'operator rotate'" -l endpoint-url -x -d 'address of the HTTPS API, if it is another than the fleet\'s own'
+complete -c iotctl -n "__iotctl_at 'operator rotate'" -l out -r -F -d 'profile file to write; else NAME.profile'
+
+
+
+
 complete -c iotctl -n "__iotctl_at 'backup'" -x -a '(__fish_complete_directories (commandline -ct))'
 
 complete -c iotctl -n "__iotctl_at 'restore'" -x -a '(__fish_complete_directories (commandline -ct))'
@@ -104,6 +128,7 @@ complete -c iotctl -n "__iotctl_at 'device'" -a update -d 'Change a device\'s ty
 complete -c iotctl -n "__iotctl_at 'device'" -a delete -d 'Delete a device with its certificates'
 complete -c iotctl -n "__iotctl_at 'device'" -a enable -d 'Let a device connect again'
 complete -c iotctl -n "__iotctl_at 'device'" -a disable -d 'Keep a device out; a live connection ends within a second'
+complete -c iotctl -n "__iotctl_at 'device'" -a rotate -d 'Renew a device\'s key and certificate'
 complete -c iotctl -n "__iotctl_at 'device'" -a claim -d 'Let a module become a device when it first shows up'
 complete -c iotctl -n "__iotctl_at 'device'" -a claims -d 'List claims that no module has answered yet'
 complete -c iotctl -n "__iotctl_at 'device'" -a unclaim -d 'Take back a claim that no module has answered yet'
@@ -137,6 +162,13 @@ complete -c iotctl -n "__iotctl_at 'device delete'" -x -a '(__iotctl_live device
 complete -c iotctl -n "__iotctl_at 'device enable'" -x -a '(__iotctl_live device)'
 
 complete -c iotctl -n "__iotctl_at 'device disable'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'device rotate'" -l out -x -a '(__fish_complete_directories (commandline -ct))' -d 'new folder for key and certificate'
+complete -c iotctl -n "__iotctl_at 'device rotate'" -l csr -r -F -d 'certificate request made on the board'
+complete -c iotctl -n "__iotctl_at 'device rotate'" -l days -x -d 'validity of the certificate'
+complete -c iotctl -n "__iotctl_at 'device rotate'" -l finish -d 'delete the old certificates'
+complete -c iotctl -n "__iotctl_at 'device rotate'" -l force -d 'with --finish: although the device was not seen with the new one'
+complete -c iotctl -n "__iotctl_at 'device rotate'" -x -a '(__iotctl_live device)'
 
 complete -c iotctl -n "__iotctl_at 'device claim'" -l name -x -d 'second name, unique in the fleet'
 complete -c iotctl -n "__iotctl_at 'device claim'" -s t -l type -x -a '(__iotctl_live type)' -d 'thing type; made when it is new'
@@ -408,6 +440,8 @@ complete -c iotctl -n "__iotctl_at 'publish'" -s r -l retain -d 'the broker keep
 complete -c iotctl -n "__iotctl_at 'publish'" -l to -x -a '(__iotctl_live device)' -d 'for this device; may be repeated'
 complete -c iotctl -n "__iotctl_at 'publish'" -s g -l group -x -a '(__iotctl_live group)' -d 'for the devices of this group'
 complete -c iotctl -n "__iotctl_at 'publish'" -l all -d 'for all devices'
+complete -c iotctl -n "__iotctl_at 'publish'" -l role -x -a 'config command reply event state' -d 'to the topic that their layout has for this'
+complete -c iotctl -n "__iotctl_at 'publish'" -l subfolder -x -d 'with --role: below its topic'
 complete -c iotctl -n "__iotctl_at 'publish'" -s n -l count -x -d 'send it so often; with --lines: so many lines'
 complete -c iotctl -n "__iotctl_at 'publish'" -l rate -x -d 'at most so many messages a second, or N/m a minute'
 complete -c iotctl -n "__iotctl_at 'publish'" -l window -x -d 'messages not yet acknowledged'
@@ -422,6 +456,24 @@ complete -c iotctl -n "__iotctl_at 'subscribe'" -l format -x -a 'text hex base64
 complete -c iotctl -n "__iotctl_at 'subscribe'" -l no-retained -d 'skip what was retained before'
 complete -c iotctl -n "__iotctl_at 'subscribe'" -l qos -x -d '0 or 1'
 complete -c iotctl -n "__iotctl_at 'subscribe'" -l as -x -a '(__fish_complete_directories (commandline -ct))' -d 'as the device with this folder, over TLS'
+
+complete -c iotctl -n "__iotctl_at 'command'" -a send -d 'Tell devices to do something, now'
+
+complete -c iotctl -n "__iotctl_at 'command send'" -s g -l group -x -a '(__iotctl_live group)' -d 'all devices of a group'
+complete -c iotctl -n "__iotctl_at 'command send'" -l from -r -F -d 'devices, one name per line'
+complete -c iotctl -n "__iotctl_at 'command send'" -s m -l message -x -d 'the command'
+complete -c iotctl -n "__iotctl_at 'command send'" -s f -l file -r -F -d 'the command is this file, - for standard input'
+complete -c iotctl -n "__iotctl_at 'command send'" -l format -x -a 'text hex base64 json' -d 'how the command is written here'
+complete -c iotctl -n "__iotctl_at 'command send'" -l subfolder -x -d 'below the topic for commands, where the layout has such'
+complete -c iotctl -n "__iotctl_at 'command send'" -s w -l wait -d 'for the answers'
+complete -c iotctl -n "__iotctl_at 'command send'" -l timeout -x -d 'wait so long for each device'
+complete -c iotctl -n "__iotctl_at 'command send'" -l in-flight -x -d 'devices told at the same time'
+complete -c iotctl -n "__iotctl_at 'command send'" -l even-offline -d 'send also to devices that are not known to be connected'
+complete -c iotctl -n "__iotctl_at 'command send'" -l max-failures -x -d 'tell no more devices when so many have failed'
+complete -c iotctl -n "__iotctl_at 'command send'" -l resume -r -F -d 'journal of who was told and has answered'
+complete -c iotctl -n "__iotctl_at 'command send'" -l retry-failed -d 'with --resume: tell those again that did not answer'
+complete -c iotctl -n "__iotctl_at 'command send'" -l as -x -a '(__fish_complete_directories (commandline -ct))' -d 'as the device with this folder, over TLS'
+complete -c iotctl -n "__iotctl_at 'command send'" -x -a '(__iotctl_live device)'
 
 complete -c iotctl -n "__iotctl_at 'layout'" -a list -d 'List layouts, and which thing types use them'
 complete -c iotctl -n "__iotctl_at 'layout'" -a show -d 'Print a layout as its file has it'
@@ -507,6 +559,101 @@ complete -c iotctl -n "__iotctl_at 'shadow watch'" -s c -l count -x -d 'end afte
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l timeout -x -d 'end after this time'
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -x -a '(__iotctl_live device)'
 
+complete -c iotctl -n "__iotctl_at 'psk'" -a create -d 'Make a secret for a device'
+complete -c iotctl -n "__iotctl_at 'psk'" -a list -d 'List secrets, without the secrets themselves'
+complete -c iotctl -n "__iotctl_at 'psk'" -a show -d 'Show one'
+complete -c iotctl -n "__iotctl_at 'psk'" -a rotate -d 'Make a second secret for a device, beside the active one'
+complete -c iotctl -n "__iotctl_at 'psk'" -a revoke -d 'Let a secret count for nothing, for good'
+complete -c iotctl -n "__iotctl_at 'psk'" -a delete -d 'Forget a revoked secret'
+complete -c iotctl -n "__iotctl_at 'psk'" -a export -d 'Write the active secrets into a file'
+complete -c iotctl -n "__iotctl_at 'psk'" -a import -d 'Take secrets that devices have already'
+
+complete -c iotctl -n "__iotctl_at 'psk create'" -l identity -x -d 'what the device calls itself; it travels in clear'
+complete -c iotctl -n "__iotctl_at 'psk create'" -l size -x -d 'bytes of it; mbed TLS takes at most 32'
+complete -c iotctl -n "__iotctl_at 'psk create'" -l attestation -d 'the key of its attestation tokens, not of TLS-PSK'
+complete -c iotctl -n "__iotctl_at 'psk create'" -l out -r -F -d 'write IDENTITY:HEX into a new file, mode 0600'
+complete -c iotctl -n "__iotctl_at 'psk create'" -s f -l force -d 'replace the file if it is there'
+complete -c iotctl -n "__iotctl_at 'psk create'" -l reveal -d 'print the secret itself'
+complete -c iotctl -n "__iotctl_at 'psk create'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'psk list'" -l device -x -a '(__iotctl_live device)' -d 'only of this one'
+
+complete -c iotctl -n "__iotctl_at 'psk show'" -l out -r -F -d 'write IDENTITY:HEX into a new file, mode 0600'
+complete -c iotctl -n "__iotctl_at 'psk show'" -s f -l force -d 'replace the file if it is there'
+complete -c iotctl -n "__iotctl_at 'psk show'" -l reveal -d 'print the secret itself'
+
+complete -c iotctl -n "__iotctl_at 'psk rotate'" -l identity -x -d 'what the device calls itself; it travels in clear'
+complete -c iotctl -n "__iotctl_at 'psk rotate'" -l size -x -d 'bytes of it; mbed TLS takes at most 32'
+complete -c iotctl -n "__iotctl_at 'psk rotate'" -l attestation -d 'the key of its attestation tokens, not of TLS-PSK'
+complete -c iotctl -n "__iotctl_at 'psk rotate'" -l out -r -F -d 'write IDENTITY:HEX into a new file, mode 0600'
+complete -c iotctl -n "__iotctl_at 'psk rotate'" -s f -l force -d 'replace the file if it is there'
+complete -c iotctl -n "__iotctl_at 'psk rotate'" -l reveal -d 'print the secret itself'
+complete -c iotctl -n "__iotctl_at 'psk rotate'" -x -a '(__iotctl_live device)'
+
+
+
+complete -c iotctl -n "__iotctl_at 'psk export'" -l out -r -F -d 'write IDENTITY:HEX into a new file, mode 0600'
+complete -c iotctl -n "__iotctl_at 'psk export'" -s f -l force -d 'replace the file if it is there'
+complete -c iotctl -n "__iotctl_at 'psk export'" -l reveal -d 'print the secret itself'
+complete -c iotctl -n "__iotctl_at 'psk export'" -l attestation -d 'the key of its attestation tokens, not of TLS-PSK'
+complete -c iotctl -n "__iotctl_at 'psk export'" -l format -x -a 'mosquitto csv json' -d 'mosquitto, csv or json'
+complete -c iotctl -n "__iotctl_at 'psk export'" -l device -x -a '(__iotctl_live device)' -d 'only of this one'
+
+complete -c iotctl -n "__iotctl_at 'psk import'" -l attestation -d 'the key of its attestation tokens, not of TLS-PSK'
+complete -c iotctl -n "__iotctl_at 'psk import'" -l device -x -a '(__iotctl_live device)' -d 'whose they are'
+complete -c iotctl -n "__iotctl_at 'psk import'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'attest'" -a verify -d 'Check a token, and name each check'
+complete -c iotctl -n "__iotctl_at 'attest'" -a decode -d 'Show what a token claims, without checking it'
+complete -c iotctl -n "__iotctl_at 'attest'" -a policy -d 'Make a policy from signed images'
+
+complete -c iotctl -n "__iotctl_at 'attest verify'" -l device -x -a '(__iotctl_live device)' -d 'with the attestation key in the registry'
+complete -c iotctl -n "__iotctl_at 'attest verify'" -s k -l key -r -F -d 'with the secret in this private file, hex or bytes'
+complete -c iotctl -n "__iotctl_at 'attest verify'" -l public-key -r -F -d 'with this public key or certificate'
+complete -c iotctl -n "__iotctl_at 'attest verify'" -l nonce -x -d 'the challenge that it answers'
+complete -c iotctl -n "__iotctl_at 'attest verify'" -l instance-id -x -d 'the instance id of the device'
+complete -c iotctl -n "__iotctl_at 'attest verify'" -l algorithm -x -a 'HMAC256 HMAC384 HMAC512 ES256 ES384 ES512' -d 'of the key; by default HMAC256, or its curve\'s'
+complete -c iotctl -n "__iotctl_at 'attest verify'" -s p -l policy -r -F -d 'what is accepted'
+complete -c iotctl -n "__iotctl_at 'attest verify'" -l allow-test-keys -d 'take keys that are published, for tests'
+complete -c iotctl -n "__iotctl_at 'attest verify'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'attest decode'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'attest policy'" -l later -d 'later versions of the same signer will do, too'
+complete -c iotctl -n "__iotctl_at 'attest policy'" -l implementation-id -x -d '32 bytes; may be given again'
+complete -c iotctl -n "__iotctl_at 'attest policy'" -l out -r -F -d 'write it there, not to stdout'
+complete -c iotctl -n "__iotctl_at 'attest policy'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'jwt'" -a create -d 'Make a token with a device\'s private key'
+complete -c iotctl -n "__iotctl_at 'jwt'" -a inspect -d 'Show what a token says and what is wrong with it'
+complete -c iotctl -n "__iotctl_at 'jwt'" -a verify -d 'Check a token, and name each check'
+complete -c iotctl -n "__iotctl_at 'jwt'" -a add-key -d 'Register a public key that a device signs tokens with'
+complete -c iotctl -n "__iotctl_at 'jwt'" -a keys -d 'List the public keys of a device'
+complete -c iotctl -n "__iotctl_at 'jwt'" -a remove-key -d 'Take a public key from a device'
+
+complete -c iotctl -n "__iotctl_at 'jwt create'" -s k -l key -r -F -d 'private key: file or pkcs11: URI'
+complete -c iotctl -n "__iotctl_at 'jwt create'" -s a -l audience -x -d 'the project\'s id'
+complete -c iotctl -n "__iotctl_at 'jwt create'" -l lifetime -x -d 'how long it is good'
+complete -c iotctl -n "__iotctl_at 'jwt create'" -l claim -x -d 'another claim: JSON, or text'
+
+complete -c iotctl -n "__iotctl_at 'jwt inspect'" -s a -l audience -x -d 'the project\'s id'
+complete -c iotctl -n "__iotctl_at 'jwt inspect'" -l skew -x -d 'by how much clocks may differ'
+complete -c iotctl -n "__iotctl_at 'jwt inspect'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'jwt verify'" -l device -x -a '(__iotctl_live device)' -d 'with its public keys in the registry'
+complete -c iotctl -n "__iotctl_at 'jwt verify'" -s k -l key -r -F -d 'with this public key or certificate'
+complete -c iotctl -n "__iotctl_at 'jwt verify'" -s a -l audience -x -d 'the project\'s id'
+complete -c iotctl -n "__iotctl_at 'jwt verify'" -l skew -x -d 'by how much clocks may differ'
+complete -c iotctl -n "__iotctl_at 'jwt verify'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'jwt add-key'" -l expires -x -d 'when it ends: 2027-11-21T00:00:00Z'
+complete -c iotctl -n "__iotctl_at 'jwt add-key'" -x -a '(__iotctl_live device)'
+complete -c iotctl -n "__iotctl_at 'jwt add-key'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'jwt keys'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'jwt remove-key'" -x -a '(__iotctl_live device)'
+
 complete -c iotctl -n "__iotctl_at 'sim'" -a firmware -d 'Make firmware for software devices'
 complete -c iotctl -n "__iotctl_at 'sim'" -a device -d 'Run a software device from its folder'
 complete -c iotctl -n "__iotctl_at 'sim'" -a fleet -d 'Run many software devices in one process'
@@ -528,6 +675,7 @@ complete -c iotctl -n "__iotctl_at 'sim device'" -l request-timeout -x -d 'an un
 complete -c iotctl -n "__iotctl_at 'sim device'" -l exit-after -x -d 'end after this'
 complete -c iotctl -n "__iotctl_at 'sim device'" -l once -d 'end when no job is left'
 complete -c iotctl -n "__iotctl_at 'sim device'" -l fault -x -d 'misbehave in this way'
+complete -c iotctl -n "__iotctl_at 'sim device'" -l behaviour -r -F -d 'do what this file says; bus and depot are there already'
 complete -c iotctl -n "__iotctl_at 'sim device'" -l factory-boot -d 'forget both update slots and boot the factory image'
 complete -c iotctl -n "__iotctl_at 'sim device'" -x -a '(__fish_complete_directories (commandline -ct))'
 
@@ -541,6 +689,7 @@ complete -c iotctl -n "__iotctl_at 'sim fleet'" -l request-timeout -x -d 'an una
 complete -c iotctl -n "__iotctl_at 'sim fleet'" -l exit-after -x -d 'end after this'
 complete -c iotctl -n "__iotctl_at 'sim fleet'" -l once -d 'end when no job is left'
 complete -c iotctl -n "__iotctl_at 'sim fleet'" -l fault -x -d 'misbehave in this way'
+complete -c iotctl -n "__iotctl_at 'sim fleet'" -l behaviour -r -F -d 'do what this file says; bus and depot are there already'
 complete -c iotctl -n "__iotctl_at 'sim fleet'" -x -a '(__fish_complete_directories (commandline -ct))'
 
 complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l link -r -F -d 'where its serial port appears'
@@ -580,11 +729,15 @@ complete -c iotctl -n "__iotctl_at 'api'" -x -a '(__iotctl_live operation)'
 
 complete -c iotctl -n "__iotctl_at 'settings'" -a show -d 'Show every setting, and where it comes from'
 complete -c iotctl -n "__iotctl_at 'settings'" -a set -d 'Change a setting in the user\'s own file'
+complete -c iotctl -n "__iotctl_at 'settings'" -a import -d 'Take an operator\'s profile file in, to use it by its name'
 
 complete -c iotctl -n "__iotctl_at 'settings show'" -l origin -d 'say which file, variable or option won'
 
 complete -c iotctl -n "__iotctl_at 'settings set'" -l unset -d 'remove it'
 complete -c iotctl -n "__iotctl_at 'settings set'" -x -a '(__iotctl_live setting)'
+
+complete -c iotctl -n "__iotctl_at 'settings import'" -l replace -d 'take the place of another of that name'
+complete -c iotctl -n "__iotctl_at 'settings import'" -r -F
 
 complete -c iotctl -n "__iotctl_at 'completion'" -x -a 'bash zsh fish'
 
