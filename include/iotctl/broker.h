@@ -53,6 +53,8 @@ struct iot_serve_options {
 	const char *plugin_path; /* NULL: beside the program, or the installed one */
 	const char *mosquitto;   /* program; NULL: looked up */
 	int staging_port;        /* of the staging endpoint, kept for later; 0: as it was; < 0: none from now on */
+	const char *api_listen;  /* address of the HTTPS API; NULL: the fleet's, or that of the device listener */
+	int api_port;            /* of the HTTPS API, kept for later; 0: as it was; < 0: none from now on */
 };
 
 /*
@@ -67,7 +69,7 @@ IOT_CHECK enum iot_status iot_serve_run(const struct iot_serve_options *options,
 /* Ask the serve of a fleet to stop and wait until all it had started is gone. IOT_NOT_FOUND: none runs. */
 IOT_CHECK enum iot_status iot_serve_stop(const char *fleet_dir, int timeout_ms, struct iot_error *err);
 
-/* What runs: JSON {running, pid, mosquittoPid, listen, port, stagingPort?, since, connected, version}. */
+/* What runs: JSON {running, pid, mosquittoPid, listen, port, stagingPort?, apiListen?, apiPort?, since, connected, version}. */
 #include "iotctl/json.h"
 IOT_CHECK enum iot_status iot_serve_status(const char *fleet_dir, json_t **ret, struct iot_error *err);
 

@@ -60,6 +60,19 @@ IOT_CHECK enum iot_status iot_local_meta_set(struct iot_cloud *cloud, const char
  */
 IOT_CHECK enum iot_status iot_local_trust_sync(struct iot_cloud *cloud, struct iot_error *err);
 
+/*
+ * Renew ca/server.pem, the certificate of serve's listeners, with the same key and names when less than 30 days of it
+ * are left. Whoever uses it reads it again.
+ */
+IOT_CHECK enum iot_status iot_local_server_renew(struct iot_cloud *cloud, bool *ret_renewed, struct iot_error *err);
+
+/*
+ * The key that URLs in job documents are signed with: hex digits, to be wiped by the caller. Made when there is none. Its
+ * access key is IOT_URL_ACCESS_KEY; it opens images for reading, with such a URL, and nothing else.
+ */
+#define IOT_URL_ACCESS_KEY "IOTCTL-URLS"
+IOT_CHECK enum iot_status iot_local_url_key(struct iot_cloud *cloud, char ret_secret[65], struct iot_error *err);
+
 /* Record where the key of a registered certificate was made: "host" or "board". */
 IOT_CHECK enum iot_status iot_local_key_origin(struct iot_cloud *cloud, const char *certificate_id, const char *origin,
 					       struct iot_error *err);
@@ -186,5 +199,44 @@ IOT_CHECK enum iot_status iot_local_claim_settle(struct iot_cloud *cloud, const 
  */
 IOT_CHECK enum iot_status iot_local_image_add(struct iot_cloud *cloud, const char *path, char ret_sha256[65],
 					      int64_t *ret_size, struct iot_error *err);
+
+/*
+ * The same for bytes that come one after another: begin, add, end. Nothing is seen of them before the end, and nothing
+ * stays when the writer is freed before. What goes wrong while adding is told at the end.
+ */
+struct iot_image_writer;
+IOT_CHECK enum iot_status iot_image_writer_new(struct iot_cloud *cloud, struct iot_image_writer **ret,
+					       struct iot_error *err);
+void iot_image_writer_add(struct iot_image_writer *writer, const void *data, size_t len);
+/* The digest of all that was added. */
+const char *iot_image_writer_sha256(struct iot_image_writer *writer);
+/* It becomes an image. Durable. */
+IOT_CHECK enum iot_status iot_image_writer_end(struct iot_image_writer *writer, char ret_sha256[65], int64_t *ret_size,
+					       struct iot_error *err);
+void iot_image_writer_free(struct iot_image_writer *writer);
+void iot_image_writer_free_p(struct iot_image_writer **writer); /* for IOT_CLEAN */
+
+/*
+ * Objects are names of images in the fleet's bucket, as S3's operations know them; the version of an object is the
+ * SHA-256 of its image. A key that is such a digest names that image without more.
+ */
+IOT_CHECK enum iot_status iot_local_object_put(struct iot_cloud *cloud, const char *bucket, const char *key,
+					       const char *sha256, int64_t size, struct iot_error *err);
+/* Is it the fleet's bucket? Code NoSuchBucket if not. */
+IOT_CHECK enum iot_status iot_local_bucket_check(struct iot_cloud *cloud, const char *bucket, struct iot_error *err);
+/*
+ * The image of an object: the newest one, or `version` (may be NULL). An open descriptor, which the caller closes; its
+ * digest, size and age (ms since the epoch). Codes NoSuchBucket, ResourceNotFoundException.
+ */
+struct iot_object {
+	int fd;
+	char sha256[65];
+	int64_t size, changed_at;
+};
+IOT_CHECK enum iot_status iot_local_object_open(struct iot_cloud *cloud, const char *bucket, const char *key,
+						const char *version, struct iot_object *ret, struct iot_error *err);
+/* The bytes of a writer become a part of an upload (CreateMultipartUpload). Codes NoSuchUpload, InvalidRequestException. */
+IOT_CHECK enum iot_status iot_local_upload_part(struct iot_cloud *cloud, const json_t *request,
+						struct iot_image_writer *writer, struct iot_error *err);
 
 #endif

@@ -27,7 +27,10 @@ struct iot_mqtt_message {
 	const char *response_topic;   /* MQTT 5; NULL if absent */
 	const void *correlation;      /* MQTT 5; NULL if absent */
 	size_t correlation_len;
-	uint32_t expiry_s; /* MQTT 5, to be sent: nobody gets it later than this; 0: it keeps */
+	/* To be sent with MQTT 5; of what arrives they are not told. */
+	const char *content_type; /* NULL: none */
+	uint32_t expiry_s;        /* nobody gets it later than this; 0: it keeps */
+	bool is_utf8;             /* the payload is text */
 };
 
 /* Called from inside iot_mqtt_io / iot_mqtt_wait / iot_mqtt_connect only. Any may be NULL. */

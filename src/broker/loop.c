@@ -2,6 +2,7 @@
  * What serve does all day: wait for the broker, for a datagram that says that
  * the outbox has news, for a signal and for time; and hand on what came.
  */
+#include "broker/api/server.h"
 #include "broker/serve_private.h"
 
 #include "iotctl/base.h"
@@ -52,6 +53,7 @@ struct serve {
 	struct iot_cloud *cloud;
 	struct serve_link *link;
 	struct staging *staging; /* NULL: there is none */
+	struct api_server *api;  /* NULL: there is none */
 	struct notify *notify;
 	struct streams streams;
 	struct broker_port port;
@@ -120,6 +122,16 @@ static void port_publish(void *data, const char *topic, const void *payload, siz
 
 	if (iot_mqtt_publish(serve_link_mqtt(serve->link), topic, payload, len, qos, false, NULL, &err) != IOT_OK)
 		iot_log_error(IOT_LOG_WARNING, "a reply was dropped: ", &err);
+}
+
+static enum iot_status api_publish_message(void *data, const struct iot_mqtt_message *message, int *ret_mid,
+					   struct iot_error *err)
+{
+	struct serve *serve = data;
+
+	if (!serve->is_up)
+		return iot_fail(err, IOT_AGAIN, "the broker is not up");
+	return iot_mqtt_publish_message(serve_link_mqtt(serve->link), message, ret_mid, err);
 }
 
 static void port_claimed(void *data, const char *uid)
@@ -241,6 +253,7 @@ static void on_down(void *data)
 
 	serve->is_up = false;
 	notify_down(serve->notify);
+	api_server_down(serve->api);
 	if (!serve->stopping)
 		iot_warn("the connection to mosquitto is lost");
 }
@@ -276,6 +289,7 @@ static void on_published(int mid, int reason_code, void *data)
 	struct serve *serve = data;
 
 	notify_published(serve->notify, mid, reason_code);
+	api_server_published(serve->api, mid, reason_code);
 	serve->next_notify = 0;
 }
 
@@ -361,8 +375,12 @@ static void run_timers(struct serve *serve)
 
 static int time_left(const struct serve *serve)
 {
-	const int64_t times[] = {serve->next_look, serve->next_tick, serve->next_notify, serve->next_housekeeping,
-				 staging_due(serve->staging)};
+	const int64_t times[] = {serve->next_look,
+				 serve->next_tick,
+				 serve->next_notify,
+				 serve->next_housekeeping,
+				 staging_due(serve->staging),
+				 api_server_due(serve->api)};
 	int64_t first = serve_link_due(serve->link);
 
 	for (size_t i = 0; i < IOT_LENGTH(times); i++)
@@ -443,12 +461,13 @@ static enum iot_status run(struct serve *serve, struct iot_error *err)
 	enum iot_status status = IOT_OK;
 
 	while (status == IOT_OK && !serve->stopping) {
-		struct pollfd fds[6] = {{.fd = serve->signal_fd, .events = POLLIN},
+		struct pollfd fds[7] = {{.fd = serve->signal_fd, .events = POLLIN},
 					{.fd = serve->notify_fd, .events = POLLIN}};
 		nfds_t count = serve_link_poll(serve->link, fds + 2);
 		nfds_t staging = staging_poll(serve->staging, fds + 2 + count);
+		nfds_t api = api_server_poll(serve->api, fds + 2 + count + staging);
 
-		if (poll(fds, 2 + count + staging, time_left(serve)) < 0)
+		if (poll(fds, 2 + count + staging + api, time_left(serve)) < 0)
 			memset(fds, 0, sizeof(fds));
 		if ((fds[0].revents & POLLIN) != 0)
 			read_signals(serve);
@@ -459,9 +478,27 @@ static enum iot_status run(struct serve *serve, struct iot_error *err)
 		status = serve_link_step(serve->link, fds + 2, count, err);
 		if (status == IOT_OK)
 			status = staging_step(serve->staging, fds + 2 + count, staging, err);
+		api_server_step(serve->api);
 		reports_flush(serve->reports, false);
 		run_timers(serve);
 	}
+	return status;
+}
+
+static enum iot_status open_api(struct serve *serve, struct iot_error *err)
+{
+	const struct api_server_options options = {
+		.cloud = serve->cloud,
+		.ca_dir = serve->setup->paths.ca_dir,
+		.listen = serve->setup->api_listen,
+		.port = serve->setup->api_port,
+		.publish = api_publish_message,
+		.data = serve,
+	};
+	enum iot_status status = api_server_new(&options, &serve->api, err);
+
+	if (status == IOT_OK)
+		iot_notice("HTTPS API on '%s' port %d", serve->setup->api_listen, serve->setup->api_port);
 	return status;
 }
 
@@ -485,12 +522,14 @@ static enum iot_status open_all(struct serve *serve, struct iot_error *err)
 		status = serve_link_new(serve->setup, &events, serve, &serve->link, err);
 	if (status == IOT_OK && serve->setup->staging != NULL)
 		status = staging_new(serve->setup->staging, serve->cloud, on_staging, serve, &serve->staging, err);
-	return status;
+	return status == IOT_OK && serve->setup->api_port > 0 ? open_api(serve, err) : status;
 }
 
 static void close_all(struct serve *serve)
 {
 	serve->stopping = true;
+	api_server_free(serve->api);
+	serve->api = NULL;
 	if (serve->link != NULL)
 		serve_link_stop(serve->link);
 	staging_free(serve->staging);

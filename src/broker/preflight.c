@@ -54,6 +54,7 @@ void serve_setup_release(struct serve_setup *setup)
 	free(setup->staging);
 	iot_fleet_paths_release(&setup->paths);
 	free(setup->listen);
+	free(setup->api_listen);
 	free(setup->plugin);
 	free(setup->mosquitto);
 	free(setup->config);
@@ -211,6 +212,34 @@ static enum iot_status choose_staging(struct serve_setup *setup, const struct io
 	return IOT_OK;
 }
 
+/* The HTTPS API that is wanted now, or was before. */
+static enum iot_status choose_api(struct serve_setup *setup, const struct iot_serve_options *options,
+				  struct iot_cloud *cloud, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *kept = NULL;
+	IOT_CLEAN(iot_free_p) char *address = NULL;
+	int64_t port = options->api_port;
+	enum iot_status status = iot_local_meta_get(cloud, "api_port", &kept, err);
+
+	if (status == IOT_OK)
+		status = iot_local_meta_get(cloud, "api_listen", &address, err);
+	if (status == IOT_OK && port == 0 && kept != NULL)
+		status = iot_parse_int(kept, 0, 65535, &port, err);
+	if (status != IOT_OK || port <= 0)
+		return status;
+	if (port == setup->port || (setup->staging != NULL && port == setup->staging->port)) {
+		iot_fail(err, IOT_CONFLICT, "the HTTPS API cannot have the port %lld of a broker", (long long)port);
+		iot_error_hint(err, "choose another one with --api-port");
+		return IOT_CONFLICT;
+	}
+	setup->api_port = (int)port;
+	if (options->api_listen != NULL)
+		setup->api_listen = iot_strdup(options->api_listen);
+	else
+		setup->api_listen = address != NULL ? iot_take(address) : iot_strdup(setup->listen);
+	return IOT_OK;
+}
+
 /* Later serves do as this one was told to, and folders of new devices name the port where they find it. */
 static enum iot_status keep_ports(const struct iot_serve_options *options, struct iot_cloud *cloud,
 				  struct iot_error *err)
@@ -222,24 +251,39 @@ static enum iot_status keep_ports(const struct iot_serve_options *options, struc
 		snprintf(text, sizeof(text), "%d", options->port);
 		status = iot_local_meta_set(cloud, "port", text, err);
 	}
-	if (status != IOT_OK || options->staging_port == 0)
-		return status;
-	snprintf(text, sizeof(text), "%d", options->staging_port > 0 ? options->staging_port : 0);
-	return iot_local_meta_set(cloud, "staging_port", text, err);
+	if (status == IOT_OK && options->staging_port != 0) {
+		snprintf(text, sizeof(text), "%d", options->staging_port > 0 ? options->staging_port : 0);
+		status = iot_local_meta_set(cloud, "staging_port", text, err);
+	}
+	if (status == IOT_OK && options->api_port != 0) {
+		snprintf(text, sizeof(text), "%d", options->api_port > 0 ? options->api_port : 0);
+		status = iot_local_meta_set(cloud, "api_port", text, err);
+	}
+	if (status == IOT_OK && options->api_listen != NULL)
+		status = iot_local_meta_set(cloud, "api_listen", options->api_listen, err);
+	return status;
+}
+
+static enum iot_status check_port(const char *address, int port, const char *option, struct iot_error *err)
+{
+	struct iot_error why = IOT_ERROR_INIT;
+	enum iot_status status = serve_port_check(address, port, &why);
+
+	if (status == IOT_CONFLICT)
+		snprintf(why.hint, sizeof(why.hint), "choose another one with %s", option);
+	if (status != IOT_OK && err != NULL)
+		*err = why;
+	return status;
 }
 
 static enum iot_status check_ports(const struct serve_setup *setup, struct iot_error *err)
 {
-	struct iot_error why = IOT_ERROR_INIT;
 	enum iot_status status = serve_port_check(setup->listen, setup->port, err);
 
-	if (status != IOT_OK || setup->staging == NULL)
-		return status;
-	status = serve_port_check(setup->listen, setup->staging->port, &why);
-	if (status == IOT_CONFLICT)
-		snprintf(why.hint, sizeof(why.hint), "choose another one with --staging-port");
-	if (status != IOT_OK && err != NULL)
-		*err = why;
+	if (status == IOT_OK && setup->staging != NULL)
+		status = check_port(setup->listen, setup->staging->port, "--staging-port", err);
+	if (status == IOT_OK && setup->api_port > 0)
+		status = check_port(setup->api_listen, setup->api_port, "--api-port", err);
 	return status;
 }
 
@@ -254,6 +298,8 @@ enum iot_status serve_preflight(struct serve_setup *setup, const struct iot_serv
 		status = choose_address(setup, options, cloud, err);
 	if (status == IOT_OK)
 		status = choose_staging(setup, options, cloud, err);
+	if (status == IOT_OK)
+		status = choose_api(setup, options, cloud, err);
 	if (status != IOT_OK)
 		return status;
 	serve_end_stray(setup);

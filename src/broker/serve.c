@@ -38,6 +38,18 @@ static void raise_file_limit(void)
 	}
 }
 
+/* A CA that cannot issue now (a token that is not there) is no reason not to serve with what there is. */
+static void renew_certificate(struct iot_cloud *cloud)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	bool renewed = false;
+
+	if (iot_local_server_renew(cloud, &renewed, &err) != IOT_OK)
+		iot_log_error(IOT_LOG_WARNING, "", &err);
+	else if (renewed)
+		iot_notice("the certificate of the listeners was renewed");
+}
+
 static enum iot_status prepare(struct serve_setup *setup, const struct iot_serve_options *options,
 			       struct iot_cloud **ret_cloud, struct iot_error *err)
 {
@@ -58,6 +70,7 @@ static enum iot_status prepare(struct serve_setup *setup, const struct iot_serve
 	serve_log_rotate(setup->own_log, SERVE_LOG_MAX);
 	serve_log_rotate(setup->log, MOSQUITTO_LOG_MAX);
 	raise_file_limit();
+	renew_certificate(*ret_cloud);
 	status = serve_config_write(setup, err);
 	if (status != IOT_OK || setup->staging == NULL)
 		return status;

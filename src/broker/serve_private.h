@@ -24,8 +24,9 @@
 struct serve_setup {
 	struct iot_fleet_paths paths;
 	char *listen, *plugin, *mosquitto;
+	char *api_listen; /* NULL: there is no HTTPS API */
 	char *config, *log, *own_log, *status; /* broker/: mosquitto.conf, mosquitto.log, serve.log, serve.json */
-	int port;
+	int port, api_port;
 	int lock;                    /* descriptor of the held lock; -1 */
 	bool is_staging;             /* the setup of the staging endpoint's mosquitto */
 	struct serve_setup *staging; /* NULL: there is no staging endpoint */

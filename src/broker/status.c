@@ -122,6 +122,10 @@ enum iot_status serve_status_write(const struct serve_setup *setup, const struct
 		iot_json_set_int(record, "stagingPort", setup->staging->port);
 	if (state->staging > 0)
 		iot_json_set_int(record, "stagingPid", state->staging);
+	if (setup->api_port > 0) {
+		iot_json_set_str(record, "apiListen", setup->api_listen);
+		iot_json_set_int(record, "apiPort", setup->api_port);
+	}
 	iot_json_set_str(record, "since", iot_time_rfc3339(state->since, since));
 	iot_json_set_str(record, "version", IOT_VERSION);
 	text = iot_json_text(record);

@@ -70,6 +70,8 @@ const struct iot_operation iot_operations[] = {
 #include "operations/configs.inc"
 #include "operations/secrets.inc"
 #include "operations/fleet.inc"
+#include "operations/messages.inc"
+#include "operations/objects.inc"
 };
 /* clang-format on */
 const size_t iot_operation_count = IOT_LENGTH(iot_operations);

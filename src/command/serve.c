@@ -5,8 +5,8 @@
 #include "iotctl/log.h"
 
 struct serve_args {
-	const char *listen, *plugin, *mosquitto;
-	int64_t port, staging_port;
+	const char *listen, *api_listen, *plugin, *mosquitto;
+	int64_t port, staging_port, api_port;
 	bool detach, stop, status;
 };
 
@@ -17,6 +17,8 @@ static const struct output_column columns[] = {
 	{.key = "listen", .heading = "Listens on"},
 	{.key = "port", .heading = "Port", .kind = OUTPUT_INT},
 	{.key = "stagingPort", .heading = "Staging port", .kind = OUTPUT_INT},
+	{.key = "apiListen", .heading = "HTTPS API on"},
+	{.key = "apiPort", .heading = "API port", .kind = OUTPUT_INT},
 	{.key = "since", .heading = "Since"},
 	{.key = "connected", .heading = "Devices connected", .kind = OUTPUT_INT},
 	{0},
@@ -48,6 +50,8 @@ static enum iot_status serve(struct cli_context *ctx, const void *args_, struct 
 		.plugin_path = args->plugin,
 		.mosquitto = args->mosquitto,
 		.staging_port = !cli_given(ctx, "staging-port") ? 0 : args->staging_port > 0 ? (int)args->staging_port : -1,
+		.api_listen = args->api_listen,
+		.api_port = !cli_given(ctx, "api-port") ? 0 : args->api_port > 0 ? (int)args->api_port : -1,
 	};
 
 	if (args->stop + args->status + args->detach > 1)
@@ -71,7 +75,12 @@ const struct cli_command cmd_serve = {
 		"that a module was born with; its client id must be its UID, which is the subject's serialNumber, or the "
 		"common name where there is none. Such a module can only wait for its endpoint: when it is claimed "
 		"('iotctl device claim'), it becomes a device and is told the fleet's host name on UID/expresslink_config. "
-		"Real modules then connect to port 8883.",
+		"Real modules then connect to port 8883.\n\n"
+		"With --api-port there is an HTTPS API that AWS's own tools speak: the operations of 'iotctl api --list' as "
+		"requests of AWS IoT and of what S3 an image needs, signed (Signature Version 4) with an operator's access key "
+		"('iotctl operator create'), each allowed by that operator's policy. 'aws --endpoint-url "
+		"https://HOST:8443 --ca-bundle CA.pem iot list-things' works. A request that changes something counts once: its "
+		"signature is remembered for 15 minutes, and clocks may be off by as much.",
 	.opts = CLI_OPTS(
 		OPT_FLAG('d', "detach", struct serve_args, detach, "return when it listens, go on in the background"),
 		OPT_FLAG(0, "stop", struct serve_args, stop, "stop the one that runs"),
@@ -81,12 +90,17 @@ const struct cli_command cmd_serve = {
 			.max = 65535),
 		OPT_INT(0, "staging-port", "PORT", struct serve_args, staging_port,
 			"port for modules that know no fleet yet; 0: none; kept", .min = 0, .max = 65535),
+		OPT_INT(0, "api-port", "PORT", struct serve_args, api_port,
+			"port of the HTTPS API, as 8443; 0: none; kept", .min = 0, .max = 65535),
+		OPT_STR(0, "api-listen", "ADDRESS", struct serve_args, api_listen,
+			"address of the HTTPS API; kept; that of --listen if it was never given"),
 		OPT_PATH(0, "plugin", "FILE", struct serve_args, plugin, "the broker plugin, if it is elsewhere",
 			 .complete = COMPLETE_FILE, .env = "IOTCTL_PLUGIN"),
 		OPT_PATH(0, "mosquitto", "FILE", struct serve_args, mosquitto, "the broker, if it is elsewhere",
 			 .complete = COMPLETE_FILE)),
 	.examples = CLI_EXAMPLES({"serve --detach", "start it"}, {"serve --status", "is it up?"},
-			      {"serve --detach --staging-port 8886", "with a staging endpoint, now and later"}, {"serve --stop", "end it"}),
+			      {"serve --detach --staging-port 8886", "with a staging endpoint, now and later"},
+			      {"serve --detach --api-port 8443", "with the HTTPS API, for operators and AWS tools"}, {"serve --stop", "end it"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_TIMEOUT, IOT_SETTINGS),
 	.needs = CLI_NEEDS_FLEET,
 	CLI_RUN(serve, struct serve_args),

@@ -98,7 +98,9 @@ static void check_certificate(const char *dir, const char *name, json_t *records
 		found(records, name, "error", detail, "it has expired: devices refuse the broker");
 	else
 		found(records, name, left < 30 * DAY_MS ? "warning" : "ok", detail,
-		      left < 30 * DAY_MS ? "renew it before it ends" : NULL);
+		      left >= 30 * DAY_MS                 ? NULL
+		      : strcmp(name, "server.pem") == 0 ? "start serve anew: it renews it"
+							: "renew it before it ends");
 }
 
 static void check_disk(const char *dir, json_t *records)

@@ -224,8 +224,15 @@ static const char device_secrets[] =
 	WATCH("device_keys", "update", "UPDATE")
 	WATCH("device_keys", "delete", "DELETE");
 
+/* Names of images, as S3's operations know them; the newest row of a key counts. */
+static const char objects[] =
+	"CREATE TABLE objects ("
+	" id INTEGER PRIMARY KEY, key TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,"
+	" created_at INTEGER NOT NULL, UNIQUE (key, sha256));";
+
 /* clang-format on */
-static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators, device_secrets};
+static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators, device_secrets,
+					  objects};
 
 const struct iot_schema iot_registry_schema = {
 	.name = "registry",

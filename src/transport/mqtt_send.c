@@ -123,6 +123,12 @@ static int make_properties(const struct iot_mqtt_message *message, mosquitto_pro
 {
 	int rc = MOSQ_ERR_SUCCESS;
 
+	if (message->is_utf8)
+		rc = mosquitto_property_add_byte(ret, MQTT_PROP_PAYLOAD_FORMAT_INDICATOR, 1);
+	if (message->content_type != NULL && rc == MOSQ_ERR_SUCCESS)
+		rc = mosquitto_property_add_string(ret, MQTT_PROP_CONTENT_TYPE, message->content_type);
+	if (message->expiry_s > 0 && rc == MOSQ_ERR_SUCCESS)
+		rc = mosquitto_property_add_int32(ret, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, message->expiry_s);
 	for (size_t i = 0; i < message->property_count && rc == MOSQ_ERR_SUCCESS; i++)
 		rc = mosquitto_property_add_string_pair(ret, MQTT_PROP_USER_PROPERTY, message->properties[i].name,
 							message->properties[i].value);
@@ -134,8 +140,6 @@ static int make_properties(const struct iot_mqtt_message *message, mosquitto_pro
 		rc = mosquitto_property_add_binary(ret, MQTT_PROP_CORRELATION_DATA, message->correlation,
 						   (uint16_t)message->correlation_len);
 	}
-	if (message->expiry_s > 0 && rc == MOSQ_ERR_SUCCESS)
-		rc = mosquitto_property_add_int32(ret, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, message->expiry_s);
 	return rc;
 }
 

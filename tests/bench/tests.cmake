@@ -10,6 +10,7 @@ iot_bench(fill iot_store)
 iot_bench(ota_bare iot_flags PkgConfig::MOSQUITTO)
 iot_bench(ota_device iot_sim)
 iot_bench(policy iot_policy)
+iot_bench(api iot_crypto PkgConfig::OPENSSL Threads::Threads)
 iot_bench(plugin iot_plugin_plain PkgConfig::MOSQUITTO PkgConfig::OPENSSL)
 target_include_directories(bench_plugin PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit/broker)
 
@@ -23,7 +24,7 @@ target_link_options(bench_empty PRIVATE -Wl,-z,relro,-z,now -Wl,--no-as-needed @
 add_dependencies(bench_empty bench_needed)
 set_property(TARGET bench_empty APPEND PROPERTY LINK_DEPENDS ${needed})
 
-add_custom_target(bench DEPENDS iotctl bench_startup bench_fill bench_ota_bare bench_ota_device bench_policy bench_plugin
+add_custom_target(bench DEPENDS iotctl bench_startup bench_fill bench_ota_bare bench_ota_device bench_policy bench_plugin bench_api
 	bench_empty)
 
 add_test(NAME bench/smoke COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/run --smoke --build ${PROJECT_BINARY_DIR})

@@ -62,6 +62,7 @@ only_in() { # PATTERN FOLDER...: this include appears in these folders alone
 }
 only_in 'openssl/|cbor' src/crypto
 only_in 'sqlite3' src/store
+only_in 'microhttpd' src/broker
 only_in 'mosquitto\.h' src/transport src/broker/plugin
 only_in 'mosquitto_(plugin|broker)' src/broker/plugin
 only_in 'jq\.h|jv\.h|ini\.h' src/cli

@@ -8,6 +8,7 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.13)               
 pkg_check_modules(CBOR REQUIRED IMPORTED_TARGET libcbor>=0.8)                      # 0.8.0
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih>=53)                          # 55
 pkg_check_modules(MOSQUITTO REQUIRED IMPORTED_TARGET libmosquitto>=2.0.11)         # 2.0.11
+pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd>=0.9.75)       # 0.9.75
 pkg_check_modules(SERIALPORT REQUIRED IMPORTED_TARGET libserialport>=0.1.1)        # 0.1.1
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl>=7.81)                     # 7.88.1
 

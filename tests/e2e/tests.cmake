@@ -29,7 +29,10 @@ target_link_libraries(e2e_pty PRIVATE iot_flags)
 iot_bats(e2e expresslink_faults)
 iot_bats(e2e messages)
 iot_bats(e2e operator)
-if(EXISTS ${PROJECT_SOURCE_DIR}/src/broker/api) # without an HTTPS API there is nothing to test
-	iot_bats(e2e operator_remote)
-endif()
+iot_bats(e2e operator_remote)
 iot_bats(e2e aws_faults)
+iot_bats(e2e api)
+iot_bats(e2e api_faults)
+if(BATS)
+	set_tests_properties(e2e/api e2e/api_faults PROPERTIES TIMEOUT 600) # a process of the AWS CLI or of Python for each request
+endif()

@@ -88,21 +88,14 @@ static enum iot_status certificate_insert(struct iot_local *local, const struct 
 
 /* --- issuing ------------------------------------------------------------------- */
 
-static enum iot_status load_ca(struct iot_local *local, struct iot_key **ret_key, struct iot_cert **ret_cert,
-			       int64_t *ret_days, struct iot_error *err)
+enum iot_status iot_local_issuer(struct iot_local *local, struct iot_key **ret_key, struct iot_cert **ret_cert,
+				 struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *key = NULL;
-	IOT_CLEAN(iot_free_p) char *days = NULL;
 	IOT_CLEAN(iot_free_p) char *key_path = NULL;
 	IOT_CLEAN(iot_free_p) char *cert_path = iot_path(local->paths.ca_dir, "issuing.pem");
-	enum iot_status status;
+	enum iot_status status = iot_local_meta(local, "ca_key", &key, err);
 
-	status = iot_local_meta(local, "ca_key", &key, err);
-	if (status == IOT_OK)
-		status = iot_local_meta(local, "certificate_days", &days, err);
-	*ret_days = DAYS_DEFAULT;
-	if (status == IOT_OK && days != NULL)
-		status = iot_parse_int(days, 1, 36500, ret_days, err);
 	if (status != IOT_OK)
 		return status;
 	if (key == NULL)
@@ -115,6 +108,18 @@ static enum iot_status load_ca(struct iot_local *local, struct iot_key **ret_key
 	if (status != IOT_OK)
 		iot_error_while(err, "loading the fleet's issuing CA");
 	return status;
+}
+
+static enum iot_status load_ca(struct iot_local *local, struct iot_key **ret_key, struct iot_cert **ret_cert,
+			       int64_t *ret_days, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *days = NULL;
+	enum iot_status status = iot_local_meta(local, "certificate_days", &days, err);
+
+	*ret_days = DAYS_DEFAULT;
+	if (status == IOT_OK && days != NULL)
+		status = iot_parse_int(days, 1, 36500, ret_days, err);
+	return status == IOT_OK ? iot_local_issuer(local, ret_key, ret_cert, err) : status;
 }
 
 static enum iot_status issue(struct iot_local *local, const struct iot_key *key, const char *name,

@@ -60,8 +60,13 @@ IOT_HANDLER(iot_do_get_pending)
 
 static enum iot_status set_document(struct iot_local *local, int64_t job, json_t *object, struct iot_error *err)
 {
+	IOT_CLEAN(iot_free_p) char *signed_document = NULL;
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
-	enum iot_status status = iot_stmt_get(local->store, "SELECT document FROM jobs WHERE id = ?", &stmt, err);
+	enum iot_status status =
+		iot_stmt_get(local->store,
+			     "SELECT document, ifnull(json_extract(config, '$.presignedUrlConfig.expiresInSec'), 3600)"
+			     " FROM jobs WHERE id = ?",
+			     &stmt, err);
 	bool row = false;
 
 	if (status == IOT_OK)
@@ -69,7 +74,10 @@ static enum iot_status set_document(struct iot_local *local, int64_t job, json_t
 	if (status == IOT_OK)
 		status = iot_stmt_step(stmt, &row, err);
 	if (status == IOT_OK && row)
-		iot_json_set_str(object, "jobDocument", iot_stmt_text(stmt, 0));
+		status = iot_job_sign_urls(local, iot_stmt_text(stmt, 0), iot_stmt_int(stmt, 1), &signed_document, err);
+	if (status == IOT_OK && row)
+		iot_json_set_str(object, "jobDocument",
+				 signed_document != NULL ? signed_document : iot_stmt_text(stmt, 0));
 	return status;
 }
 

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { COPY_STEP = 65536 };
+enum { COPY_STEP = 65536, SYNC_STEP = 1024 * 1024 };
 
 char *iot_image_path(struct iot_local *local, const char *sha256)
 {
@@ -75,39 +75,6 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
-/* Copy and hash; what counts is what was read, whatever the file's size was said to be. */
-static enum iot_status copy(int from, int to, const char *path, const char *temporary, char sha256[65],
-			    int64_t *ret_size, struct iot_error *err)
-{
-	IOT_CLEAN(iot_sha256_free_p) struct iot_sha256_ctx *ctx = iot_sha256_new();
-	IOT_CLEAN(iot_free_p) char *block = iot_alloc(COPY_STEP);
-	uint8_t digest[IOT_SHA256_SIZE];
-	int64_t size = 0;
-	int errnum;
-
-	while (size <= IOT_STREAM_FILE_MAX) {
-		ssize_t n = read(from, block, COPY_STEP);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return iot_fail_errno(err, IOT_FAILURE, errno, "cannot read image '%s'", path);
-		if (n == 0)
-			break;
-		errnum = write_all(to, block, (size_t)n);
-		if (errnum != 0)
-			return cannot_write(temporary, errnum, err);
-		iot_sha256_add(ctx, block, (size_t)n);
-		size += n;
-	}
-	if (fsync(to) != 0)
-		return cannot_write(temporary, errno, err);
-	iot_sha256_end(ctx, digest);
-	iot_hex(digest, sizeof(digest), sha256);
-	*ret_size = size;
-	return check_size(path, size, err);
-}
-
 /* True if the image of this name is there and is what its name says. */
 static bool is_there(const char *target, const char *sha256)
 {
@@ -136,34 +103,169 @@ static enum iot_status put_in_place(struct iot_local *local, const char *tempora
 	return IOT_OK;
 }
 
+/* --- piece by piece --------------------------------------------------------------- */
+
+struct iot_image_writer {
+	struct iot_local *local;
+	char *temporary;
+	const char *name; /* for messages; borrowed */
+	int fd;
+	struct iot_sha256_ctx *ctx;
+	int64_t size, synced;
+	int fault; /* what write(2) failed with */
+	bool ended;
+	char sha256[IOT_SHA256_HEX_SIZE];
+};
+
+void iot_image_writer_free(struct iot_image_writer *writer)
+{
+	if (writer == NULL)
+		return;
+	if (writer->fd >= 0)
+		unlink(writer->temporary);
+	iot_close_p(&writer->fd);
+	iot_sha256_free(writer->ctx);
+	free(writer->temporary);
+	free(writer);
+}
+
+void iot_image_writer_free_p(struct iot_image_writer **writer)
+{
+	iot_image_writer_free(*writer);
+	*writer = NULL;
+}
+
+enum iot_status iot_image_writer_make(struct iot_local *local, const char *name, struct iot_image_writer **ret,
+				      struct iot_error *err)
+{
+	struct iot_image_writer *writer;
+	enum iot_status status = iot_fs_mkdirs(local->paths.images_dir, 0700, err);
+
+	if (status != IOT_OK)
+		return status;
+	writer = iot_alloc(sizeof(*writer));
+	writer->local = local;
+	writer->name = name;
+	writer->ctx = iot_sha256_new();
+	writer->temporary = iot_strf("%s/.new-XXXXXX", local->paths.images_dir);
+	writer->fd = mkostemp(writer->temporary, O_CLOEXEC);
+	if (writer->fd < 0) {
+		status = cannot_write(local->paths.images_dir, errno, err);
+		iot_image_writer_free(writer);
+		return status;
+	}
+	*ret = writer;
+	return IOT_OK;
+}
+
+enum iot_status iot_image_writer_new(struct iot_cloud *cloud, struct iot_image_writer **ret, struct iot_error *err)
+{
+	return iot_image_writer_make(iot_local_of(cloud), "upload", ret, err);
+}
+
+void iot_image_writer_add(struct iot_image_writer *writer, const void *data, size_t len)
+{
+	writer->size += (int64_t)len;
+	if (writer->fault != 0 || writer->size > IOT_STREAM_FILE_MAX)
+		return;
+	writer->fault = write_all(writer->fd, data, len);
+	iot_sha256_add(writer->ctx, data, len);
+	/* On its way to the disk while more comes, so that there is little to wait for at the end. */
+	if (writer->size - writer->synced >= SYNC_STEP) {
+		(void)sync_file_range(writer->fd, writer->synced, writer->size - writer->synced, SYNC_FILE_RANGE_WRITE);
+		writer->synced = writer->size;
+	}
+}
+
+int64_t iot_image_writer_size(const struct iot_image_writer *writer)
+{
+	return writer->size;
+}
+
+const char *iot_image_writer_sha256(struct iot_image_writer *writer)
+{
+	uint8_t digest[IOT_SHA256_SIZE];
+
+	if (!writer->ended) {
+		iot_sha256_end(writer->ctx, digest);
+		iot_hex(digest, sizeof(digest), writer->sha256);
+		writer->ended = true;
+	}
+	return writer->sha256;
+}
+
+static enum iot_status writer_check(struct iot_image_writer *writer, struct iot_error *err)
+{
+	enum iot_status status = check_size(writer->name, writer->size, err);
+
+	if (status != IOT_OK) {
+		iot_error_set_code(err,
+				   writer->size == 0 ? "InvalidRequestException" : "RequestEntityTooLargeException");
+		return status;
+	}
+	return writer->fault == 0 ? IOT_OK : cannot_write(writer->temporary, writer->fault, err);
+}
+
+enum iot_status iot_image_writer_end(struct iot_image_writer *writer, char ret_sha256[65], int64_t *ret_size,
+				     struct iot_error *err)
+{
+	enum iot_status status = writer_check(writer, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (fsync(writer->fd) != 0)
+		return cannot_write(writer->temporary, errno, err);
+	status = put_in_place(writer->local, writer->temporary, iot_image_writer_sha256(writer), err);
+	if (status != IOT_OK)
+		return status;
+	iot_close_p(&writer->fd);
+	memcpy(ret_sha256, writer->sha256, sizeof(writer->sha256));
+	if (ret_size != NULL)
+		*ret_size = writer->size;
+	return IOT_OK;
+}
+
+enum iot_status iot_image_writer_keep(struct iot_image_writer *writer, const char *path, struct iot_error *err)
+{
+	enum iot_status status = writer_check(writer, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (rename(writer->temporary, path) != 0)
+		return cannot_write(path, errno, err);
+	iot_close_p(&writer->fd);
+	return IOT_OK;
+}
+
+enum iot_status iot_image_copy(struct iot_image_writer *writer, int from, const char *path, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *block = iot_alloc(COPY_STEP);
+
+	/* What counts is what was read, whatever the file's size was said to be. */
+	while (writer->size <= IOT_STREAM_FILE_MAX) {
+		ssize_t n = read(from, block, COPY_STEP);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return iot_fail_errno(err, IOT_FAILURE, errno, "cannot read image '%s'", path);
+		if (n == 0)
+			break;
+		iot_image_writer_add(writer, block, (size_t)n);
+	}
+	return IOT_OK;
+}
+
 enum iot_status iot_local_image_add(struct iot_cloud *cloud, const char *path, char ret_sha256[65], int64_t *ret_size,
 				    struct iot_error *err)
 {
-	struct iot_local *local = iot_local_of(cloud);
-	IOT_CLEAN(iot_free_p) char *temporary = iot_strf("%s/.new-XXXXXX", local->paths.images_dir);
+	IOT_CLEAN(iot_image_writer_free_p) struct iot_image_writer *writer = NULL;
 	IOT_CLEAN(iot_close_p) int from = -1;
-	IOT_CLEAN(iot_close_p) int to = -1;
-	char sha256[IOT_SHA256_HEX_SIZE];
-	int64_t size = 0;
-	enum iot_status status;
+	enum iot_status status = open_source(path, &from, err);
 
-	status = open_source(path, &from, err);
 	if (status == IOT_OK)
-		status = iot_fs_mkdirs(local->paths.images_dir, 0700, err);
-	if (status != IOT_OK)
-		return status;
-	to = mkostemp(temporary, O_CLOEXEC);
-	if (to < 0)
-		return cannot_write(local->paths.images_dir, errno, err);
-	status = copy(from, to, path, temporary, sha256, &size, err);
+		status = iot_image_writer_make(iot_local_of(cloud), path, &writer, err);
 	if (status == IOT_OK)
-		status = put_in_place(local, temporary, sha256, err);
-	if (status != IOT_OK) {
-		unlink(temporary);
-		return status;
-	}
-	memcpy(ret_sha256, sha256, sizeof(sha256));
-	if (ret_size != NULL)
-		*ret_size = size;
-	return IOT_OK;
+		status = iot_image_copy(writer, from, path, err);
+	return status == IOT_OK ? iot_image_writer_end(writer, ret_sha256, ret_size, err) : status;
 }

@@ -399,5 +399,13 @@ const struct iot_local_handler iot_local_jobs_handlers[] = {
 	{"ListOTAUpdates", iot_do_list_ota, false},
 	{"DeleteOTAUpdate", iot_do_delete_ota, false},
 	{"iotctl:GetDeviceState", iot_do_get_device_state, false},
+	{"s3:PutObject", iot_do_put_object, true},
+	{"s3:GetObject", iot_do_get_object, true},
+	{"s3:HeadObject", iot_do_head_object, true},
+	{"s3:GetBucketVersioning", iot_do_get_bucket_versioning, true},
+	{"s3:CreateMultipartUpload", iot_do_create_upload, true},
+	{"s3:UploadPart", iot_do_upload_part, true},
+	{"s3:CompleteMultipartUpload", iot_do_complete_upload, true},
+	{"s3:AbortMultipartUpload", iot_do_abort_upload, true},
 	{NULL, NULL, false},
 };

@@ -139,10 +139,27 @@ IOT_CHECK enum iot_status iot_job_rollout(struct iot_local *local, const struct 
 IOT_CHECK enum iot_status iot_job_release_due(struct iot_local *local, const struct iot_job *job, int64_t now_ms,
 					      int64_t *ret_next, struct iot_error *err);
 
+/* The document with signed URLs where it asks for them, as devices get it; *ret NULL: it asks for none. New memory. */
+IOT_CHECK enum iot_status iot_job_sign_urls(struct iot_local *local, const char *document, int64_t expires_s,
+					    char **ret, struct iot_error *err);
+
 /* --- streams and images ------------------------------------------------------------------ */
 
 /* Path of an image; new memory. */
 char *iot_image_path(struct iot_local *local, const char *sha256);
+/* As iot_image_writer_new(). `name` is for messages, borrowed. */
+IOT_CHECK enum iot_status iot_image_writer_make(struct iot_local *local, const char *name,
+						struct iot_image_writer **ret, struct iot_error *err);
+int64_t iot_image_writer_size(const struct iot_image_writer *writer);
+/* What was added becomes the file of that path, not an image; not durable. */
+IOT_CHECK enum iot_status iot_image_writer_keep(struct iot_image_writer *writer, const char *path,
+						struct iot_error *err);
+/* Add the rest of an open file. */
+IOT_CHECK enum iot_status iot_image_copy(struct iot_image_writer *writer, int from, const char *path,
+					 struct iot_error *err);
+/* The digest of the image that bucket and key name, or that `version` (may be NULL) of it; codes NoSuchBucket, ResourceNotFoundException. */
+IOT_CHECK enum iot_status iot_object_find(struct iot_local *local, const char *bucket, const char *key,
+					  const char *version, char ret_sha256[65], struct iot_error *err);
 /* Create a stream from AWS's members. */
 IOT_CHECK enum iot_status iot_stream_create(struct iot_local *local, const char *stream_id, const char *description,
 					    const char *role_arn, const json_t *files, struct iot_error *err);
@@ -181,5 +198,14 @@ IOT_HANDLER(iot_do_list_ota);
 IOT_HANDLER(iot_do_delete_ota);
 /* device_state.c */
 IOT_HANDLER(iot_do_get_device_state);
+/* objects.c */
+IOT_HANDLER(iot_do_put_object);
+IOT_HANDLER(iot_do_get_object);
+IOT_HANDLER(iot_do_head_object);
+IOT_HANDLER(iot_do_get_bucket_versioning);
+IOT_HANDLER(iot_do_create_upload);
+IOT_HANDLER(iot_do_upload_part);
+IOT_HANDLER(iot_do_complete_upload);
+IOT_HANDLER(iot_do_abort_upload);
 
 #endif

@@ -53,6 +53,7 @@ extern const struct iot_local_handler iot_local_config_handlers[];   /* local/co
 extern const struct iot_local_handler iot_local_secret_handlers[];   /* local/psks.c */
 extern const struct iot_local_handler iot_local_key_handlers[];      /* local/device_keys.c */
 extern const struct iot_local_handler iot_local_fleet_handlers[];    /* local/facts.c */
+extern const struct iot_local_handler iot_local_message_handlers[];  /* local/messages.c */
 
 /* The state behind a cloud made by iot_local_open(). */
 struct iot_local *iot_local_of(struct iot_cloud *cloud);

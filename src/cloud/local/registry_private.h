@@ -119,4 +119,8 @@ IOT_CHECK enum iot_status iot_local_parse_cert(const char *pem, const char *memb
 IOT_CHECK enum iot_status iot_local_find_ca(struct iot_local *local, const struct iot_cert *cert, char **ret_id,
 					    char **ret_status, struct iot_error *err);
 
+/* The key and the certificate that devices' certificates are issued with (certificates.c). */
+IOT_CHECK enum iot_status iot_local_issuer(struct iot_local *local, struct iot_key **ret_key,
+					   struct iot_cert **ret_cert, struct iot_error *err);
+
 #endif

@@ -1,7 +1,7 @@
 /*
  * File streams: which images devices may fetch over MQTT under a stream's name.
  * On the local cloud an s3Location is the fleet (bucket) and an image's SHA-256
- * (key).
+ * (key), or an object that was put there under a name (objects.c).
  */
 #include "jobs_private.h"
 
@@ -14,23 +14,9 @@
 
 enum { FILE_ID_MAX = 255, VERSION_MAX = 65535 };
 
-static enum iot_status check_bucket(struct iot_local *local, const char *bucket, struct iot_error *err)
-{
-	IOT_CLEAN(iot_free_p) char *name = NULL;
-	enum iot_status status;
-
-	if (strcmp(bucket, "local") == 0)
-		return IOT_OK;
-	status = iot_local_meta(local, "name", &name, err);
-	if (status != IOT_OK || (name != NULL && strcmp(name, bucket) == 0))
-		return status;
-	status = iot_local_not_found(err, "bucket '%.200s' does not exist", bucket);
-	iot_error_hint(err, "the local cloud's bucket is named after the fleet: '%s'", name != NULL ? name : "local");
-	return status;
-}
-
-/* Size of the image that an s3Location names. */
-static enum iot_status image_size(struct iot_local *local, const json_t *location, int64_t *ret, struct iot_error *err)
+/* Digest and size of the image that an s3Location names. */
+static enum iot_status find_image(struct iot_local *local, const json_t *location, char sha256[65], int64_t *ret_size,
+				  struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *path = NULL;
 	const char *bucket = iot_json_str(location, "bucket", NULL), *key = iot_json_str(location, "key", NULL);
@@ -39,19 +25,18 @@ static enum iot_status image_size(struct iot_local *local, const json_t *locatio
 
 	if (bucket == NULL || key == NULL)
 		return iot_local_invalid(err, "a file needs an 's3Location' with 'bucket' and 'key'");
-	if (strlen(key) != 64 || strspn(key, "0123456789abcdef") != 64)
-		return iot_local_invalid(
-			err, "key '%.200s' is not the SHA-256 of an image, as 64 lower-case hex digits", key);
-	status = check_bucket(local, bucket, err);
+	status = iot_object_find(local, bucket, key, iot_json_str(location, "version", NULL), sha256, err);
+	if (status == IOT_NOT_FOUND)
+		iot_error_set_code(err, "ResourceNotFoundException");
 	if (status != IOT_OK)
 		return status;
-	path = iot_image_path(local, key);
+	path = iot_image_path(local, sha256);
 	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
-		return iot_local_not_found(err, "image '%s' is not in the fleet's image folder", key);
+		return iot_local_not_found(err, "image '%s' is not in the fleet's image folder", sha256);
 	if (st.st_size == 0 || st.st_size > IOT_STREAM_FILE_MAX)
-		return iot_local_invalid(err, "image '%s' has %lld bytes: a stream's file has 1 byte to 24 MB", key,
+		return iot_local_invalid(err, "image '%s' has %lld bytes: a stream's file has 1 byte to 24 MB", sha256,
 					 (long long)st.st_size);
-	*ret = st.st_size;
+	*ret_size = st.st_size;
 	return IOT_OK;
 }
 
@@ -59,18 +44,19 @@ static enum iot_status add_file(struct iot_local *local, int64_t stream, const j
 {
 	const json_t *location = json_object_get(file, "s3Location"), *id = json_object_get(file, "fileId");
 	int64_t size = 0, made = 0;
+	char sha256[65] = "";
 	enum iot_status status;
 
 	if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > FILE_ID_MAX)
 		return iot_local_invalid(err, "'fileId' must be a whole number from 0 to %d", FILE_ID_MAX);
-	status = image_size(local, location, &size, err);
+	status = find_image(local, location, sha256, &size, err);
 	if (status == IOT_OK)
 		status = iot_store_run(local->store, &made, err,
 				       "INSERT INTO stream_files (stream, file_id, bucket, key, object_version, sha256,"
-				       " size) VALUES (?1, ?2, ?3, ?4, ?5, ?4, ?6) ON CONFLICT DO NOTHING",
-				       "iisssi", stream, (int64_t)json_integer_value(id),
+				       " size) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+				       "iissssi", stream, (int64_t)json_integer_value(id),
 				       iot_json_str(location, "bucket", ""), iot_json_str(location, "key", ""),
-				       iot_json_str(location, "version", NULL), size);
+				       iot_json_str(location, "version", NULL), sha256, size);
 	if (status == IOT_OK && made == 0)
 		return iot_local_invalid(err, "'fileId' %lld is given twice", (long long)json_integer_value(id));
 	return status;

@@ -9,3 +9,7 @@ target_compile_definitions(unit_broker_test_serve PRIVATE IOT_TEST_PLUGIN="$<TAR
 add_dependencies(unit_broker_test_serve iot_plugin)
 iot_unit(broker/test_shadow_service iot_broker)
 iot_unit(broker/test_psk iot_broker)
+iot_unit(broker/test_api_route iot_broker)
+iot_unit(broker/test_api_replay iot_broker)
+iot_unit(broker/test_api_body iot_broker)
+iot_fuzz(api_route iot_broker)

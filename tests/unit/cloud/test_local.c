@@ -148,7 +148,7 @@ static void test_open_faults(void)
 static const struct iot_local_handler *const parts[] = {iot_local_registry_handlers, iot_local_jobs_handlers,
 							iot_local_shadow_handlers, iot_local_config_handlers,
 							iot_local_secret_handlers, iot_local_key_handlers,
-							iot_local_fleet_handlers};
+							iot_local_fleet_handlers, iot_local_message_handlers};
 
 static size_t handlers_of(const struct iot_operation *op)
 {

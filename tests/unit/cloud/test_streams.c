@@ -113,7 +113,7 @@ static void test_stream_refusals(void)
 	STREAM("InvalidRequestException", "CreateStream", "'files': [{" LOCATION("demo") "}]");
 	STREAM("InvalidRequestException", "CreateStream", "'files': [{'fileId': 1}], 'description': '%.3s'");
 	STREAM("ResourceNotFoundException", "CreateStream", "'files': [{'fileId': 1, " LOCATION("elsewhere") "}]");
-	STREAM("InvalidRequestException", "CreateStream",
+	STREAM("ResourceNotFoundException", "CreateStream",
 	       "'files': [{'fileId': 1, 's3Location': {'bucket': 'demo', 'key': '../%s'}}]");
 	STREAM("ResourceNotFoundException", "CreateStream",
 	       "'files': [{'fileId': 1, 's3Location': {'bucket': 'demo', 'key': '%.63s0'}}]");
