@@ -35,6 +35,8 @@ _iotctl_value() {
 	'serve --listen') echo 'none' ;;
 	'serve --port') echo 'none' ;;
 	'serve --staging-port') echo 'none' ;;
+	'serve --api-port') echo 'none' ;;
+	'serve --api-listen') echo 'none' ;;
 	'serve --plugin') echo 'file' ;;
 	'serve --mosquitto') echo 'file' ;;
 	'operator create --role') echo 'words admin deploy observe' ;;
@@ -282,7 +284,7 @@ _iotctl_node() {
 		;;
 	'serve')
 		subs=''
-		opts+=' --detach --stop --status --listen --port --staging-port --plugin --mosquitto'
+		opts+=' --detach --stop --status --listen --port --staging-port --api-port --api-listen --plugin --mosquitto'
 		args=()
 		;;
 	'operator')

@@ -94,6 +94,8 @@ complete -c iotctl -n "__iotctl_at 'serve'" -l status -d 'show the one that runs
 complete -c iotctl -n "__iotctl_at 'serve'" -l listen -x -d 'address for devices'
 complete -c iotctl -n "__iotctl_at 'serve'" -l port -x -d 'port for devices; kept, new device folders name it'
 complete -c iotctl -n "__iotctl_at 'serve'" -l staging-port -x -d 'port for modules that know no fleet yet; 0: none; kept'
+complete -c iotctl -n "__iotctl_at 'serve'" -l api-port -x -d 'port of the HTTPS API, as 8443; 0: none; kept'
+complete -c iotctl -n "__iotctl_at 'serve'" -l api-listen -x -d 'address of the HTTPS API; kept; that of --listen if it was never given'
 complete -c iotctl -n "__iotctl_at 'serve'" -l plugin -r -F -d 'the broker plugin, if it is elsewhere'
 complete -c iotctl -n "__iotctl_at 'serve'" -l mosquitto -r -F -d 'the broker, if it is elsewhere'
 
