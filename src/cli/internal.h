@@ -15,6 +15,10 @@ struct cli_globals {
 	const char *query;
 	const char *profile;
 	const char *fleet;
+	int cloud;
+	const char *region;
+	const char *endpoint_url;
+	const char *aws_profile;
 	int color;
 	int progress;
 	bool quiet;

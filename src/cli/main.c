@@ -120,6 +120,10 @@ static enum iot_status load_settings(struct frame *frame, struct iot_error *err)
 	enum iot_status status;
 
 	override(frame, "fleet", globals->fleet);
+	override_choice(frame, "cloud", globals->cloud);
+	override(frame, "region", globals->region);
+	override(frame, "endpoint-url", globals->endpoint_url);
+	override(frame, "aws-profile", globals->aws_profile);
 	override_choice(frame, "output", globals->output);
 	override_choice(frame, "color", globals->color);
 	override_choice(frame, "progress", globals->progress);

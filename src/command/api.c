@@ -1,4 +1,5 @@
 /* iotctl api: any operation of the table, for what has no verb of its own. */
+#include "command/api_lines.h"
 #include "command/commands.h"
 #include "command/context.h"
 #include "iotctl/fs.h"
@@ -7,7 +8,7 @@
 #include <string.h>
 
 struct api_args {
-	const char *operation, *input, *body;
+	const char *operation, *input, *body, *lines;
 	struct cli_list members;
 	bool list;
 };
@@ -116,7 +117,11 @@ static enum iot_status api(struct cli_context *ctx, const void *args_, struct io
 		iot_error_hint(err, "'iotctl api --list' shows them");
 		return IOT_USAGE;
 	}
+	if (args->lines != NULL && (args->input != NULL || args->body != NULL || args->members.count > 0))
+		return iot_fail(err, IOT_USAGE, "--lines takes all members from its file");
 	status = command_open_cloud(ctx, err);
+	if (status == IOT_OK && args->lines != NULL)
+		return command_api_lines(ctx, args->operation, args->lines, err);
 	if (status == IOT_OK && args->input != NULL)
 		status = read_json(args->input, &request, err);
 	else if (status == IOT_OK)
@@ -130,18 +135,23 @@ const struct cli_command cmd_api = {
 	.name = "api",
 	.summary = "Call one operation of the cloud by its name",
 	.description = "Operations and members are those of the AWS IoT API, on every cloud. Members are given as NAME=TEXT or "
-		       "NAME:=JSON, or as one JSON object with --input. The reply is printed as JSON.",
+		       "NAME:=JSON, or as one JSON object with --input. The reply is printed as JSON.\n\n"
+		       "With --lines the operation is called for every line of a file. At AWS many calls are in flight, "
+		       "within the rate that the setting aws-rates allows; replies come as they arrive, with their line.",
 	.args = CLI_ARGS(ARG_STR("OPERATION", struct api_args, operation, "as CreateThing or create-thing", .optional = true,
 				 .complete = COMPLETE_OPERATION),
 			 ARG_LIST("MEMBER", struct api_args, members, "NAME=TEXT or NAME:=JSON", .optional = true)),
 	.opts = CLI_OPTS(OPT_FLAG('l', "list", struct api_args, list, "list the operations"),
 			 OPT_PATH(0, "input", "FILE", struct api_args, input, "the request as a JSON object",
 				  .complete = COMPLETE_FILE),
+			 OPT_PATH(0, "lines", "FILE", struct api_args, lines, "many requests, one JSON object a line",
+				  .complete = COMPLETE_FILE),
 			 OPT_PATH(0, "body", "FILE", struct api_args, body, "bytes that go with the request",
 				  .complete = COMPLETE_FILE)),
 	.examples = CLI_EXAMPLES({"api DescribeThing thingName=pump-0001", "one thing, as AWS shapes it"},
+				 {"api CreateThing --lines things.jsonl -o jsonl", "many things"},
 				 {"api ListThings maxResults:=10 --query .things[].thingName", "only the names"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_DENIED, IOT_AGAIN),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_DENIED, IOT_PARTIAL, IOT_AGAIN),
 	.needs = COMMAND_NEEDS_CLOUD_LATER,
 	CLI_RUN(api, struct api_args),
 };

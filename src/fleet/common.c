@@ -6,7 +6,11 @@
 #include "iotctl/local.h"
 #include "iotctl/text.h"
 
+#include <poll.h>
 #include <string.h>
+
+/* AWS forgets an attachment some time after it was taken away. */
+enum { SETTLE_MS = 30000, SETTLE_STEP_MS = 700 };
 
 enum iot_status fleet_call(struct iot_cloud *cloud, const char *operation, json_t *request, json_t **ret_reply,
 			   struct iot_error *err)
@@ -15,6 +19,26 @@ enum iot_status fleet_call(struct iot_cloud *cloud, const char *operation, json_
 
 	json_decref(request);
 	return status;
+}
+
+enum iot_status fleet_delete(struct iot_cloud *cloud, const char *operation, const char *member, const char *name,
+			     struct iot_error *err)
+{
+	struct iot_error scratch = IOT_ERROR_INIT;
+	int64_t deadline = iot_deadline(fleet_is_local(cloud) ? 0 : SETTLE_MS);
+
+	err = err != NULL ? err : &scratch;
+	for (;;) {
+		enum iot_status status = fleet_call(cloud, operation, json_pack("{s:s}", member, name), NULL, err);
+		bool held =
+			strcmp(err->code, "DeleteConflictException") == 0 ||
+			(strcmp(err->code, "InvalidRequestException") == 0 && strstr(err->what, "attached") != NULL);
+
+		if (status == IOT_OK || !held || iot_left(deadline) == 0)
+			return status;
+		iot_error_clear(err);
+		poll(NULL, 0, SETTLE_STEP_MS);
+	}
 }
 
 /* Lists of certificates and policies page with marker and nextMarker, all others with nextToken. */

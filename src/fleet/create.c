@@ -101,12 +101,12 @@ static enum iot_status found_key(const struct iot_device_spec *spec, struct iot_
 }
 
 /* With a certificate that was switched off the device would be made, but not let in. One not registered yet is fine. */
-static enum iot_status check_active(const struct making *making, const struct iot_cert *cert, struct iot_error *err)
+static enum iot_status check_active(const struct making *making, struct iot_error *err)
 {
 	IOT_JSON reply = NULL;
 	const char *now;
 	enum iot_status status = fleet_call(making->cloud, "DescribeCertificate",
-					    json_pack("{s:s}", "certificateId", iot_cert_id(cert)), &reply, err);
+					    json_pack("{s:s}", "certificateId", making->certificate_id), &reply, err);
 
 	if (status != IOT_OK && fleet_missing(err)) {
 		iot_error_clear(err);
@@ -125,15 +125,17 @@ static enum iot_status check_active(const struct making *making, const struct io
 	return IOT_CONFLICT;
 }
 
-static enum iot_status check_issuer(const struct making *making, const struct iot_cert *cert, const char *path,
+static enum iot_status check_issuer(struct making *making, const struct iot_cert *cert, const char *path,
 				    struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *ca_path = NULL;
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
 	enum iot_status status;
 
+	free(iot_take(making->certificate_id));
 	if (!fleet_is_local(making->cloud))
-		return fleet_aws_check_issued(making->cloud, cert, path, err);
+		return fleet_aws_certificate_id(making->cloud, cert, path, &making->certificate_id, err);
+	making->certificate_id = iot_strdup(iot_cert_id(cert));
 	ca_path = iot_path(iot_local_paths(making->cloud)->ca_dir, "issuing.pem");
 	status = iot_cert_load(ca_path, &ca, err);
 	if (status == IOT_OK && iot_cert_verify_issued_by(cert, ca, NULL) != IOT_OK)
@@ -142,7 +144,7 @@ static enum iot_status check_issuer(const struct making *making, const struct io
 }
 
 /* A certificate that lies in the folder may be another device's, or of a fleet that is no more. */
-static enum iot_status check_found(const struct making *making, struct iot_error *err)
+static enum iot_status check_found(struct making *making, struct iot_error *err)
 {
 	const struct iot_device_spec *spec = making->spec;
 	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "certificate.pem");
@@ -162,7 +164,7 @@ static enum iot_status check_found(const struct making *making, struct iot_error
 		 (iot_cert_common_name(cert, &name, NULL) != IOT_OK || strcmp(name, spec->name) != 0))
 		iot_fail(err, IOT_CONFLICT, "'%s' is the certificate of another device", path);
 	else if ((status = check_issuer(making, cert, path, err)) == IOT_OK)
-		return check_active(making, cert, err);
+		return check_active(making, err);
 	else if (status != IOT_CONFLICT)
 		return status;
 	iot_error_hint(err, "move it away, or name another folder with --out");
@@ -366,7 +368,8 @@ static enum iot_status ensure_certificate(struct making *making, const struct io
 		if (status == IOT_OK)
 			iot_cert_pem(cert, pem);
 	} else {
-		status = fleet_aws_issue(making->cloud, making->spec, key, making->fresh_key, pem, err);
+		status = fleet_aws_issue(making->cloud, making->spec, key, making->fresh_key, pem,
+					 &making->certificate_id, err);
 	}
 	if (status != IOT_OK)
 		return status;
@@ -377,13 +380,15 @@ static enum iot_status ensure_certificate(struct making *making, const struct io
 static enum iot_status register_certificate(struct making *making, const char *pem, struct iot_error *err)
 {
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
-	enum iot_status status = iot_cert_parse_pem(pem, strlen(pem), "certificate", &cert, err);
+	enum iot_status status;
 
-	if (status != IOT_OK)
-		return status;
-	making->certificate_id = iot_strdup(iot_cert_id(cert));
 	if (!fleet_is_local(making->cloud))
 		return IOT_OK; /* AWS has registered it by issuing it */
+	status = iot_cert_parse_pem(pem, strlen(pem), "certificate", &cert, err);
+	if (status != IOT_OK)
+		return status;
+	free(making->certificate_id);
+	making->certificate_id = iot_strdup(iot_cert_id(cert));
 	status = fleet_call(making->cloud, "RegisterCertificateWithoutCA",
 			    json_pack("{s:s, s:s}", "certificatePem", pem, "status", "ACTIVE"), NULL, err);
 	if (status == IOT_OK) {

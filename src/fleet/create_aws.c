@@ -37,7 +37,7 @@ static int64_t key_age_ms(const struct iot_device_spec *spec)
 }
 
 enum iot_status fleet_aws_issue(struct iot_cloud *cloud, const struct iot_device_spec *spec, const struct iot_key *key,
-				bool fresh, struct iot_buf *pem, struct iot_error *err)
+				bool fresh, struct iot_buf *pem, char **ret_id, struct iot_error *err)
 {
 	struct iot_buf csr = IOT_BUF_INIT(IOT_CSR_MAX);
 	IOT_JSON reply = NULL;
@@ -59,25 +59,38 @@ enum iot_status fleet_aws_issue(struct iot_cloud *cloud, const struct iot_device
 		return status;
 	text = iot_json_str(reply, "certificatePem", "");
 	iot_buf_adds(pem, text);
-	if (text[0] == '\0')
+	free(*ret_id);
+	*ret_id = iot_strdup(iot_json_str(reply, "certificateId", NULL));
+	if (text[0] == '\0' || *ret_id == NULL)
 		return iot_fail(err, IOT_FAILURE, "the service sent no certificate");
 	return iot_buf_check(pem, "the certificate", err);
 }
 
-/* AWS knows each certificate by its digest; one that it does not know belongs elsewhere. */
-enum iot_status fleet_aws_check_issued(struct iot_cloud *cloud, const struct iot_cert *cert, const char *path,
-				       struct iot_error *err)
+/* AWS names a certificate by its digest; other endpoints by what they like: there it is found by its key. */
+enum iot_status fleet_aws_certificate_id(struct iot_cloud *cloud, const struct iot_cert *cert, const char *path,
+					 char **ret_id, struct iot_error *err)
 {
+	IOT_JSON found = NULL;
 	enum iot_status status = fleet_call(cloud, "DescribeCertificate",
 					    json_pack("{s:s}", "certificateId", iot_cert_id(cert)), NULL, err);
 
-	if (status == IOT_OK || !fleet_missing(err))
+	if (status == IOT_OK) {
+		*ret_id = iot_strdup(iot_cert_id(cert));
+		return IOT_OK;
+	}
+	if (!fleet_missing(err))
 		return status;
 	iot_error_clear(err);
-	return iot_fail(err, IOT_CONFLICT, "'%s' is not a certificate of this AWS account", path);
+	status = iot_aws_find_certificate(cloud, iot_cert_key(cert), iot_cert_not_before(cert), &found, err);
+	if (status == IOT_OK && found == NULL)
+		return iot_fail(err, IOT_CONFLICT, "'%s' is not a certificate of this AWS account", path);
+	if (status == IOT_OK)
+		*ret_id = iot_strdup(iot_json_str(found, "certificateId", ""));
+	return status;
 }
 
-enum iot_status fleet_aws_write_folder(struct iot_cloud *cloud, const struct iot_device_spec *spec, struct iot_error *err)
+enum iot_status fleet_aws_write_folder(struct iot_cloud *cloud, const struct iot_device_spec *spec,
+				       struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "device.json");
 	IOT_CLEAN(iot_free_p) char *ca = iot_path(spec->out, "ca.pem");
@@ -86,8 +99,8 @@ enum iot_status fleet_aws_write_folder(struct iot_cloud *cloud, const struct iot
 	struct iot_buf root = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
 	IOT_JSON reply = NULL;
 	IOT_JSON record = json_object();
-	enum iot_status status = fleet_call(cloud, "DescribeEndpoint", json_pack("{s:s}", "endpointType", "iot:Data-ATS"),
-					    &reply, err);
+	enum iot_status status =
+		fleet_call(cloud, "DescribeEndpoint", json_pack("{s:s}", "endpointType", "iot:Data-ATS"), &reply, err);
 
 	if (status != IOT_OK)
 		return status;

@@ -385,7 +385,7 @@ enum iot_status fleet_drop_certificate(struct iot_cloud *cloud, const char *thin
 		status = fleet_call(cloud, "DetachThingPrincipal",
 				    json_pack("{s:s, s:s}", "thingName", thing, "principal", arn), NULL, err);
 	if (status == IOT_OK && alone)
-		status = fleet_call(cloud, "DeleteCertificate", json_pack("{s:s}", "certificateId", id), NULL, err);
+		status = fleet_delete(cloud, "DeleteCertificate", "certificateId", id, err);
 	return status;
 }
 
@@ -403,7 +403,7 @@ static enum iot_status drop_device(struct iot_cloud *cloud, const char *thing, i
 			status = fleet_drop_certificate(cloud, thing, json_string_value(arn), err);
 	}
 	if (status == IOT_OK)
-		status = fleet_call(cloud, "DeleteThing", json_pack("{s:s}", "thingName", thing), NULL, err);
+		status = fleet_delete(cloud, "DeleteThing", "thingName", thing, err);
 	*ret_certificates = (int)json_array_size(principals);
 	return status;
 }

@@ -13,6 +13,13 @@ IOT_CHECK enum iot_status fleet_call(struct iot_cloud *cloud, const char *operat
 				     struct iot_error *err);
 
 /*
+ * A deletion of what was just detached: on AWS it is refused for a while, which
+ * is waited out (half a minute at most).
+ */
+IOT_CHECK enum iot_status fleet_delete(struct iot_cloud *cloud, const char *operation, const char *member,
+				       const char *name, struct iot_error *err);
+
+/*
  * Walk a paged list: `each` gets every element of the reply's member `items`
  * (borrowed). A status other than IOT_OK from it ends the walk and is returned.
  * `request` is released.

@@ -13,31 +13,21 @@ enum {
 	STEP_MS = 1000, /* of iot_http_call: libcurl keeps the request's own deadlines */
 };
 
-static enum iot_status start_library(struct iot_error *err)
-{
-	static bool started;
-
-	if (!started && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return iot_fail(err, IOT_FAILURE, "libcurl cannot be started");
-	started = true;
-	return IOT_OK;
-}
-
 enum iot_status iot_http_new(const struct iot_http_options *options, struct iot_http **ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_http_free_p) struct iot_http *http = NULL;
 	long connections = options->connections > 0 ? options->connections : CONNECTIONS;
-	enum iot_status status = start_library(err);
+	enum iot_status status = iot_http_library(err);
 
 	if (status != IOT_OK)
 		return status;
 	http = iot_alloc(sizeof(*http));
-	http->multi = curl_multi_init();
+	http->multi = iot_curl.multi_init();
 	if (http->multi == NULL)
 		return iot_fail(err, IOT_FAILURE, "libcurl cannot be started");
-	curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, connections);
-	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, connections);
-	curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+	iot_curl.multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, connections);
+	iot_curl.multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, connections);
+	iot_curl.multi_setopt(http->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
 	http->ca_file = iot_strdup(options->ca_file);
 	http->certificate_file = iot_strdup(options->certificate_file);
 	http->key_file = iot_strdup(options->key_file);
@@ -59,7 +49,7 @@ static void end_transfer(struct http_transfer *transfer)
 	while (*at != transfer)
 		at = &(*at)->next;
 	*at = transfer->next;
-	curl_multi_remove_handle(http->multi, transfer->easy);
+	iot_curl.multi_remove_handle(http->multi, transfer->easy);
 	if (http->spare_count < HTTP_SPARE)
 		http->spare[http->spare_count++] = iot_take(transfer->easy);
 }
@@ -75,9 +65,9 @@ void iot_http_free(struct iot_http *http)
 		iot_http_transfer_free(transfer);
 	}
 	for (size_t i = 0; i < http->spare_count; i++)
-		curl_easy_cleanup(http->spare[i]);
+		iot_curl.easy_cleanup(http->spare[i]);
 	if (http->multi != NULL)
-		curl_multi_cleanup(http->multi);
+		iot_curl.multi_cleanup(http->multi);
 	free(http->ca_file);
 	free(http->certificate_file);
 	free(http->key_file);
@@ -97,9 +87,9 @@ static CURL *take_easy(struct iot_http *http)
 	CURL *easy;
 
 	if (http->spare_count == 0)
-		return curl_easy_init();
+		return iot_curl.easy_init();
 	easy = http->spare[--http->spare_count];
-	curl_easy_reset(easy);
+	iot_curl.easy_reset(easy);
 	return easy;
 }
 
@@ -118,7 +108,7 @@ enum iot_status iot_http_start(struct iot_http *http, const struct iot_http_requ
 		status = iot_fail(err, IOT_FAILURE, "libcurl cannot start a request");
 	else
 		status = iot_http_prepare(transfer, request, err);
-	if (status == IOT_OK && curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
+	if (status == IOT_OK && iot_curl.multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
 		status = iot_fail(err, IOT_FAILURE, "libcurl cannot start a request");
 	if (status != IOT_OK) {
 		iot_http_transfer_free(transfer);
@@ -136,13 +126,13 @@ static bool tell_ended(struct iot_http *http)
 	CURLMsg *message;
 	int left;
 
-	while ((message = curl_multi_info_read(http->multi, &left)) != NULL) {
+	while ((message = iot_curl.multi_info_read(http->multi, &left)) != NULL) {
 		struct http_transfer *transfer = NULL;
 		CURLcode code = message->data.result;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+		iot_curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
 		iot_http_conclude(transfer, code);
 		end_transfer(transfer);
 		transfer->done(transfer->data, &transfer->reply);
@@ -165,12 +155,12 @@ int iot_http_run(struct iot_http *http, int timeout_ms)
 {
 	int running = 0;
 
-	curl_multi_perform(http->multi, &running);
-	if (tell_ended(http))
+	iot_curl.multi_perform(http->multi, &running);
+	if (tell_ended(http) || timeout_ms == 0)
 		return count_flying(http);
 	/* Without a request in flight this waits on nothing but the time. */
-	curl_multi_poll(http->multi, NULL, 0, timeout_ms, NULL);
-	curl_multi_perform(http->multi, &running);
+	iot_curl.multi_poll(http->multi, NULL, 0, timeout_ms, NULL);
+	iot_curl.multi_perform(http->multi, &running);
 	tell_ended(http);
 	return count_flying(http);
 }
@@ -189,8 +179,8 @@ static void take_reply(void *data, struct iot_http_reply *reply)
 	waiting->done = true;
 }
 
-enum iot_status iot_http_call(struct iot_http *http, const struct iot_http_request *request,
-			      struct iot_http_reply *ret, struct iot_error *err)
+enum iot_status iot_http_call(struct iot_http *http, const struct iot_http_request *request, struct iot_http_reply *ret,
+			      struct iot_error *err)
 {
 	struct waiting waiting = {ret, false};
 	enum iot_status status = iot_http_start(http, request, take_reply, &waiting, err);

@@ -3,8 +3,7 @@
 #define IOTCTL_TRANSPORT_HTTP_INTERNAL_H
 
 #include "iotctl/http.h"
-
-#include <curl/curl.h>
+#include "transport/http_library.h"
 
 #define HTTP_SPARE 16 /* easy handles kept for later */
 

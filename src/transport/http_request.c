@@ -24,8 +24,8 @@ enum {
 void iot_http_transfer_free(struct http_transfer *transfer)
 {
 	if (transfer->easy != NULL)
-		curl_easy_cleanup(transfer->easy);
-	curl_slist_free_all(transfer->headers);
+		iot_curl.easy_cleanup(transfer->easy);
+	iot_curl.slist_free_all(transfer->headers);
 	free(transfer->host);
 	iot_http_reply_release(&transfer->reply);
 	free(transfer);
@@ -119,7 +119,7 @@ static int on_seek(void *user, curl_off_t offset, int origin)
 
 static enum iot_status add_header(struct http_transfer *transfer, const char *line, struct iot_error *err)
 {
-	struct curl_slist *longer = curl_slist_append(transfer->headers, line);
+	struct curl_slist *longer = iot_curl.slist_append(transfer->headers, line);
 
 	if (longer == NULL)
 		return iot_fail(err, IOT_FAILURE, "libcurl cannot take a header");
@@ -149,7 +149,7 @@ static enum iot_status set_headers(struct http_transfer *transfer, const struct 
 	/* libcurl would say that a body is a form. */
 	if (status == IOT_OK && !has_type)
 		status = add_header(transfer, "Content-Type:", err);
-	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+	iot_curl.easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
 	return status;
 }
 
@@ -160,26 +160,26 @@ static void set_body(struct http_transfer *transfer, const struct iot_http_reque
 		    (strcmp(request->method, "GET") == 0 || strcmp(request->method, "DELETE") == 0);
 
 	if (strcmp(request->method, "HEAD") == 0) {
-		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+		iot_curl.easy_setopt(easy, CURLOPT_NOBODY, 1L);
 		return;
 	}
 	if (none) {
-		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+		iot_curl.easy_setopt(easy, CURLOPT_HTTPGET, 1L);
 	} else if (request->body_fd > 0) {
 		transfer->body_fd = request->body_fd;
 		transfer->body_len = (int64_t)request->body_len;
-		curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-		curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_len);
-		curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
-		curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
-		curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
-		curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
+		iot_curl.easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+		iot_curl.easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_len);
+		iot_curl.easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+		iot_curl.easy_setopt(easy, CURLOPT_READDATA, transfer);
+		iot_curl.easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+		iot_curl.easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
 	} else {
-		curl_easy_setopt(easy, CURLOPT_POST, 1L);
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
+		iot_curl.easy_setopt(easy, CURLOPT_POST, 1L);
+		iot_curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
+		iot_curl.easy_setopt(easy, CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
 	}
-	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+	iot_curl.easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
 static void set_trust(struct http_transfer *transfer)
@@ -190,17 +190,17 @@ static void set_trust(struct http_transfer *transfer)
 	if (http->ca_pem.len > 0) {
 		struct curl_blob blob = {http->ca_pem.data, http->ca_pem.len, CURL_BLOB_NOCOPY};
 
-		curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
-		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+		iot_curl.easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+		iot_curl.easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	} else if (http->ca_file != NULL) {
-		curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
-		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+		iot_curl.easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
+		iot_curl.easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	}
 	if (http->certificate_file != NULL)
-		curl_easy_setopt(easy, CURLOPT_SSLCERT, http->certificate_file);
+		iot_curl.easy_setopt(easy, CURLOPT_SSLCERT, http->certificate_file);
 	if (http->key_file != NULL)
-		curl_easy_setopt(easy, CURLOPT_SSLKEY, http->key_file);
-	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+		iot_curl.easy_setopt(easy, CURLOPT_SSLKEY, http->key_file);
+	iot_curl.easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 }
 
 static void set_limits(struct http_transfer *transfer, const struct iot_http_request *request)
@@ -208,23 +208,25 @@ static void set_limits(struct http_transfer *transfer, const struct iot_http_req
 	CURL *easy = transfer->easy;
 
 #if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	iot_curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+	iot_curl.easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(request->connect_ms > 0 ? request->connect_ms : CONNECT_MS));
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(request->timeout_ms > 0 ? request->timeout_ms : TIMEOUT_MS));
-	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)LOW_SPEED);
-	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_S);
+	iot_curl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	iot_curl.easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+	iot_curl.easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	iot_curl.easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+	iot_curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	iot_curl.easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	iot_curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+			     (long)(request->connect_ms > 0 ? request->connect_ms : CONNECT_MS));
+	iot_curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+			     (long)(request->timeout_ms > 0 ? request->timeout_ms : TIMEOUT_MS));
+	iot_curl.easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)LOW_SPEED);
+	iot_curl.easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_S);
 	/* On a connection that was used before, libcurl sends a request again when that one was dead. */
-	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->once);
-	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)request->once);
+	iot_curl.easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->once);
+	iot_curl.easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)request->once);
 }
 
 /* Host and port of a URL; new memory. */
@@ -243,15 +245,15 @@ enum iot_status iot_http_prepare(struct http_transfer *transfer, const struct io
 
 	transfer->host = url_host(request->url);
 	transfer->reply.body.max = request->max_reply > 0 ? request->max_reply : MAX_REPLY;
-	if (curl_easy_setopt(easy, CURLOPT_URL, request->url) != CURLE_OK)
+	if (iot_curl.easy_setopt(easy, CURLOPT_URL, request->url) != CURLE_OK)
 		return iot_fail(err, IOT_USAGE, "URL of '%s' is not taken", transfer->host);
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
-	curl_easy_setopt(easy, CURLOPT_USERAGENT, transfer->http->user_agent);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+	iot_curl.easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+	iot_curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+	iot_curl.easy_setopt(easy, CURLOPT_USERAGENT, transfer->http->user_agent);
+	iot_curl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	iot_curl.easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+	iot_curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	iot_curl.easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
 	set_limits(transfer, request);
 	set_trust(transfer);
 	set_body(transfer, request);
@@ -265,14 +267,14 @@ static bool was_sent(CURL *easy)
 	curl_off_t began = 0;
 	long bytes = 0;
 
-	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &bytes);
-	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &began);
+	iot_curl.easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &bytes);
+	iot_curl.easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &began);
 	return bytes > 0 || began > 0;
 }
 
 static enum iot_status say_why(struct http_transfer *transfer, CURLcode code, struct iot_error *err)
 {
-	const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
+	const char *text = transfer->error[0] != '\0' ? transfer->error : iot_curl.easy_strerror(code);
 	const char *host = transfer->host;
 
 	switch (code) {
@@ -311,7 +313,7 @@ void iot_http_conclude(struct http_transfer *transfer, CURLcode code)
 	long status = 0;
 
 	if (code == CURLE_OK) {
-		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+		iot_curl.easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 		reply->outcome = IOT_HTTP_ANSWERED;
 		reply->status = (int)status;
 		return;

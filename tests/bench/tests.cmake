@@ -11,6 +11,7 @@ iot_bench(ota_bare iot_flags PkgConfig::MOSQUITTO)
 iot_bench(ota_device iot_sim)
 iot_bench(policy iot_policy)
 iot_bench(api iot_crypto PkgConfig::OPENSSL Threads::Threads)
+iot_bench(aws iot_flags PkgConfig::CURL Threads::Threads)
 iot_bench(plugin iot_plugin_plain PkgConfig::MOSQUITTO PkgConfig::OPENSSL)
 target_include_directories(bench_plugin PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit/broker)
 

@@ -237,7 +237,8 @@ def put_principal(name, query, body, headers):
 
 
 def drop_principal(name, query, body, headers):
-    STATE["principals"].discard((name, headers["x-amzn-principal"]))
+    """As at AWS, it is not everywhere known at once."""
+    threading.Timer(1, STATE["principals"].discard, [(name, headers["x-amzn-principal"])]).start()
     return {}
 
 
@@ -313,6 +314,8 @@ ROUTES = [(m, re.compile(p), n, s, f) for m, p, n, s, f in [
     ("PATCH", r"/things/([^/]+)", "UpdateThing", "iot", update_thing),
     ("DELETE", r"/things/([^/]+)", "DeleteThing", "iot", delete_thing),
     ("GET", r"/things", "ListThings", "iot", list_things),
+    ("GET", r"/principals/things", "ListPrincipalThings", "iot",
+     lambda q, b, h: {"things": sorted(t for t, p in STATE["principals"] if p == h["x-amzn-principal"])}),
     ("PUT", r"/things/([^/]+)/principals", "AttachThingPrincipal", "iot", put_principal),
     ("DELETE", r"/things/([^/]+)/principals", "DetachThingPrincipal", "iot", drop_principal),
     ("GET", r"/things/([^/]+)/principals", "ListThingPrincipals", "iot",

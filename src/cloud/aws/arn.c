@@ -31,13 +31,15 @@ static void learn_from(struct aws *aws, const json_t *value, int depth)
 	json_t *object = (json_t *)(uintptr_t)value, *item;
 	const char *key;
 
-	if (aws->arn_prefix != NULL || depth > 2)
+	if (aws->arn_prefix != NULL || depth > 3)
 		return;
 	if (json_is_string(value))
 		aws->arn_prefix = prefix_of(json_string_value(value));
 	else if (json_is_array(value))
 		learn_from(aws, json_array_get(value, 0), depth + 1);
 	json_object_foreach(object, key, item) {
+		if (strcmp(key, "attributes") == 0) /* anybody's own words */
+			continue;
 		if (iot_ends_with(key, "Arn") || json_is_array(item) || json_is_object(item))
 			learn_from(aws, item, depth + 1);
 	}
@@ -89,8 +91,7 @@ static void ask_sts(struct aws *aws)
 			iot_http_run(aws->http, 1000);
 	}
 	if (asking.account[0] != '\0')
-		aws->arn_prefix =
-			iot_strf("arn:%s:iot:%s:%s:", partition(aws->region), aws->region, asking.account);
+		aws->arn_prefix = iot_strf("arn:%s:iot:%s:%s:", partition(aws->region), aws->region, asking.account);
 	aws_wire_release(&wire);
 }
 

@@ -58,13 +58,13 @@ void aws_credentials_release(struct aws_credentials *credentials);
 /* --- how fast ---------------------------------------------------------------------------- */
 
 struct aws_rate {
-	double limit;        /* what is configured, calls a second; 0: none */
-	double rate;         /* what is used: learned; 0: no limit */
+	double limit; /* what is configured, calls a second; 0: none */
+	double rate;  /* what is used: learned; 0: no limit */
 	double tokens;
-	int64_t filled_ms;   /* monotonic, when tokens was computed */
-	int64_t cut_ms;      /* when it was last learned down */
-	int64_t window_ms;   /* start of the second that is counted */
-	int window, last;    /* calls that succeeded in it, and in the one before */
+	int64_t filled_ms; /* monotonic, when tokens was computed */
+	int64_t cut_ms;    /* when it was last learned down */
+	int64_t window_ms; /* start of the second that is counted */
+	int window, last;  /* calls that succeeded in it, and in the one before */
 };
 
 /* --- the cloud --------------------------------------------------------------------------- */
@@ -84,12 +84,12 @@ struct aws {
 	struct aws_endpoint endpoints[AWS_SERVICES];
 	struct aws_credentials fixed; /* static ones; access_key NULL: none */
 	struct aws_credentials credentials;
-	struct aws_rate *rates;       /* one per row of the operations table */
-	int64_t skew_ms;              /* theirs minus ours */
+	struct aws_rate *rates; /* one per row of the operations table */
+	int64_t skew_ms;        /* theirs minus ours */
 	bool skew_said;
-	int quota;                    /* of retries */
+	int quota; /* of retries */
 	int timeout_ms, max_attempts, parallel;
-	struct aws_call *calls;       /* under way */
+	struct aws_call *calls; /* under way */
 	int call_count;
 };
 
@@ -101,7 +101,8 @@ IOT_CHECK enum iot_status aws_files_load(struct aws *aws, struct iot_error *err)
  */
 const char *aws_file_get(const struct aws *aws, enum aws_file_kind kind, const char *section, const char *key);
 bool aws_file_has(const struct aws *aws, enum aws_file_kind kind, const char *section);
-IOT_CHECK enum iot_status aws_file_parse(const char *path, const char *text, struct aws_file *ret, struct iot_error *err);
+IOT_CHECK enum iot_status aws_file_parse(const char *path, const char *text, struct aws_file *ret,
+					 struct iot_error *err);
 void aws_file_release(struct aws_file *file);
 
 /* endpoint.c */
@@ -144,16 +145,16 @@ IOT_CHECK enum iot_status aws_credentials_device(struct aws *aws, const char *pr
 
 struct aws_wire {
 	enum aws_service service;
-	const char *method;      /* borrowed from the table */
-	struct iot_buf path;     /* encoded, with the endpoint's prefix */
+	const char *method;  /* borrowed from the table */
+	struct iot_buf path; /* encoded, with the endpoint's prefix */
 	struct iot_buf query;
-	struct iot_buf body;     /* what was built here */
+	struct iot_buf body;            /* what was built here */
 	const struct iot_body *payload; /* given bytes instead; borrowed */
 	size_t payload_len;
 	struct iot_http_header signed_headers[AWS_MAX_HEADERS]; /* of the operation; values owned */
 	size_t header_count;
 	const char *content_type; /* NULL: none */
-	char hash[65];           /* of the body */
+	char hash[65];            /* of the body */
 };
 void aws_wire_release(struct aws_wire *wire);
 /* request.c */
@@ -169,9 +170,9 @@ IOT_CHECK enum iot_status aws_wire_send(struct aws *aws, const struct aws_wire *
 /* reply.c */
 struct aws_answer {
 	int status;
-	char code[64];     /* "" if none was given */
+	char code[64]; /* "" if none was given */
 	char message[400];
-	int64_t date_ms;   /* of the Date header; 0 if there is none */
+	int64_t date_ms; /* of the Date header; 0 if there is none */
 };
 void aws_answer_read(const struct iot_http_reply *reply, struct aws_answer *ret);
 /* The value of a successful answer. `out` takes a payload. */
@@ -181,7 +182,8 @@ enum iot_status aws_answer_fail(const struct aws_answer *answer, const char *hos
 bool aws_code_throttled(const struct aws_answer *answer);
 bool aws_code_transient(const struct aws_answer *answer);
 bool aws_code_identity(const char *code);
-/* Text of the first element <NAME> of an XML document that is at most this simple; false if it is missing or too long. */
+/* Text of the first element <NAME> of an XML document that is at most this simple; false if it is missing or too long.
+ */
 bool aws_xml_text(const char *xml, const char *name, char *out, size_t size);
 
 /* engine.c */
@@ -190,18 +192,18 @@ struct aws_call {
 	struct aws *aws;
 	const struct iot_operation *op;
 	struct aws_wire wire;
-	struct iot_buf *out;     /* for a payload; may be NULL */
-	int attempts;            /* that count */
+	struct iot_buf *out; /* for a payload; may be NULL */
+	int attempts;        /* that count */
 	int throttles;
-	int64_t at;              /* not before (monotonic) */
+	int64_t at; /* not before (monotonic) */
 	int64_t deadline;
 	bool sent, finished;
-	bool maybe;              /* an attempt may have been carried out */
-	bool skewed, renewed;    /* corrected once already */
+	bool maybe;           /* an attempt may have been carried out */
+	bool skewed, renewed; /* corrected once already */
 	enum iot_status status;
 	json_t *reply;
 	struct iot_error err;
-	iot_aws_done_fn *done;   /* NULL: the owner looks at `finished` and frees it */
+	iot_aws_done_fn *done; /* NULL: the owner looks at `finished` and frees it */
 	void *data;
 };
 IOT_CHECK enum iot_status aws_call_start(struct aws *aws, const struct iot_operation *op, const json_t *request,

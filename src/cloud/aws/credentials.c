@@ -22,7 +22,8 @@ void aws_credentials_release(struct aws_credentials *credentials)
 	*credentials = (struct aws_credentials){0};
 }
 
-static void take(struct aws_credentials *ret, const char *access_key, const char *secret, const char *token, char *source)
+static void take(struct aws_credentials *ret, const char *access_key, const char *secret, const char *token,
+		 char *source)
 {
 	*ret = (struct aws_credentials){
 		.access_key = iot_strdup(access_key),
@@ -95,10 +96,11 @@ static enum iot_status from_role(struct aws *aws, const char *profile, int depth
 	else if (source_name != NULL && strcmp(source_name, "Environment") == 0)
 		status = from_environment(&source, err);
 	else
-		status = iot_fail(err, IOT_SETTINGS, "profile '%s' has a role_arn but no source_profile that is known here",
-				  profile);
+		status = iot_fail(err, IOT_SETTINGS,
+				  "profile '%s' has a role_arn but no source_profile that is known here", profile);
 	if (status == IOT_OK && source.access_key == NULL)
-		status = iot_fail(err, IOT_SETTINGS, "profile '%s' takes a role, but its source has no credentials", profile);
+		status = iot_fail(err, IOT_SETTINGS, "profile '%s' takes a role, but its source has no credentials",
+				  profile);
 	if (status == IOT_OK)
 		status = aws_credentials_role(aws, profile, &source, ret, err);
 	aws_credentials_release(&source);
@@ -116,8 +118,8 @@ static enum iot_status from_profile(struct aws *aws, const char *profile, int de
 		return iot_fail(err, IOT_SETTINGS, "the source_profile of '%s' leads in circles", profile);
 	if (!profile_exists(aws, profile)) {
 		iot_fail(err, IOT_SETTINGS, "there is no profile '%s' in the AWS files", profile);
-		iot_error_hint(err, "they are %s and %s",
-			       aws->files[AWS_FILE_CONFIG].path, aws->files[AWS_FILE_CREDENTIALS].path);
+		iot_error_hint(err, "they are %s and %s", aws->files[AWS_FILE_CONFIG].path,
+			       aws->files[AWS_FILE_CREDENTIALS].path);
 		return IOT_SETTINGS;
 	}
 	if (aws_profile_get(aws, profile, "role_arn") != NULL)
@@ -135,16 +137,19 @@ static enum iot_status from_profile(struct aws *aws, const char *profile, int de
 
 static enum iot_status nowhere(const struct aws *aws, struct iot_error *err)
 {
-	iot_fail(err, IOT_DENIED, "there are no AWS credentials: neither in the environment nor in profile '%s'", aws->profile);
+	iot_fail(err, IOT_DENIED, "there are no AWS credentials: neither in the environment nor in profile '%s'",
+		 aws->profile);
 	iot_error_set_code(err, "MissingAuthenticationTokenException");
 	if (aws_profile_get(aws, aws->profile, "sso_session") != NULL ||
 	    aws_profile_get(aws, aws->profile, "sso_start_url") != NULL)
-		iot_error_hint(err,
-			       "for single sign-on put 'credential_process = aws configure export-credentials --profile %s' "
-			       "into a profile of its own",
-			       aws->profile);
+		iot_error_hint(
+			err,
+			"for single sign-on put 'credential_process = aws configure export-credentials --profile %s' "
+			"into a profile of its own",
+			aws->profile);
 	else
-		iot_error_hint(err, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with --aws-profile");
+		iot_error_hint(err,
+			       "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with --aws-profile");
 	return IOT_DENIED;
 }
 

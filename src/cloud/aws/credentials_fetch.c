@@ -54,7 +54,8 @@ static enum iot_status need_text(const json_t *object, const char *key, const ch
 	return IOT_OK;
 }
 
-static enum iot_status set_expiry(const char *text, const char *source, struct aws_credentials *ret, struct iot_error *err)
+static enum iot_status set_expiry(const char *text, const char *source, struct aws_credentials *ret,
+				  struct iot_error *err)
 {
 	struct iot_error why = IOT_ERROR_INIT;
 
@@ -68,8 +69,7 @@ static enum iot_status from_json(const json_t *object, bool capital, const char 
 				 struct iot_error *err)
 {
 	const char *access_key = NULL, *secret = NULL;
-	enum iot_status status =
-		need_text(object, capital ? "AccessKeyId" : "accessKeyId", source, &access_key, err);
+	enum iot_status status = need_text(object, capital ? "AccessKeyId" : "accessKeyId", source, &access_key, err);
 
 	if (status == IOT_OK)
 		status = need_text(object, capital ? "SecretAccessKey" : "secretAccessKey", source, &secret, err);
@@ -234,8 +234,9 @@ static enum iot_status ask_provider(struct aws *aws, const char *profile, const 
 	const char *host = aws_profile_get(aws, profile, "iot_credentials_endpoint");
 	const char *alias = aws_profile_get(aws, profile, "iot_role_alias");
 	const char *thing = aws_profile_get(aws, profile, "iot_thing_name");
-	IOT_CLEAN(iot_free_p) char *url =
-		iot_strf("%s%s/role-aliases/%s/credentials", strstr(host, "://") != NULL ? "" : "https://", host, alias);
+	IOT_CLEAN(iot_free_p)
+	char *url = iot_strf("%s%s/role-aliases/%s/credentials", strstr(host, "://") != NULL ? "" : "https://", host,
+			     alias);
 	const struct iot_http_header header = {"x-amzn-iot-thingname", thing};
 	const struct iot_http_request request = {.method = "GET",
 						 .url = url,
@@ -253,7 +254,8 @@ static enum iot_status ask_provider(struct aws *aws, const char *profile, const 
 		status = aws_answer_fail(&answer, host, err);
 	}
 	if (status == IOT_OK)
-		status = iot_json_parse(iot_buf_str(&reply.body), reply.body.len, "the provider's answer", &object, err);
+		status =
+			iot_json_parse(iot_buf_str(&reply.body), reply.body.len, "the provider's answer", &object, err);
 	if (status == IOT_OK)
 		status = from_json(json_object_get(object, "credentials"), false, source, ret, err);
 	if (reply.body.len > 0)

@@ -9,9 +9,9 @@
 #include <strings.h>
 
 static const struct {
-	const char *signing;  /* signing name */
-	const char *variable; /* AWS_ENDPOINT_URL_... */
-	const char *section;  /* block in a services section */
+	const char *signing;            /* signing name */
+	const char *variable;           /* AWS_ENDPOINT_URL_... */
+	const char *section;            /* block in a services section */
 	const char *host, *fips, *dual; /* %s: region; then the partition's suffix */
 } services[AWS_SERVICES] = {
 	[AWS_IOT] = {"iot", "IOT", "iot", "iot.%s.", "iot-fips.%s.", "iot.%s.api."},

@@ -14,7 +14,7 @@ enum {
 	QUOTA = 500, /* of retries: taken from by retries, given back by success */
 	QUOTA_RETRY = 5,
 	QUOTA_TIMEOUT = 10,
-	BASE_MS = 100,          /* of the wait before a second attempt */
+	BASE_MS = 100, /* of the wait before a second attempt */
 	BASE_THROTTLED_MS = 250,
 	LONGEST_MS = 20000,
 	REQUEST_MS = 60000, /* one attempt */
@@ -130,7 +130,7 @@ static void throttled(struct aws_call *call)
 /* A refused signature may only mean that a clock is wrong. True if it was corrected. */
 static bool correct_clock(struct aws_call *call, const struct aws_answer *answer)
 {
-	static const char *const codes[] = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture",
+	static const char *const codes[] = {"RequestTimeTooSkewed",      "RequestExpired",        "RequestInTheFuture",
 					    "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure",
 					    "AccessDeniedException"};
 	struct aws *aws = call->aws;
@@ -144,7 +144,8 @@ static bool correct_clock(struct aws_call *call, const struct aws_answer *answer
 	call->skewed = true;
 	aws->skew_ms = skew;
 	if (!aws->skew_said)
-		iot_warn("this machine's clock is %lld s %s the endpoint's: requests are signed with the endpoint's time",
+		iot_warn("this machine's clock is %lld s %s the endpoint's: requests are signed with the endpoint's "
+			 "time",
 			 (long long)(skew < 0 ? -skew : skew) / 1000, skew < 0 ? "ahead of" : "behind");
 	aws->skew_said = true;
 	return true;

@@ -155,8 +155,8 @@ enum iot_status aws_file_parse(const char *path, const char *text, struct aws_fi
 static enum iot_status load(const char *variable, const char *name, struct aws_file *ret, struct iot_error *err)
 {
 	const char *given = aws_env(variable), *home = aws_env("HOME");
-	IOT_CLEAN(iot_free_p) char *path =
-		given != NULL ? iot_strdup(given) : iot_strf("%s/.aws/%s", home != NULL ? home : "", name);
+	IOT_CLEAN(iot_free_p)
+	char *path = given != NULL ? iot_strdup(given) : iot_strf("%s/.aws/%s", home != NULL ? home : "", name);
 	struct iot_buf text = IOT_BUF_SECRET(MAX_FILE);
 	struct iot_error why = IOT_ERROR_INIT;
 	enum iot_status status = iot_fs_read(path, &text, &why);

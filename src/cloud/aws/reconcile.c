@@ -10,15 +10,16 @@
 #include "iotctl/log.h"
 
 enum {
-	ROUNDS = 3,        /* requests sent in all */
-	LOOKS = 3,         /* after each: the service may still be busy with it */
+	ROUNDS = 3, /* requests sent in all */
+	LOOKS = 3,  /* after each: the service may still be busy with it */
 	LOOK_MS = 700,
 	PAGE = 50,
 	PAGES = 4,
 	MARGIN_MS = 5 * 60 * 1000, /* two clocks never agree */
 };
 
-static enum iot_status call(struct aws *aws, const char *operation, json_t *request, json_t **ret, struct iot_error *err)
+static enum iot_status call(struct aws *aws, const char *operation, json_t *request, json_t **ret,
+			    struct iot_error *err)
 {
 	enum iot_status status = aws_call_run(aws, iot_operation_find(operation), request, NULL, ret, NULL, err);
 
@@ -84,7 +85,8 @@ static enum iot_status find(struct aws *aws, const struct iot_key *key, int64_t 
 		iot_json_set_str(request, "marker", marker);
 		status = call(aws, "ListCertificates", request, &reply, err);
 		if (status == IOT_OK)
-			status = look_through(aws, json_object_get(reply, "certificates"), key, since_ms, &older, ret, err);
+			status = look_through(aws, json_object_get(reply, "certificates"), key, since_ms, &older, ret,
+					      err);
 		free(marker);
 		marker = iot_strdup(iot_json_str(reply, "nextMarker", NULL));
 		if (marker == NULL)
@@ -114,7 +116,8 @@ static enum iot_status find_patiently(struct aws *aws, const struct iot_key *key
 	return status;
 }
 
-/* The key of the request, to tell its certificate by; NULL if it cannot be read, as a service may see that otherwise. */
+/* The key of the request, to tell its certificate by; NULL if it cannot be read, as a service may see that otherwise.
+ */
 static struct iot_key *key_of(const json_t *request)
 {
 	const char *pem = iot_json_str(request, "certificateSigningRequest", "");

@@ -56,8 +56,8 @@ static int64_t http_date(const char *text)
 	found = strlen(month) == 3 ? strstr(months, month) : NULL;
 	if (found == NULL || (found - months) % 3 != 0)
 		return 0;
-	snprintf(spelled, sizeof(spelled), "%04d-%02d-%02dT%02d:%02d:%02dZ", year, (int)(found - months) / 3 + 1, day, hour,
-		 minute, second);
+	snprintf(spelled, sizeof(spelled), "%04d-%02d-%02dT%02d:%02d:%02dZ", year, (int)(found - months) / 3 + 1, day,
+		 hour, minute, second);
 	return iot_time_parse_rfc3339(spelled, &ms, NULL) == IOT_OK ? ms : 0;
 }
 
@@ -157,9 +157,15 @@ static bool in_list(const char *code, const char *const *list, size_t count)
 bool aws_code_throttled(const struct aws_answer *answer)
 {
 	static const char *const codes[] = {
-		"Throttling",           "ThrottlingException",       "ThrottledException",
-		"RequestThrottled",     "RequestThrottledException", "TooManyRequestsException",
-		"RequestLimitExceeded", "BandwidthLimitExceeded",    "SlowDown",
+		"Throttling",
+		"ThrottlingException",
+		"ThrottledException",
+		"RequestThrottled",
+		"RequestThrottledException",
+		"TooManyRequestsException",
+		"RequestLimitExceeded",
+		"BandwidthLimitExceeded",
+		"SlowDown",
 		"ProvisionedThroughputExceededException",
 	};
 
@@ -177,12 +183,22 @@ bool aws_code_transient(const struct aws_answer *answer)
 bool aws_code_identity(const char *code)
 {
 	static const char *const codes[] = {
-		"UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch",
-		"ExpiredTokenException",       "ExpiredToken",              "InvalidClientTokenId",
-		"AccessDeniedException",       "AccessDenied",              "ForbiddenException",
-		"UnauthorizedException",       "RequestTimeTooSkewed",      "RequestExpired",
-		"IncompleteSignature",         "MissingAuthenticationTokenException",
-		"MissingAuthenticationToken",  "InvalidAccessKeyId",
+		"UnrecognizedClientException",
+		"InvalidSignatureException",
+		"SignatureDoesNotMatch",
+		"ExpiredTokenException",
+		"ExpiredToken",
+		"InvalidClientTokenId",
+		"AccessDeniedException",
+		"AccessDenied",
+		"ForbiddenException",
+		"UnauthorizedException",
+		"RequestTimeTooSkewed",
+		"RequestExpired",
+		"IncompleteSignature",
+		"MissingAuthenticationTokenException",
+		"MissingAuthenticationToken",
+		"InvalidAccessKeyId",
 	};
 
 	return in_list(code, codes, IOT_LENGTH(codes));

@@ -240,8 +240,8 @@ enum iot_status aws_wire_send(struct aws *aws, const struct aws_wire *wire, cons
 		put(&signing, "X-Amz-Content-Sha256", wire->hash);
 	for (size_t i = 0; i < wire->header_count; i++)
 		put(&signing, wire->signed_headers[i].name, wire->signed_headers[i].value);
-	request = (struct iot_sigv4_request){
-		wire->method, path, iot_buf_str(&wire->query), signing.to_sign, signing.count, wire->hash};
+	request = (struct iot_sigv4_request){wire->method,    path,          iot_buf_str(&wire->query),
+					     signing.to_sign, signing.count, wire->hash};
 	status = iot_sigv4_sign(&key, &request, now, &authorization, err);
 	if (status == IOT_OK) {
 		put(&signing, "Authorization", iot_buf_str(&authorization));
