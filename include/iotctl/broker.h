@@ -11,15 +11,18 @@
  *       payloads, one at least, each after its length in 4 bytes, the highest first
  *   'k' '0' CLIENT-ID NUL                                disconnect that client
  *
- * From the plugin: what devices publish to $aws/#, and to topics that end in
- * "/state", reaches serve with the MQTT 5 user properties below, put there by the
- * plugin; any that the device sent itself under these names are removed first.
+ * From the plugin: what devices publish to $aws/#, to topics that end in "/state"
+ * and to those in the registry's table of topics (iot_local_topics_set) reaches
+ * serve with the MQTT 5 user properties in topic.h (IOT_PROPERTY_...), put there by
+ * the plugin; any that a device sent itself under these names are removed, on
+ * whatever topic. A last will goes to such a topic only if that names the client's
+ * own thing, since nobody can add to it.
  * Events are JSON objects on IOT_EVENT_PREFIX + "connected" | "disconnected" |
  * "denied", which only clients of the unix socket may receive; one that subscribes
  * to them is told of every device that is connected already:
- *   connected     {clientId, connection, thingName?, certificateId?, address, timestamp}
- *   disconnected  {clientId, connection, thingName?, reason, timestamp}
- *   denied        {clientId, thingName?, certificateId?, action, resource, policy?, statement?, reason, timestamp}
+ *   connected     {clientId, connection, thingName?, certificateId?, address, timestamp, known?: it was there before}
+ *   disconnected  {clientId, connection, thingName?, certificateId?, reason, timestamp}
+ *   denied        {clientId, thingName?, certificateId?, action, resource, policy?, statement?, sid?, reason, timestamp}
  * Of the plugin in role "staging" a connected event has two members more, certificatePem (the module's birth
  * certificate, which may not be registered) and listens (true: it hears what is delivered to it), and the event is
  * repeated when the module subscribes.
@@ -29,13 +32,12 @@
 #ifndef IOTCTL_BROKER_H
 #define IOTCTL_BROKER_H
 
+#include "iotctl/cloud.h"
 #include "iotctl/error.h"
+#include "iotctl/json.h"
+#include "iotctl/topic.h"
 
 #define IOT_CONTROL_TOPIC "$CONTROL/iotctl/v1"
-#define IOT_EVENT_PREFIX "$iotctl/events/"
-#define IOT_PROPERTY_CLIENT "iotctl-client"           /* MQTT client id */
-#define IOT_PROPERTY_THING "iotctl-thing"             /* thing name; absent when the client is not a thing's */
-#define IOT_PROPERTY_CERTIFICATE "iotctl-certificate" /* certificate id */
 
 /* Options of the plugin in mosquitto.conf (plugin_opt_...). */
 #define IOT_PLUGIN_OPT_REGISTRY "registry"         /* path of registry.db */
@@ -44,6 +46,29 @@
 #define IOT_PLUGIN_OPT_READY "ready"               /* file the plugin creates when it decides (optional) */
 
 /* --- serve ----------------------------------------------------------------- */
+
+/* What a device says by publishing on a topic. Texts are borrowed for the call. */
+struct iot_serve_said {
+	bool is_state;              /* else an event */
+	char thing[IOT_TOPIC_MAX + 1];
+	char subfolder[IOT_TOPIC_MAX + 1];
+	const char *layout;
+	const char *version_member; /* of an event by which configurations are acknowledged; NULL: they are not */
+};
+
+/*
+ * Which topics carry what devices say is a matter of layouts, which serve knows nothing of: whoever runs it brings this
+ * (fleet's iot_talk_...). load is called again when iot_local_talk_version() says so.
+ */
+struct iot_serve_talk {
+	enum iot_status (*load)(struct iot_cloud *cloud, void **ret_talk, struct iot_error *err);
+	void (*free)(void *talk); /* takes NULL */
+	/* Filters of states or of events, NULL-terminated; and both as iot_local_topics_set() takes them. */
+	const char *const *(*filters)(const void *talk, bool states);
+	const json_t *(*topics)(const void *talk);
+	/* False: `thing` says nothing by this topic. */
+	bool (*match)(const void *talk, const char *topic, const char *thing, struct iot_serve_said *ret);
+};
 
 struct iot_serve_options {
 	const char *fleet_dir;
@@ -55,6 +80,7 @@ struct iot_serve_options {
 	int staging_port;        /* of the staging endpoint, kept for later; 0: as it was; < 0: none from now on */
 	const char *api_listen;  /* address of the HTTPS API; NULL: the fleet's, or that of the device listener */
 	int api_port;            /* of the HTTPS API, kept for later; 0: as it was; < 0: none from now on */
+	const struct iot_serve_talk *talk; /* NULL: nothing but what is said on topics that end in "/state" */
 };
 
 /*
@@ -70,7 +96,6 @@ IOT_CHECK enum iot_status iot_serve_run(const struct iot_serve_options *options,
 IOT_CHECK enum iot_status iot_serve_stop(const char *fleet_dir, int timeout_ms, struct iot_error *err);
 
 /* What runs: JSON {running, pid, mosquittoPid, listen, port, stagingPort?, apiListen?, apiPort?, since, connected, version}. */
-#include "iotctl/json.h"
 IOT_CHECK enum iot_status iot_serve_status(const char *fleet_dir, json_t **ret, struct iot_error *err);
 
 #endif

@@ -17,6 +17,8 @@ void iot_clock_freeze(int64_t ms);
 
 /* "2026-11-21T10:00:00Z" (RFC 3339, whole seconds); out holds 32 bytes. Returns out. */
 char *iot_time_rfc3339(int64_t ms, char out[32]);
+/* The same with milliseconds: "2026-11-21T10:00:00.123Z". */
+char *iot_time_rfc3339_ms(int64_t ms, char out[32]);
 IOT_CHECK enum iot_status iot_time_parse_rfc3339(const char *text, int64_t *ret_ms, struct iot_error *err);
 
 /*

@@ -42,4 +42,10 @@ void iot_json_set_str(json_t *object, const char *key, const char *value);
 void iot_json_set_int(json_t *object, const char *key, int64_t value);
 void iot_json_set_bool(json_t *object, const char *key, bool value);
 
+/*
+ * Members "payload" and "format" of a message's record: "text" as it is if that is UTF-8, else "base64". With `json`
+ * what is one JSON value (as iot_json_parse has it) becomes that, and format "json".
+ */
+void iot_json_set_payload(json_t *object, const void *payload, size_t len, bool json);
+
 #endif

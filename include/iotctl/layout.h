@@ -138,6 +138,32 @@ struct iot_topic_match {
  */
 bool iot_layout_match(const struct iot_layout *layout, const char *topic, struct iot_topic_match *ret);
 
+/* --- what all devices say --------------------------------------------------------------- */
+
+/* The layouts of all thing types of a fleet, as they are now. */
+struct iot_talk;
+
+/* Read them. One that cannot be read is left out with a word in the log. */
+IOT_CHECK enum iot_status iot_talk_new(struct iot_cloud *cloud, struct iot_talk **ret, struct iot_error *err);
+void iot_talk_free(struct iot_talk *talk);
+void iot_talk_free_p(struct iot_talk **talk); /* for IOT_CLEAN */
+
+/* Filters for what devices say in a role, none of them inside another one; NULL-terminated. Borrowed. */
+const char *const *iot_talk_filters(const struct iot_talk *talk, enum iot_role role);
+/* For all of roles event and state, as iot_local_topics_set takes it: filter to the level that is the thing's name. */
+const json_t *iot_talk_topics(const struct iot_talk *talk);
+
+struct iot_talk_match {
+	const char *layout;         /* its name */
+	const char *version_member; /* of an event by which configurations are acknowledged; NULL: they are not */
+	struct iot_topic_match topic;
+};
+/*
+ * What is said by publishing on a topic; false: no event and no state. `thing` is who said it, if that is known (else
+ * NULL): a topic that names another one is no match, and one that names nobody is taken to name it.
+ */
+bool iot_talk_match(const struct iot_talk *talk, const char *topic, const char *thing, struct iot_talk_match *ret);
+
 /* --- policies ------------------------------------------------------------------------- */
 
 struct iot_layout_policy_options {

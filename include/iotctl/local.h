@@ -83,6 +83,7 @@ IOT_CHECK enum iot_status iot_local_key_origin(struct iot_cloud *cloud, const ch
 struct iot_outbox_row {
 	int64_t id;
 	const char *kind;  /* "jobs": the pending jobs of `thing` changed; "publish": topic and payload as given;
+			    * "event": the same, for whoever watches the fleet ($aws/events/...);
 			    * "claim": the module with the UID in `topic` was claimed */
 	const char *thing; /* may be NULL */
 	const char *topic;
@@ -130,6 +131,13 @@ IOT_CHECK enum iot_status iot_local_config_due(struct iot_cloud *cloud, const ch
 					       struct iot_config_message *ret, struct iot_error *err);
 
 /*
+ * A device published an event (JSON object): if the newest version of its configuration is acknowledged by events and
+ * this one has a version in the member for it, that is remembered. IOT_NOT_FOUND: no such thing.
+ */
+IOT_CHECK enum iot_status iot_local_event(struct iot_cloud *cloud, const char *thing, const json_t *event,
+					  struct iot_error *err);
+
+/*
  * Time passes: time out executions whose deadline went by, roll out what is due.
  * *ret_next_ms: look again then (-1: no need), or after a wake or a device's report, which may bring it forward.
  */
@@ -155,6 +163,32 @@ IOT_CHECK enum iot_status iot_local_execution_state(struct iot_cloud *cloud, con
 IOT_CHECK enum iot_status iot_local_stream_open(struct iot_cloud *cloud, const char *thing, const char *stream,
 						int file_id, int *ret_fd, int64_t *ret_size, int64_t *ret_version,
 						struct iot_error *err);
+
+/* --- what devices say, and where serve takes it ---------------------------- */
+
+/*
+ * The topics of events and states, as layouts have them: JSON object of filter to the number of its level that is the
+ * name of the thing (-1: none). There the plugin says who published. Nothing is written when they are these already.
+ */
+IOT_CHECK enum iot_status iot_local_topics_set(struct iot_cloud *cloud, const json_t *topics, struct iot_error *err);
+
+/*
+ * Routes (their members: events.h), in the order in which they are asked, each with delivered, dropped, fault? and
+ * createdAt; one that cannot be read has name and damaged: true. New reference.
+ */
+IOT_CHECK enum iot_status iot_local_routes(struct iot_cloud *cloud, json_t **ret, struct iot_error *err);
+/* A checked route, in front of another one or (NULL) behind all. IOT_CONFLICT: its name is taken. */
+IOT_CHECK enum iot_status iot_local_route_add(struct iot_cloud *cloud, const json_t *route, const char *before,
+					      struct iot_error *err);
+IOT_CHECK enum iot_status iot_local_route_remove(struct iot_cloud *cloud, const char *name, struct iot_error *err);
+/* What serve did since it said so last, and what is wrong now (NULL: nothing). */
+IOT_CHECK enum iot_status iot_local_route_count(struct iot_cloud *cloud, const char *name, int64_t delivered,
+						int64_t dropped, const char *fault, struct iot_error *err);
+
+/* Layouts or routes have changed: a running serve reads them again. The routes' own functions do this themselves. */
+IOT_CHECK enum iot_status iot_local_talk_changed(struct iot_cloud *cloud, struct iot_error *err);
+/* What changes with it. New memory; NULL: never changed. */
+IOT_CHECK enum iot_status iot_local_talk_version(struct iot_cloud *cloud, char **ret, struct iot_error *err);
 
 /* --- claims: modules that become devices by themselves -------------------- */
 

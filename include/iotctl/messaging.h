@@ -149,11 +149,13 @@ struct iot_subscribe_options {
 	int64_t timeout_ms; /* end after this; 0: never */
 	int64_t connect_ms; /* for the connection and each subscription */
 	bool no_retained;   /* skip messages that were retained before */
+	bool unchecked;     /* filters may be the fleet's own ($iotctl/), and are not checked by AWS IoT's rules */
 	enum iot_payload_format format;
 
 	bool (*interrupted)(void *data);
 	int interrupt_fd;
 	void (*subscribed)(const char *who, void *data); /* all subscriptions are granted */
+	bool (*refused)(const char *filter, void *data); /* one is not: true to go on without it; NULL: fail */
 	/* {time, topic, qos, retain, payload, format, responseTopic?, correlationData?, userProperties?}; borrowed. */
 	enum iot_status (*message)(const json_t *record, void *data, struct iot_error *err);
 	void *data;

@@ -13,14 +13,16 @@ struct iot_process {
 	pid_t pid;  /* 0: not running */
 	int pidfd;  /* readable when it has ended; -1 */
 	int out_fd; /* its stdout and stderr when captured; -1 */
+	int in_fd;  /* to its stdin when it is fed; -1 */
 };
-#define IOT_PROCESS_INIT {0, -1, -1}
+#define IOT_PROCESS_INIT {0, -1, -1, -1}
 
 struct iot_process_options {
 	const char *const *argv;     /* argv[0] is looked up in PATH (and /usr/sbin, /sbin) */
 	const char *log_path;        /* append stdout and stderr to this file (0600); NULL: see capture */
 	bool capture;                /* give a non-blocking pipe of stdout and stderr in out_fd; neither: /dev/null */
 	bool keep_stderr;            /* its stderr is this process's: only stdout is captured or logged */
+	bool feed;                   /* give a non-blocking pipe to its stdin in in_fd; else that is /dev/null */
 	bool die_with_parent;        /* SIGTERM when this process dies */
 	bool new_session;            /* setsid */
 	const int *pass;             /* descriptors that the child gets under the same numbers; all others are closed */

@@ -39,4 +39,16 @@ IOT_CHECK enum iot_status iot_client_id_check(const char *text, size_t len, stru
  */
 bool iot_topic_matches(const char *filter, const char *topic);
 
+/* Does every topic that matches `inner` match `outer` too? Both as checked above, neither shared. */
+bool iot_topic_covers(const char *outer, const char *inner);
+
+/*
+ * What the broker plugin tells the fleet's own user (see broker.h), and the MQTT 5 user properties by which it says who
+ * published a message.
+ */
+#define IOT_EVENT_PREFIX "$iotctl/events/"
+#define IOT_PROPERTY_CLIENT "iotctl-client"           /* MQTT client id */
+#define IOT_PROPERTY_THING "iotctl-thing"             /* thing name; absent when the client is not a thing's */
+#define IOT_PROPERTY_CERTIFICATE "iotctl-certificate" /* certificate id */
+
 #endif

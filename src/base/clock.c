@@ -88,6 +88,15 @@ char *iot_time_rfc3339(int64_t ms, char out[32])
 	return out;
 }
 
+char *iot_time_rfc3339_ms(int64_t ms, char out[32])
+{
+	size_t len = strlen(iot_time_rfc3339(ms, out)) - 1; /* without the Z */
+	int rest = (int)(ms % 1000);
+
+	snprintf(out + len, 32 - len, ".%03dZ", (rest < 0 ? rest + 1000 : rest) % 1000);
+	return out;
+}
+
 /* Exactly `count` digits at *p, within min and max. */
 static bool take_digits(const char **p, int count, int min, int max, int *ret)
 {

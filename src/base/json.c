@@ -230,3 +230,22 @@ void iot_json_set_bool(json_t *object, const char *key, bool value)
 {
 	json_object_set_new(object, key, json_boolean(value));
 }
+
+void iot_json_set_payload(json_t *object, const void *payload, size_t len, bool json)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(2 * len + 8);
+	json_t *value = NULL;
+
+	payload = payload != NULL ? payload : "";
+	if (json && iot_json_parse(payload, len, "payload", &value, NULL) == IOT_OK) {
+		json_object_set_new(object, "payload", value);
+		iot_json_set_str(object, "format", "json");
+	} else if (iot_utf8_valid(payload, len)) {
+		json_object_set_new(object, "payload", json_stringn(payload, len));
+		iot_json_set_str(object, "format", "text");
+	} else {
+		iot_base64(payload, len, &text);
+		iot_json_set_str(object, "payload", iot_buf_str(&text));
+		iot_json_set_str(object, "format", "base64");
+	}
+}

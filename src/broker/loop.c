@@ -24,8 +24,8 @@ enum {
 	LOOK_MS = 1000, /* between looks at whether another process wrote, should a datagram get lost */
 	TICK_MAX_MS = 60000,
 	HOUSEKEEPING_MS = 60000,
-	STATE_MAX = 8192, /* of a device's report */
 	EVENT_MAX = 4096,
+	ROUTES_STOP_MS = 3000, /* for what waits in routes */
 };
 
 /* What the services are asked on. QoS 1: what a device was acknowledged reaches us. */
@@ -42,9 +42,6 @@ static const char *const subscriptions[] = {
 	"$aws/things/+/shadow/name/+/get",
 	"$aws/things/+/shadow/name/+/update",
 	"$aws/things/+/shadow/name/+/delete",
-	"+/+/state", /* TYPE/THING/state, or THING/state of a thing without type */
-	"+/state",
-	"/devices/+/state", /* Google's manner */
 	IOT_EVENT_PREFIX "#",
 };
 
@@ -59,14 +56,15 @@ struct serve {
 	struct broker_port port;
 	struct iot_buf out;
 	struct reports *reports;
+	struct said *said;
 	struct serve_state state;
 	void (*ready)(void *data);
 	void *ready_data;
-	size_t granted;                 /* subscriptions */
+	size_t asked, granted;          /* subscriptions */
 	bool is_up, is_ready, stopping; /* up: all subscriptions are granted; ready: the caller was told */
 	int signal_fd, notify_fd;
 	sigset_t old_mask;
-	int64_t next_look, next_tick, next_housekeeping, next_notify; /* monotonic ms */
+	int64_t next_look, next_tick, next_housekeeping, next_notify, next_said; /* monotonic ms */
 	int64_t data_version;
 };
 
@@ -151,40 +149,6 @@ static const char *property(const struct iot_mqtt_message *message, const char *
 	return NULL;
 }
 
-/* Is it the state topic of the thing that sent it? */
-static bool is_own_state(const struct broker_request *request)
-{
-	static const char last[] = "/state";
-	size_t len = strlen(request->topic), thing_len;
-
-	if (request->thing == NULL || !iot_ends_with(request->topic, last))
-		return false;
-	len -= sizeof(last) - 1;
-	thing_len = strlen(request->thing);
-	return len >= thing_len && memcmp(request->topic + len - thing_len, request->thing, thing_len) == 0 &&
-	       (len == thing_len || request->topic[len - thing_len - 1] == '/');
-}
-
-static void take_state(struct serve *serve, const struct broker_request *request)
-{
-	struct iot_error err = IOT_ERROR_INIT;
-	IOT_JSON state = NULL;
-
-	if (!is_own_state(request))
-		return;
-	if (request->len > STATE_MAX) {
-		iot_warn("a state report of thing '%s' has %zu bytes: at most %d are read", request->thing,
-			 request->len, STATE_MAX);
-		return;
-	}
-	if (iot_json_parse(request->payload, request->len, "state report", &state, &err) != IOT_OK) {
-		iot_error_while(&err, "reading a state report of thing '%s'", request->thing);
-		iot_log_error(IOT_LOG_WARNING, "", &err);
-		return;
-	}
-	reports_state(serve->reports, request->thing, state);
-}
-
 static void take_event(struct serve *serve, const struct iot_mqtt_message *message)
 {
 	const char *name = message->topic + strlen(IOT_EVENT_PREFIX);
@@ -201,6 +165,8 @@ static void take_event(struct serve *serve, const struct iot_mqtt_message *messa
 		notify_connected(serve->notify, iot_json_str(event, "thingName", NULL));
 		serve->next_notify = 0;
 	}
+	if (!iot_json_bool(event, "known", false))
+		lifecycle_say(serve_link_mqtt(serve->link), connected, event);
 	reports_presence(serve->reports, event);
 }
 
@@ -226,8 +192,8 @@ static void on_message(const struct iot_mqtt_message *message, void *data)
 		jobs_answer(&serve->port, &serve->out, &request);
 	else if (shadow_is_request(message->topic))
 		shadow_answer(&serve->port, &request);
-	else if (!message->retain) /* what the broker kept may be older than what we know; it sends us all that is new */
-		take_state(serve, &request);
+	else if (!message->retain && said_take(serve->said, &request)) /* what the broker kept may be older than what we know */
+		serve->next_said = 0;
 }
 
 /* --- the broker comes and goes -------------------------------------------------------------------- */
@@ -238,6 +204,7 @@ static void on_up(void *data)
 	struct iot_error err = IOT_ERROR_INIT;
 
 	serve->granted = 0;
+	serve->asked = IOT_LENGTH(subscriptions);
 	reports_reset(serve->reports); /* whoever is connected is told by the plugin when we subscribe */
 	notify_up(serve->notify, serve_link_mqtt(serve->link));
 	serve->next_notify = 0;
@@ -245,6 +212,7 @@ static void on_up(void *data)
 		if (iot_mqtt_subscribe(serve_link_mqtt(serve->link), subscriptions[i], 1, NULL, &err) != IOT_OK)
 			iot_log_error(IOT_LOG_ERROR, "", &err);
 	}
+	serve->asked += said_up(serve->said, serve_link_mqtt(serve->link));
 }
 
 static void on_down(void *data)
@@ -253,6 +221,7 @@ static void on_down(void *data)
 
 	serve->is_up = false;
 	notify_down(serve->notify);
+	said_down(serve->said);
 	api_server_down(serve->api);
 	if (!serve->stopping)
 		iot_warn("the connection to mosquitto is lost");
@@ -276,8 +245,8 @@ static void on_subscribed(int mid, bool granted, void *data)
 		iot_log(IOT_LOG_ERROR, "mosquitto refused a subscription of serve");
 		return;
 	}
-	if (++serve->granted < IOT_LENGTH(subscriptions))
-		return;
+	if (serve->is_up || ++serve->granted < serve->asked)
+		return; /* or one that a new layout brought */
 	iot_notice("listening on '%s' port %d (mosquitto is process %ld)", serve->setup->listen, serve->setup->port,
 		   (long)serve_link_pid(serve->link));
 	serve->is_up = true;
@@ -335,7 +304,8 @@ static void look(struct serve *serve, int64_t now)
 	serve->data_version = version;
 	streams_changed(&serve->streams);
 	notify_wake(serve->notify);
-	serve->next_notify = serve->next_tick = 0;
+	said_changed(serve->said);
+	serve->next_notify = serve->next_tick = serve->next_said = 0;
 }
 
 static void tick(struct serve *serve, int64_t now)
@@ -355,6 +325,7 @@ static void housekeeping(struct serve *serve, int64_t now)
 	serve->next_housekeeping = now + HOUSEKEEPING_MS;
 	serve_log_rotate(serve->setup->log, MOSQUITTO_LOG_MAX);
 	serve_log_rotate(serve->setup->own_log, SERVE_LOG_MAX);
+	said_housekeeping(serve->said);
 	if (serve->setup->staging != NULL)
 		serve_log_rotate(serve->setup->staging->log, MOSQUITTO_LOG_MAX);
 }
@@ -369,6 +340,8 @@ static void run_timers(struct serve *serve)
 		tick(serve, now);
 	if (now >= serve->next_notify)
 		serve->next_notify = notify_run(serve->notify);
+	if (now >= serve->next_said)
+		serve->next_said = said_step(serve->said);
 	if (now >= serve->next_housekeeping)
 		housekeeping(serve, now);
 }
@@ -378,6 +351,7 @@ static int time_left(const struct serve *serve)
 	const int64_t times[] = {serve->next_look,
 				 serve->next_tick,
 				 serve->next_notify,
+				 serve->next_said,
 				 serve->next_housekeeping,
 				 staging_due(serve->staging),
 				 api_server_due(serve->api)};
@@ -461,14 +435,18 @@ static enum iot_status run(struct serve *serve, struct iot_error *err)
 	enum iot_status status = IOT_OK;
 
 	while (status == IOT_OK && !serve->stopping) {
-		struct pollfd fds[7] = {{.fd = serve->signal_fd, .events = POLLIN},
-					{.fd = serve->notify_fd, .events = POLLIN}};
+		struct pollfd fds[7 + SAID_FDS_MAX] = {{.fd = serve->signal_fd, .events = POLLIN},
+						       {.fd = serve->notify_fd, .events = POLLIN}};
 		nfds_t count = serve_link_poll(serve->link, fds + 2);
 		nfds_t staging = staging_poll(serve->staging, fds + 2 + count);
 		nfds_t api = api_server_poll(serve->api, fds + 2 + count + staging);
+		nfds_t said = said_poll(serve->said, fds + 2 + count + staging + api);
 
-		if (poll(fds, 2 + count + staging + api, time_left(serve)) < 0)
+		if (poll(fds, 2 + count + staging + api + said, time_left(serve)) < 0)
 			memset(fds, 0, sizeof(fds));
+		for (nfds_t i = 0; i < said; i++)
+			if (fds[2 + count + staging + api + i].revents != 0)
+				serve->next_said = 0;
 		if ((fds[0].revents & POLLIN) != 0)
 			read_signals(serve);
 		if ((fds[1].revents & POLLIN) != 0)
@@ -519,6 +497,8 @@ static enum iot_status open_all(struct serve *serve, struct iot_error *err)
 	if (status == IOT_OK)
 		status = iot_store_data_version(iot_local_store(serve->cloud), &serve->data_version, err);
 	if (status == IOT_OK)
+		serve->said = said_new(serve->setup, serve->cloud, serve->reports); /* before devices can connect */
+	if (status == IOT_OK)
 		status = serve_link_new(serve->setup, &events, serve, &serve->link, err);
 	if (status == IOT_OK && serve->setup->staging != NULL)
 		status = staging_new(serve->setup->staging, serve->cloud, on_staging, serve, &serve->staging, err);
@@ -533,6 +513,7 @@ static void close_all(struct serve *serve)
 	if (serve->link != NULL)
 		serve_link_stop(serve->link);
 	staging_free(serve->staging);
+	said_stop(serve->said, ROUTES_STOP_MS);
 	reports_flush(serve->reports, true);
 	(void)!iot_local_presence_reset(serve->cloud, NULL);
 	serve_link_free(serve->link);
@@ -546,6 +527,7 @@ static void close_all(struct serve *serve)
 	notify_free(serve->notify);
 	streams_release(&serve->streams);
 	iot_buf_release(&serve->out);
+	said_free(serve->said);
 	reports_free(serve->reports);
 }
 

@@ -256,7 +256,7 @@ static enum iot_status say_new(struct notify *notify, const struct iot_outbox_ro
 {
 	if (strcmp(row->kind, "jobs") == 0 && row->thing != NULL)
 		return tell_jobs(notify, place, row->thing);
-	if (strcmp(row->kind, "publish") == 0 && row->topic != NULL)
+	if ((strcmp(row->kind, "publish") == 0 || strcmp(row->kind, "event") == 0) && row->topic != NULL)
 		return publish(notify, place, row->topic, row->payload, row->payload_len, row->qos, row->retain);
 	if (strcmp(row->kind, "claim") == 0 && row->topic != NULL) {
 		if (notify->port->claimed != NULL)

@@ -25,6 +25,7 @@ void serve_setup_init(struct serve_setup *setup, const struct iot_serve_options 
 	setup->log = iot_path(setup->paths.broker_dir, "mosquitto.log");
 	setup->own_log = iot_path(setup->paths.broker_dir, "serve.log");
 	setup->status = iot_path(setup->paths.broker_dir, "serve.json");
+	setup->talk = options->talk;
 }
 
 void serve_setup_add_staging(struct serve_setup *setup, int port)

@@ -20,6 +20,7 @@ struct reports {
 	bool reset;       /* before what `presence` holds, nobody was connected */
 	json_t *presence; /* array of events */
 	json_t *states;   /* object: thing to the newest state that could not be recorded */
+	json_t *events;   /* the same of events that may acknowledge a configuration */
 	int64_t retry;    /* monotonic ms: not before */
 	bool failing;     /* and said so */
 };
@@ -28,7 +29,8 @@ struct reports *reports_new(struct iot_cloud *cloud)
 {
 	struct reports *reports = iot_alloc(sizeof(*reports));
 
-	*reports = (struct reports){.cloud = cloud, .presence = json_array(), .states = json_object()};
+	*reports = (struct reports){
+		.cloud = cloud, .presence = json_array(), .states = json_object(), .events = json_object()};
 	return reports;
 }
 
@@ -38,6 +40,7 @@ void reports_free(struct reports *reports)
 		return;
 	json_decref(reports->presence);
 	json_decref(reports->states);
+	json_decref(reports->events);
 	free(reports);
 }
 
@@ -93,9 +96,21 @@ static enum iot_status write_presence(struct reports *reports, struct iot_error 
 	return IOT_OK;
 }
 
-/* --- states --------------------------------------------------------------------------- */
+/* --- states and events ------------------------------------------------------------------ */
 
 /* IOT_AGAIN, IOT_FAILURE: the registry's fault, another attempt is worth it. Other faults are the report's. */
+typedef enum iot_status (*write_fn)(struct reports *reports, const char *thing, const json_t *report,
+				    struct iot_error *err);
+
+static enum iot_status outcome(enum iot_status status, const char *what, const char *thing, struct iot_error *err)
+{
+	if (status == IOT_OK || status == IOT_AGAIN || status == IOT_FAILURE)
+		return status;
+	iot_error_while(err, "recording %s of thing '%s'", what, thing);
+	iot_log_error(IOT_LOG_WARNING, "", err);
+	return IOT_OK;
+}
+
 static enum iot_status write_state(struct reports *reports, const char *thing, const json_t *state,
 				   struct iot_error *err)
 {
@@ -104,11 +119,13 @@ static enum iot_status write_state(struct reports *reports, const char *thing, c
 
 	if (status == IOT_OK && requeued)
 		iot_notice("thing '%s' fell back to another firmware: its update is offered again", thing);
-	if (status == IOT_OK || status == IOT_AGAIN || status == IOT_FAILURE)
-		return status;
-	iot_error_while(err, "recording a state report of thing '%s'", thing);
-	iot_log_error(IOT_LOG_WARNING, "", err);
-	return IOT_OK;
+	return outcome(status, "a state report", thing, err);
+}
+
+static enum iot_status write_acknowledgement(struct reports *reports, const char *thing, const json_t *event,
+					     struct iot_error *err)
+{
+	return outcome(iot_local_event(reports->cloud, thing, event, err), "an event", thing, err);
 }
 
 /* Say once that it does not work, and once that it works again. */
@@ -124,33 +141,44 @@ static void note(struct reports *reports, enum iot_status status, const struct i
 		reports->failing = status != IOT_OK;
 }
 
-void reports_state(struct reports *reports, const char *thing, const json_t *state)
+/* Write it, or keep it in `waiting`. */
+static void take(struct reports *reports, write_fn write, json_t *waiting, const char *thing, const json_t *report)
 {
 	struct iot_error err = IOT_ERROR_INIT;
-	enum iot_status status = write_state(reports, thing, state, &err);
+	enum iot_status status = write(reports, thing, report, &err);
 
-	json_object_del(reports->states, thing); /* it is newer */
+	json_object_del(waiting, thing); /* it is newer */
 	if (status == IOT_OK)
 		return;
 	note(reports, status, &err);
-	if (json_object_size(reports->states) < STATES_MAX)
-		json_object_set(reports->states, thing, (json_t *)(uintptr_t)state);
+	if (json_object_size(waiting) < STATES_MAX)
+		json_object_set(waiting, thing, (json_t *)(uintptr_t)report);
 	else
-		iot_warn("a state report of thing '%s' is lost: too many wait", thing);
+		iot_warn("a report of thing '%s' is lost: too many wait", thing);
 }
 
-static enum iot_status write_states(struct reports *reports, struct iot_error *err)
+void reports_state(struct reports *reports, const char *thing, const json_t *state)
+{
+	take(reports, write_state, reports->states, thing, state);
+}
+
+void reports_event(struct reports *reports, const char *thing, const json_t *event)
+{
+	take(reports, write_acknowledgement, reports->events, thing, event);
+}
+
+static enum iot_status write_waiting(struct reports *reports, write_fn write, json_t *waiting, struct iot_error *err)
 {
 	const char *thing;
-	json_t *state;
+	json_t *report;
 	void *next;
 
-	json_object_foreach_safe(reports->states, next, thing, state) {
-		enum iot_status status = write_state(reports, thing, state, err);
+	json_object_foreach_safe(waiting, next, thing, report) {
+		enum iot_status status = write(reports, thing, report, err);
 
 		if (status != IOT_OK)
 			return status;
-		json_object_del(reports->states, thing);
+		json_object_del(waiting, thing);
 	}
 	return IOT_OK;
 }
@@ -161,11 +189,15 @@ void reports_flush(struct reports *reports, bool last)
 	struct iot_error err = IOT_ERROR_INIT;
 	enum iot_status status = IOT_OK;
 
-	if ((!presence && json_object_size(reports->states) == 0) || (!last && iot_left(reports->retry) > 0))
+	if (!presence && json_object_size(reports->states) == 0 && json_object_size(reports->events) == 0)
+		return;
+	if (!last && iot_left(reports->retry) > 0)
 		return;
 	if (presence)
 		status = write_presence(reports, &err);
 	if (status == IOT_OK)
-		status = write_states(reports, &err);
+		status = write_waiting(reports, write_state, reports->states, &err);
+	if (status == IOT_OK)
+		status = write_waiting(reports, write_acknowledgement, reports->events, &err);
 	note(reports, status, &err);
 }

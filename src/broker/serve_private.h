@@ -30,6 +30,7 @@ struct serve_setup {
 	int lock;                    /* descriptor of the held lock; -1 */
 	bool is_staging;             /* the setup of the staging endpoint's mosquitto */
 	struct serve_setup *staging; /* NULL: there is no staging endpoint */
+	const struct iot_serve_talk *talk;
 };
 #define SERVE_SETUP_INIT                                                                                               \
 	{                                                                                                              \
@@ -141,8 +142,40 @@ void reports_reset(struct reports *reports);
 void reports_presence(struct reports *reports, json_t *event);
 /* The state a thing reported, recorded at once when the registry takes it. */
 void reports_state(struct reports *reports, const char *thing, const json_t *state);
+/* An event of a thing that may acknowledge its configuration. */
+void reports_event(struct reports *reports, const char *thing, const json_t *event);
 /* Record what waits, unless an attempt failed just now (`last`: all the same). */
 void reports_flush(struct reports *reports, bool last);
+
+/* --- events on AWS IoT's topics (lifecycle.c) -------------------------------------------------- */
+
+/* Say to whoever subscribed that a client came or went: an event of the plugin. */
+void lifecycle_say(struct iot_mqtt *mqtt, bool connected, const json_t *event);
+
+/* --- what devices say, by layouts (said.c) ------------------------------------------------------- */
+
+struct said;
+
+struct said *said_new(const struct serve_setup *setup, struct iot_cloud *cloud, struct reports *reports);
+void said_free(struct said *said);
+/* Layouts and routes as they are now; what cannot be read stays as it was, with a word in the log. */
+void said_load(struct said *said);
+/* Something in the registry changed: if it were they, read them again. */
+void said_changed(struct said *said);
+/* Connected: returns how many subscriptions were asked for. */
+size_t said_up(struct said *said, struct iot_mqtt *mqtt);
+void said_down(struct said *said);
+/* A message of a device. False: it is none of these. */
+bool said_take(struct said *said, const struct broker_request *request);
+/* Descriptors for poll(2), SAID_FDS_MAX at most; returns how many. */
+#define SAID_FDS_MAX (2 * 32)
+nfds_t said_poll(const struct said *said, struct pollfd *fds);
+/* Do what is to be done. Returns when to come again, monotonic ms. */
+int64_t said_step(struct said *said);
+/* Now and then. */
+void said_housekeeping(struct said *said);
+/* The end: what waits is delivered as far as that is possible in so many ms. */
+void said_stop(struct said *said, int timeout_ms); /* takes NULL */
 
 /* --- status and stop (status.c) --------------------------------------------------------------- */
 

@@ -20,6 +20,8 @@ extern const struct cli_command cmd_device_claims;
 extern const struct cli_command cmd_device_rotate; /* rotate.c */
 extern const struct cli_command cmd_device_unclaim;
 extern const struct cli_command cmd_doctor;
+extern const struct cli_command cmd_events;
+extern const struct cli_command cmd_events_route; /* a verb of events, in route.c */
 extern const struct cli_command cmd_group;
 extern const struct cli_command cmd_image;
 extern const struct cli_command cmd_init;

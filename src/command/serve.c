@@ -2,7 +2,10 @@
 #include "command/commands.h"
 #include "command/context.h"
 #include "iotctl/broker.h"
+#include "iotctl/layout.h"
 #include "iotctl/log.h"
+
+#include <string.h>
 
 struct serve_args {
 	const char *listen, *api_listen, *plugin, *mosquitto;
@@ -39,6 +42,48 @@ static enum iot_status print_status(struct cli_context *ctx, struct iot_error *e
 	return status;
 }
 
+/* --- what layouts say, for serve ------------------------------------------------------- */
+
+static enum iot_status load_talk(struct iot_cloud *cloud, void **ret_talk, struct iot_error *err)
+{
+	struct iot_talk *talk = NULL;
+	enum iot_status status = iot_talk_new(cloud, &talk, err);
+
+	*ret_talk = talk;
+	return status;
+}
+
+static void free_talk(void *talk)
+{
+	iot_talk_free(talk);
+}
+
+static const char *const *talk_filters(const void *talk, bool states)
+{
+	return iot_talk_filters(talk, states ? IOT_ROLE_STATE : IOT_ROLE_EVENT);
+}
+
+static const json_t *talk_topics(const void *talk)
+{
+	return iot_talk_topics(talk);
+}
+
+static bool match_talk(const void *talk, const char *topic, const char *thing, struct iot_serve_said *ret)
+{
+	struct iot_talk_match match;
+
+	if (!iot_talk_match(talk, topic, thing, &match))
+		return false;
+	ret->is_state = match.topic.role == IOT_ROLE_STATE;
+	memcpy(ret->thing, match.topic.thing, sizeof(ret->thing));
+	memcpy(ret->subfolder, match.topic.subfolder, sizeof(ret->subfolder));
+	ret->layout = match.layout;
+	ret->version_member = match.version_member;
+	return true;
+}
+
+static const struct iot_serve_talk talk_ops = {load_talk, free_talk, talk_filters, talk_topics, match_talk};
+
 static enum iot_status serve(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct serve_args *args = args_;
@@ -49,6 +94,7 @@ static enum iot_status serve(struct cli_context *ctx, const void *args_, struct 
 		.detach = args->detach,
 		.plugin_path = args->plugin,
 		.mosquitto = args->mosquitto,
+		.talk = &talk_ops,
 		.staging_port = !cli_given(ctx, "staging-port") ? 0 : args->staging_port > 0 ? (int)args->staging_port : -1,
 		.api_listen = args->api_listen,
 		.api_port = !cli_given(ctx, "api-port") ? 0 : args->api_port > 0 ? (int)args->api_port : -1,

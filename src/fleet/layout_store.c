@@ -302,6 +302,8 @@ enum iot_status iot_layout_add(struct iot_cloud *cloud, const char *path, bool u
 	if (status == IOT_OK && !same) {
 		text = json_dumps(layout->json, JSON_INDENT(2));
 		status = iot_fs_write(to, 0644, text, strlen(text), err);
+		if (status == IOT_OK)
+			status = iot_local_talk_changed(cloud, err);
 	}
 	if (status == IOT_OK)
 		*ret_record =
@@ -319,7 +321,9 @@ enum iot_status iot_layout_use(struct iot_cloud *cloud, const char *name, const 
 		status = iot_layout_load(cloud, name, &layout, err);
 	if (status == IOT_OK && type != NULL)
 		status = fleet_call(cloud, "DescribeThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
-	return status == IOT_OK ? iot_local_meta_set(cloud, key, name, err) : status;
+	if (status == IOT_OK)
+		status = iot_local_meta_set(cloud, key, name, err);
+	return status == IOT_OK ? iot_local_talk_changed(cloud, err) : status;
 }
 
 /* --- of a device ------------------------------------------------------------------------ */

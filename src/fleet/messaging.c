@@ -325,21 +325,14 @@ static void show_base64(const void *payload, size_t len, json_t *record)
 
 void iot_payload_show(enum iot_payload_format format, const void *payload, size_t len, json_t *record)
 {
-	struct iot_error ignored = IOT_ERROR_INIT;
-	json_t *value = NULL;
-
 	if (format == IOT_PAYLOAD_HEX) {
 		IOT_CLEAN(iot_free_p) char *hex = iot_alloc(2 * len + 1);
 
 		iot_json_set_str(record, "payload", iot_hex(payload, len, hex));
 		iot_json_set_str(record, "format", "hex");
-	} else if (format == IOT_PAYLOAD_JSON && iot_json_parse(payload, len, "payload", &value, &ignored) == IOT_OK) {
-		json_object_set_new(record, "payload", value);
-		iot_json_set_str(record, "format", "json");
-	} else if (format != IOT_PAYLOAD_BASE64 && iot_utf8_valid(payload, len)) {
-		json_object_set_new(record, "payload", json_stringn(payload, len));
-		iot_json_set_str(record, "format", "text");
-	} else {
+	} else if (format == IOT_PAYLOAD_BASE64) {
 		show_base64(payload, len, record);
+	} else {
+		iot_json_set_payload(record, payload, len, format == IOT_PAYLOAD_JSON);
 	}
 }

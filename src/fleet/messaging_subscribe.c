@@ -22,18 +22,6 @@ struct subscriber {
 	struct iot_error *err;
 };
 
-/* RFC 3339 with milliseconds. */
-static void set_time(json_t *record)
-{
-	int64_t now = iot_now_ms();
-	char text[32];
-	IOT_CLEAN(iot_free_p) char *exact = NULL;
-
-	iot_time_rfc3339(now, text);
-	exact = iot_strf("%.19s.%03dZ", text, (int)(now % 1000));
-	iot_json_set_str(record, "time", exact);
-}
-
 static void set_properties(const struct iot_mqtt_message *message, json_t *record)
 {
 	json_t *properties = message->property_count > 0 ? json_object() : NULL;
@@ -56,13 +44,14 @@ static void on_message(struct iot_mqtt *mqtt, const struct iot_mqtt_message *mes
 	struct subscriber *s = data;
 	const struct iot_subscribe_options *options = s->options;
 	IOT_JSON record = NULL;
+	char now[32];
 
 	(void)mqtt;
 	if (s->status != IOT_OK || (options->count > 0 && s->count >= options->count) ||
 	    (options->no_retained && message->retain))
 		return;
 	record = json_object();
-	set_time(record);
+	iot_json_set_str(record, "time", iot_time_rfc3339_ms(iot_now_ms(), now));
 	iot_json_set_str(record, "topic", message->topic);
 	iot_json_set_int(record, "qos", message->qos);
 	iot_json_set_bool(record, "retain", message->retain);
@@ -133,9 +122,13 @@ static enum iot_status subscribe_all(struct iot_mqtt *mqtt, const struct iot_sub
 {
 	enum iot_status status = IOT_OK;
 
-	for (size_t i = 0; options->filters[i] != NULL && status == IOT_OK; i++)
+	for (size_t i = 0; options->filters[i] != NULL && status == IOT_OK; i++) {
 		status =
 			iot_mqtt_subscribe_wait(mqtt, options->filters[i], options->qos, (int)options->connect_ms, err);
+		if (status == IOT_DENIED && iot_mqtt_is_connected(mqtt) && options->refused != NULL &&
+		    options->refused(options->filters[i], options->data))
+			status = IOT_OK;
+	}
 	return status;
 }
 
@@ -149,7 +142,7 @@ enum iot_status iot_subscribe(const struct iot_messaging_where *where, const str
 	int64_t deadline = options->timeout_ms > 0 ? iot_deadline(options->timeout_ms) : 0;
 	enum iot_status status = IOT_OK;
 
-	for (size_t i = 0; options->filters[i] != NULL && status == IOT_OK; i++)
+	for (size_t i = 0; !options->unchecked && options->filters[i] != NULL && status == IOT_OK; i++)
 		status = iot_filter_check(options->filters[i], options->qos, err);
 	if (status == IOT_OK)
 		status = iot_messaging_connect(where, &events, &s, (int)options->connect_ms, &mqtt, &who, err);

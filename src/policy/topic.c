@@ -154,3 +154,27 @@ bool iot_topic_matches(const char *filter, const char *topic)
 		topic++;
 	}
 }
+
+bool iot_topic_covers(const char *outer, const char *inner)
+{
+	if (inner[0] == '$' && outer[0] != '$')
+		return false;
+	while (true) {
+		size_t level = strcspn(inner, "/"), pattern = strcspn(outer, "/");
+		bool any = pattern == 1 && outer[0] == '+';
+
+		if (outer[0] == '#')
+			return true;
+		if (inner[0] == '#' || (!any && (level != pattern || memcmp(outer, inner, level) != 0)))
+			return false;
+		outer += pattern;
+		inner += level;
+		if (*inner == '\0')
+			return *outer == '\0' || strcmp(outer, "/#") == 0;
+		/* "a/#" matches "a", which "a/+" does not: '#' is met by '#' alone, above. */
+		if (*outer == '\0')
+			return false;
+		outer++;
+		inner++;
+	}
+}

@@ -230,9 +230,85 @@ static const char objects[] =
 	" id INTEGER PRIMARY KEY, key TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,"
 	" created_at INTEGER NOT NULL, UNIQUE (key, sha256));";
 
+/* What devices say, beyond what services ask for: where the plugin says who said it, and where serve takes it. */
+static const char routes[] =
+	"CREATE TABLE topics ("
+	" filter TEXT PRIMARY KEY, thing_level INTEGER NOT NULL) WITHOUT ROWID;" /* the level that is the thing's name; -1: none */
+	WATCH("topics", "insert", "INSERT")
+	WATCH("topics", "delete", "DELETE")
+	"CREATE TABLE routes ("
+	" id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, place INTEGER NOT NULL," /* the smallest is asked first */
+	" route TEXT NOT NULL," /* JSON; see fleet's events.h */
+	" delivered INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, fault TEXT,"
+	" created_at INTEGER NOT NULL);";
+
+/*
+ * Events of jobs and executions, as AWS IoT publishes them (developer guide, "Jobs events"), for whoever subscribes.
+ * Triggers, so that no way into a state can be forgotten. What goes with its job or its thing says nothing itself,
+ * except executions that were pending when their job was deleted.
+ */
+#define EVENT_ID                                                                                                       \
+	"lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-a' ||"    \
+	" substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))"
+#define NOW_MS "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+#define JOB_COUNT(of, name, state)                                                                                     \
+	"'numberOf" name "Things', (SELECT count(*) FROM executions WHERE job = " of ".id AND status = '" state "')"
+
+/* json_patch drops members that are null. */
+#define JOB_EVENT(of, operation, state, at, more)                                                                         \
+	" INSERT INTO outbox (kind, topic, payload, qos, created_at) VALUES ('event', '$aws/events/job/' || " of       \
+	".job_id || '/' || " operation ", CAST(json_patch('{}', json_object('eventType', 'JOB', 'eventId', " EVENT_ID  \
+	", 'timestamp', " at " / 1000, 'operation', " operation ", 'jobId', " of ".job_id, 'status', " state       \
+	", 'targetSelection', " of ".selection, 'targets', json(" of ".targets), 'description', " of ".description,"   \
+	" 'comment', " of ".comment, 'completedAt', " of ".completed_at, 'createdAt', " of ".created_at,"              \
+	" 'lastUpdatedAt', " of ".updated_at" more ")) AS BLOB), 1, " at ");"
+#define JOB_DETAILS(of)                                                                                                \
+	", 'jobProcessDetails', json_object(" JOB_COUNT(of, "Canceled", "CANCELED") ", "                               \
+	JOB_COUNT(of, "Rejected", "REJECTED") ", " JOB_COUNT(of, "Failed", "FAILED") ", "                              \
+	JOB_COUNT(of, "Removed", "REMOVED") ", " JOB_COUNT(of, "Succeeded", "SUCCEEDED") ")"
+
+/* The account and region are those of IOT_LOCAL_ARN_PREFIX. */
+#define EXECUTION_EVENT(job, details, state, at)                                                                          \
+	" INSERT INTO outbox (kind, topic, payload, qos, created_at) SELECT 'event', '$aws/events/jobExecution/' ||"   \
+	" " job " || '/' || lower(" state "), CAST(json_object('eventType', 'JOB_EXECUTION', 'eventId', " EVENT_ID     \
+	", 'timestamp', " at " / 1000, 'operation', lower(" state "), 'jobId', " job ", 'thingArn',"               \
+	" 'arn:aws:iot:local:000000000000:thing/' || t.name, 'status', " state ", 'statusDetails', json(" details      \
+	")) AS BLOB), 1, " at
+
+static const char job_events[] =
+	"CREATE TRIGGER jobs_completed AFTER UPDATE OF status ON jobs"
+	" WHEN NEW.status = 'COMPLETED' AND OLD.status <> 'COMPLETED' BEGIN"
+	JOB_EVENT("NEW", "'completed'", "'COMPLETED'", "NEW.updated_at", JOB_DETAILS("NEW"))
+	" END;"
+	"CREATE TRIGGER jobs_canceled AFTER UPDATE OF status ON jobs"
+	" WHEN NEW.status = 'CANCELED' AND OLD.status <> 'CANCELED' BEGIN"
+	JOB_EVENT("NEW", "'cancellation_in_progress'", "'CANCELLATION_IN_PROGRESS'", "NEW.updated_at", "")
+	JOB_EVENT("NEW", "'canceled'", "'CANCELED'", "NEW.updated_at", "")
+	" END;";
+
+static const char job_ends[] =
+	"CREATE TRIGGER jobs_deleted BEFORE DELETE ON jobs BEGIN"
+	JOB_EVENT("OLD", "'deletion_in_progress'", "'DELETION_IN_PROGRESS'", NOW_MS, "")
+	EXECUTION_EVENT("OLD.job_id", "e.details", "'DELETED'", NOW_MS)
+	" FROM executions e JOIN things t ON t.id = e.thing_id"
+	" WHERE e.job = OLD.id AND e.status IN ('QUEUED', 'IN_PROGRESS') ORDER BY e.id;"
+	JOB_EVENT("OLD", "'deleted'", "'DELETED'", NOW_MS, "")
+	" END;";
+
+static const char execution_events[] =
+	"CREATE TRIGGER executions_ended AFTER UPDATE OF status ON executions WHEN NEW.status <> OLD.status"
+	" AND NEW.status IN ('SUCCEEDED', 'FAILED', 'REJECTED', 'CANCELED', 'TIMED_OUT', 'REMOVED') BEGIN"
+	EXECUTION_EVENT("j.job_id", "NEW.details", "NEW.status", "NEW.updated_at")
+	" FROM jobs j, things t WHERE j.id = NEW.job AND t.id = NEW.thing_id;"
+	" END;"
+	"CREATE TRIGGER executions_deleted AFTER DELETE ON executions WHEN OLD.status <> 'WAITING' BEGIN"
+	EXECUTION_EVENT("j.job_id", "OLD.details", "'DELETED'", NOW_MS)
+	" FROM jobs j, things t WHERE j.id = OLD.job AND t.id = OLD.thing_id;"
+	" END;";
+
 /* clang-format on */
-static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators, device_secrets,
-					  objects};
+static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators,
+				    device_secrets, objects, routes, job_events, job_ends, execution_events};
 
 const struct iot_schema iot_registry_schema = {
 	.name = "registry",

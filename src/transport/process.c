@@ -43,8 +43,8 @@ char *iot_process_find(const char *name)
 }
 
 /* Only async-signal-safe calls: the parent may have threads. Never returns. */
-static _Noreturn void child(const struct iot_process_options *options, const char *program, char **argv, int out,
-			    int report, pid_t parent)
+static _Noreturn void child(const struct iot_process_options *options, const char *program, char **argv, int in,
+			    int out, int report, pid_t parent)
 {
 	sigset_t none;
 	int fault, null = open("/dev/null", O_RDWR);
@@ -60,7 +60,7 @@ static _Noreturn void child(const struct iot_process_options *options, const cha
 			_exit(127);
 	}
 	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
+		dup2(in >= 0 ? in : null, STDIN_FILENO);
 		dup2(out >= 0 ? out : null, STDOUT_FILENO);
 		if (!options->keep_stderr)
 			dup2(out >= 0 ? out : null, STDERR_FILENO);
@@ -93,6 +93,23 @@ static enum iot_status open_output(const struct iot_process_options *options, in
 		*ret_parent = ends[0];
 		*ret_child = ends[1];
 	}
+	return IOT_OK;
+}
+
+/* Where the child's input comes from, the same way. */
+static enum iot_status open_input(const struct iot_process_options *options, int *ret_child, int *ret_parent,
+				  struct iot_error *err)
+{
+	int ends[2];
+
+	*ret_child = *ret_parent = -1;
+	if (!options->feed)
+		return IOT_OK;
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot make a pipe");
+	fcntl(ends[1], F_SETFL, O_NONBLOCK);
+	*ret_child = ends[0];
+	*ret_parent = ends[1];
 	return IOT_OK;
 }
 
@@ -136,6 +153,8 @@ enum iot_status iot_process_start(const struct iot_process_options *options, str
 	IOT_CLEAN(free_argv) char **argv = copy_argv(options->argv);
 	IOT_CLEAN(iot_close_p) int child_out = -1;
 	IOT_CLEAN(iot_close_p) int parent_out = -1;
+	IOT_CLEAN(iot_close_p) int child_in = -1;
+	IOT_CLEAN(iot_close_p) int parent_in = -1;
 	enum iot_status status;
 	pid_t pid, parent = getpid();
 	int report[2], fault;
@@ -143,13 +162,15 @@ enum iot_status iot_process_start(const struct iot_process_options *options, str
 	if (program == NULL)
 		return iot_fail(err, IOT_NOT_FOUND, "program '%s' is not there", options->argv[0]);
 	status = open_output(options, &child_out, &parent_out, err);
+	if (status == IOT_OK)
+		status = open_input(options, &child_in, &parent_in, err);
 	if (status != IOT_OK)
 		return status;
 	if (pipe2(report, O_CLOEXEC) != 0)
 		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot make a pipe");
 	pid = fork();
 	if (pid == 0)
-		child(options, program, argv, child_out, report[1], parent);
+		child(options, program, argv, child_in, child_out, report[1], parent);
 	fault = errno;
 	close(report[1]);
 	if (pid > 0)
@@ -165,8 +186,8 @@ enum iot_status iot_process_start(const struct iot_process_options *options, str
 	}
 	ret->pid = pid;
 	ret->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	ret->out_fd = parent_out;
-	parent_out = -1;
+	ret->out_fd = iot_take_fd(&parent_out);
+	ret->in_fd = iot_take_fd(&parent_in);
 	return IOT_OK;
 }
 
@@ -222,8 +243,9 @@ void iot_process_release(struct iot_process *process)
 {
 	iot_close_p(&process->pidfd);
 	iot_close_p(&process->out_fd);
+	iot_close_p(&process->in_fd);
 	process->pid = 0;
-	process->pidfd = process->out_fd = -1;
+	process->pidfd = process->out_fd = process->in_fd = -1;
 }
 
 /* Take what the pipe holds; what passes the buffer's limit is read and dropped. False at its end. */

@@ -13,7 +13,7 @@ declare -A layer_of=(
   [at]=board [board]=board [expresslink]=board [credential]=board [swd]=board [cloud]=cloud [local]=cloud
   [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet [configuration]=fleet
   [remote_command]=fleet [http]=transport [aws]=cloud [operator]=cloud [profile]=fleet [cbor]=crypto [cose]=crypto
-  [attest]=crypto [jwt]=crypto [psk]=broker [pskfile]=fleet
+  [attest]=crypto [jwt]=crypto [psk]=broker [pskfile]=fleet [events]=fleet
 )
 declare -A may_use=(
   [base]="base" [cli]="cli base" [crypto]="crypto base" [policy]="policy base" [store]="store base"

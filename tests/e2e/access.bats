@@ -152,7 +152,7 @@ with_statement() { # EFFECT ACTION RESOURCE...: the default device policy with o
 }
 
 @test "retained messages and last wills need their own right" {
-  listen heard 'pump/#' '$aws/#'
+  listen heard 'pump/#' '$aws/things/#'
   connect pump-0001
   say ret 1 pump/pump-0001/data kept
   hears pump-0001 '^down '

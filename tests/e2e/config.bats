@@ -79,3 +79,89 @@ acknowledged() { [ "$(iotctl config list "$1" --query '.[].acknowledgedVersion')
   until_true 10 acknowledged pump-0001 1
   [ "$(iotctl shadow list pump-0001 --query '.[] | select(.shadowName == "config").inSync')" = true ]
 }
+
+# A layout of one's own, whose devices acknowledge by an event or by a state that is called otherwise.
+make_tram() { # NAME event|state
+  jq --arg way "$2" '.name = "trams" | .description = "trams" | .roles |= (map_values(.topic |= sub("^bus/"; "tram/")) | del(.peer)
+    | .config.acknowledge = $way | .config.versionMember = "cfg" | .config.retain = false
+    | .event.topic = "tram/{thing}/said/{subfolder}" | .state.topic = "tram/{thing}/status") | del(.types)' \
+    < <(iotctl layout show buses) >trams.json
+  iotctl type create tram >/dev/null
+  iotctl layout add trams.json >/dev/null
+  iotctl layout use trams --type tram >/dev/null
+  iotctl policy generate --layout trams >tram.policy
+  iotctl policy create tram tram.policy >/dev/null
+  iotctl device create "$1" --type tram --policy tram --out "./$1" >/dev/null
+}
+
+@test "a device acknowledges by an event, and only what it was sent" {
+  start_fleet
+  make_tram tram-1 event
+  iotctl device create tram-2 --type tram --policy tram --out ./tram-2 >/dev/null
+  echo '{"speed": 7}' | iotctl config set - --to tram-1 --to tram-2 >/dev/null
+  talk tram-1
+  hears tram-1 up
+  say sub 1 tram/tram-1/configuration
+  hears tram-1 'got tram/tram-1/configuration {"speed":7,"cfg":1}'
+  say pub 1 tram/tram-1/said/config '{"cfg": 2}'
+  until_true 10 logged "$fleet/broker/serve.log" "'tram-1' acknowledges version 2"
+  say pub 1 tram/tram-1/said/config '{"cfg": "1"}'
+  say pub 1 tram/tram-1/said/config 'cfg 1'
+  say pub 1 tram/tram-1/status '{"cfg": 1}'
+  # and nobody for another: the topic is refused, and so is a name on it
+  as tram-2 mosquitto_pub -V 5 -D publish user-property iotctl-thing tram-1 -q 1 -t tram/tram-2/said/x -m '{"cfg": 1}'
+  until_true 10 acknowledged tram-2 1
+  acknowledged tram-1 null
+  say pub 1 tram/tram-1/said/config '{"cfg": 1, "more": true}'
+  until_true 10 acknowledged tram-1 1
+
+  # acknowledged is not told again
+  say end
+  run as tram-1 mosquitto_sub -q 1 -t tram/tram-1/configuration -C 1 -W 5
+  [ "$status" -eq 27 ]
+  [[ $output != *speed* ]]
+}
+
+@test "a device acknowledges by a state that is called otherwise" {
+  start_fleet
+  make_tram tram-1 state
+  echo '{"speed": 7}' | iotctl config set - --to tram-1 >/dev/null
+  as tram-1 mosquitto_pub -q 1 -t tram/tram-1/status -m '{"cfg": 3}'
+  until_true 10 logged "$fleet/broker/serve.log" "'tram-1' acknowledges version 3"
+  acknowledged tram-1 null
+  as tram-1 mosquitto_pub -q 1 -t tram/tram-1/said/x -m '{"cfg": 1}' # an event does not count here
+  as tram-1 mosquitto_pub -q 1 -t tram/tram-1/status -m '{"cfg": 1, "firmware": "1.2.3"}'
+  until_true 10 acknowledged tram-1 1
+  device_says tram-1 .firmware 1.2.3
+}
+
+@test "in the default layout, too, only what was sent is acknowledged" {
+  start_fleet
+  make_device pump-0001
+  echo '{"interval": 60}' | iotctl config set - --to pump-0001 >/dev/null
+  as pump-0001 mosquitto_pub -q 1 -t '$aws/things/pump-0001/shadow/name/config/update' \
+    -m '{"state":{"reported":{"configVersion":5}}}'
+  until_true 10 logged "$fleet/broker/serve.log" "'pump-0001' acknowledges version 5"
+  acknowledged pump-0001 null
+}
+
+@test "of two who set at once the second is told, and nothing of his is set" {
+  start_fleet
+  make_device pump-0001
+  echo '{"interval": 1}' | iotctl config set - --to pump-0001 >/dev/null
+  mkfifo slow
+  iotctl config set - --to pump-0001 <slow >late.out 2>late.err 3>&- &
+  local late=$! code=0
+  pids+=("$late")
+  exec {hand}>slow
+  printf '%70000s' '' >&"$hand" # more than a pipe holds: when this ends it has read the versions, and reads its document
+  echo '{"interval": 2}' | iotctl config set - --to pump-0001 --if-version 1 >/dev/null
+  echo '{"interval": 3}' >&"$hand"
+  exec {hand}>&-
+  wait "$late" || code=$?
+  [ "$code" -eq 4 ]
+  [[ $(<late.err) == *"has version 2, not 1"*"somebody else set it meanwhile"* ]]
+  [ "$(iotctl config get pump-0001 --query .interval)" = 2 ]
+  echo '{"interval": 4}' >four.json
+  fault 4 "has version 2, not 1" iotctl config set four.json --to pump-0001 --if-version 1
+}

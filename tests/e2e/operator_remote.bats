@@ -98,3 +98,17 @@ start_remote() { # ROLE...: a fleet with its API, and an operator for each role
   iotctl -q operator rotate admin >/dev/null
   away admin -q device list >/dev/null
 }
+
+@test "events are told to an operator, but what policies deny to others is not; routes stay where they run" {
+  start_remote observe
+  make_device pump-0001
+  away observe events tail -o jsonl >tail.out 2>tail.err 3>&- &
+  pids+=($!)
+  until_true 20 grep -q 'and subscribed' tail.err
+  grep -q 'the policy does not allow to listen to .*denied' tail.err
+  as pump-0001 mosquitto_pub -q 1 -t pump/pump-0001/event/hello -m 1
+  until_true 10 heard tail.out '.kind == "presence" and .device == "pump-0001" and .event == "disconnected"'
+  until_true 10 heard tail.out '.kind == "device" and .device == "pump-0001" and .event == "hello"'
+  fault 5 'refused' away observe -q events tail --kind denial --timeout 5s
+  fault 2 "the fleet's own machine" away observe events route list
+}

@@ -37,3 +37,4 @@ if(BATS)
 	set_tests_properties(e2e/api e2e/api_faults PROPERTIES TIMEOUT 600) # a process of the AWS CLI or of Python for each request
 endif()
 iot_bats(e2e aws_moto)
+iot_bats(e2e events)

@@ -136,15 +136,35 @@ static bool is_own_state(const struct client *client, const char *topic)
 	       (before == len || topic[before - len - 1] == '/');
 }
 
-/* What the broker itself says for the client, without asking us to name the sender. */
-bool decide_will(const struct client *client, const char *topic, uint32_t payload_len, int qos, bool retain,
-		 struct denial *why)
+/* Is that level of the topic the client's own thing? */
+static bool is_own_level(const struct client *client, const char *topic, int level)
 {
+	const char *thing = client_thing(client);
+	size_t len;
+
+	for (; level > 0 && topic != NULL; level--) {
+		topic = strchr(topic, '/');
+		topic = topic != NULL ? topic + 1 : NULL;
+	}
+	if (level < 0 || topic == NULL || thing == NULL)
+		return false;
+	len = strcspn(topic, "/");
+	return strlen(thing) == len && memcmp(topic, thing, len) == 0;
+}
+
+/* What the broker itself says for the client, without asking us to name the sender. */
+bool decide_will(const struct plugin *plugin, const struct client *client, const char *topic, uint32_t payload_len,
+		 int qos, bool retain, struct denial *why)
+{
+	int level = -1;
+
 	begin(client, IOT_POLICY_PUBLISH, "topic/", topic, why);
 	if (topic[0] == '$')
 		return refuse(why, "a last will cannot go to a reserved topic");
 	if (iot_ends_with(topic, "/state") && !is_own_state(client, topic))
 		return refuse(why, "a last will can only tell of the client's own state");
+	if (registry_is_heard(plugin->registry, topic, &level) && !is_own_level(client, topic, level))
+		return refuse(why, "a last will to a topic of events or states must name the client's own thing");
 	return decide_publish(client, topic, payload_len, qos, retain, why);
 }
 

@@ -65,7 +65,7 @@ static void enqueue(struct events *events, const char *topic, json_t *object)
 	link_append(&events->queue, &event->link);
 }
 
-void event_connected(struct events *events, const struct client *client, const char *address)
+void event_connected(struct events *events, const struct client *client, const char *address, bool known)
 {
 	json_t *object = json_object();
 
@@ -74,6 +74,8 @@ void event_connected(struct events *events, const struct client *client, const c
 	iot_json_set_str(object, "thingName", client_thing(client));
 	iot_json_set_str(object, "certificateId", client->identity->certificate_id);
 	iot_json_set_str(object, "address", address == NULL ? "" : address);
+	if (known)
+		iot_json_set_bool(object, "known", true);
 	iot_json_set_str(object, "certificatePem", client->grant.birth);
 	if (client->grant.birth != NULL)
 		iot_json_set_bool(object, "listens", client->listens);
@@ -88,6 +90,7 @@ void event_disconnected(struct events *events, const struct client *client, cons
 	iot_json_set_int(object, "connection", client->connection);
 	iot_json_set_str(object, "thingName", client_thing(client));
 	iot_json_set_str(object, "reason", reason);
+	iot_json_set_str(object, "certificateId", client->identity->certificate_id);
 	enqueue(events, IOT_EVENT_PREFIX "disconnected", object);
 }
 
@@ -188,6 +191,7 @@ void event_denied(struct events *events, struct client *client, const struct den
 	iot_json_set_str(object, "policy", denial->policy);
 	if (denial->policy != NULL)
 		iot_json_set_int(object, "statement", denial->statement);
+	iot_json_set_str(object, "sid", denial->policy != NULL ? denial->sid : NULL);
 	iot_json_set_str(object, "reason", denial->reason);
 	enqueue(events, IOT_EVENT_PREFIX "denied", object);
 	LINK_OWNER(events->queue.prev, struct event, link)->denial = true;

@@ -15,8 +15,6 @@
 #include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
-/* What the broker shows as the user name of the fleet's own user. */
-#define ADMIN_NAME "iotctl"
 
 /* --- connections come -------------------------------------------------------------- */
 
@@ -107,7 +105,7 @@ static int admit_device(struct plugin *plugin, struct mosquitto *handle, const c
 	}
 	clients_supersede(&plugin->clients, client);
 	watch_expiry(plugin, client);
-	event_connected(&plugin->events, client, mosquitto_client_address(handle));
+	event_connected(&plugin->events, client, mosquitto_client_address(handle), false);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -220,7 +218,7 @@ static bool check_write(struct plugin *plugin, const struct mosquitto_evt_acl_ch
 			struct denial *why)
 {
 	if (is_will(plugin, client))
-		return decide_will(client, check->topic, check->payloadlen, check->qos, check->retain, why);
+		return decide_will(plugin, client, check->topic, check->payloadlen, check->qos, check->retain, why);
 	return decide_publish(client, check->topic, check->payloadlen, check->qos, check->retain, why);
 }
 
@@ -246,7 +244,7 @@ static void announce(struct plugin *plugin)
 		const struct client *client = LINK_OWNER(at, struct client, age);
 
 		if (client->connected)
-			event_connected(&plugin->events, client, mosquitto_client_address(client->handle));
+			event_connected(&plugin->events, client, mosquitto_client_address(client->handle), true);
 	}
 }
 
@@ -254,7 +252,7 @@ static void announce(struct plugin *plugin)
 static void tell_listens(struct plugin *plugin, struct client *client)
 {
 	client->listens = true;
-	event_connected(&plugin->events, client, mosquitto_client_address(client->handle));
+	event_connected(&plugin->events, client, mosquitto_client_address(client->handle), true);
 }
 
 static int on_acl_check(int event, void *data, void *userdata)
@@ -264,12 +262,20 @@ static int on_acl_check(int event, void *data, void *userdata)
 	struct client *client = clients_find(&plugin->clients, check->client);
 	const char *id = mosquitto_client_id(check->client);
 	struct denial why;
+	bool admin = false;
 
 	(void)event;
-	if (client == NULL || id == NULL || strcmp(id, client->id) != 0 || check->topic == NULL)
+	if (client == NULL && check->access == MOSQ_ACL_READ) {
+		client = session_revive(plugin, check->client, &admin);
+		if (admin)
+			return MOSQ_ERR_SUCCESS;
+	}
+	if (client == NULL || id == NULL || strcmp(id, client->id) != 0 || check->topic == NULL ||
+	    (client->revived && check->access != MOSQ_ACL_READ))
 		return MOSQ_ERR_ACL_DENIED;
 	if (client_is_admin(client)) {
-		if (check->access == MOSQ_ACL_SUBSCRIBE && iot_starts_with(check->topic, IOT_EVENT_PREFIX))
+		if (check->access == MOSQ_ACL_SUBSCRIBE && iot_starts_with(check->topic, IOT_EVENT_PREFIX) &&
+		    strcmp(check->topic, IOT_EVENT_PREFIX "denied") != 0)
 			announce(plugin);
 		return MOSQ_ERR_SUCCESS;
 	}
@@ -298,9 +304,11 @@ static int on_message(int event, void *data, void *userdata)
 	struct plugin *plugin = userdata;
 	struct iot_error err = IOT_ERROR_INIT;
 	const struct client *client;
+	int level;
 
 	(void)event;
-	if (!iot_starts_with(message->topic, "$aws/") && !iot_ends_with(message->topic, "/state"))
+	if (!iot_starts_with(message->topic, "$aws/") && !iot_ends_with(message->topic, "/state") &&
+	    !registry_is_heard(plugin->registry, message->topic, &level) && !properties_claim(message->properties))
 		return MOSQ_ERR_SUCCESS;
 	client = clients_find(&plugin->clients, message->client);
 	if (client == NULL)

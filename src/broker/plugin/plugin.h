@@ -86,6 +86,11 @@ IOT_CHECK enum iot_status registry_refresh(struct registry *registry, struct iot
 int64_t registry_generation(const struct registry *registry);
 /* A read failed: let the generation grow at the next refresh, so that every record is read again. */
 void registry_suspect(struct registry *registry);
+/*
+ * Is it a topic on which services must know who says what (table topics)? *ret_thing_level: which of its levels must
+ * then be the thing's name, -1 if none is; by several filters the strictest. From memory.
+ */
+bool registry_is_heard(const struct registry *registry, const char *topic, int *ret_thing_level);
 /* Drop compiled policies that no grant uses. */
 void registry_sweep(struct registry *registry);
 size_t registry_document_count(const struct registry *registry);
@@ -108,6 +113,15 @@ IOT_CHECK enum iot_status registry_status(struct registry *registry, const char 
 IOT_CHECK enum iot_status registry_issuer(struct registry *registry, const struct iot_cert *cert, struct iot_error *err);
 /* The name of the policy at an index of the grant. Borrowed. */
 const char *grant_policy_name(const struct grant *grant, size_t index);
+/*
+ * The certificate that was seen last under a client id (table presence), as it is registered; NULL when there is none
+ * or it is not registered. IOT_AGAIN and others as above. Free with iot_cert_free().
+ */
+IOT_CHECK enum iot_status registry_last_certificate(struct registry *registry, const char *client_id,
+						    struct iot_cert **ret, struct iot_error *err);
+/* A registered certificate by its id; the same otherwise. */
+IOT_CHECK enum iot_status registry_certificate(struct registry *registry, const char *certificate_id,
+					       struct iot_cert **ret, struct iot_error *err);
 /* The largest connection number that was given so far, 0 if none. */
 IOT_CHECK enum iot_status registry_last_connection(struct registry *registry, int64_t *ret, struct iot_error *err);
 
@@ -144,6 +158,7 @@ struct client {
 	bool listens;    /* in staging: it has subscribed, or its session has */
 	bool persistent; /* the session is to outlive the connection */
 	bool offline;    /* in clients.offline */
+	bool revived;    /* of a session from before the broker's start: may have messages kept, nothing else */
 };
 
 struct clients {
@@ -210,7 +225,8 @@ struct events {
 
 void events_init(struct events *events);
 void events_release(struct events *events);
-void event_connected(struct events *events, const struct client *client, const char *address);
+/* known: it was there before; somebody else is told now. */
+void event_connected(struct events *events, const struct client *client, const char *address, bool known);
 void event_disconnected(struct events *events, const struct client *client, const char *reason);
 /* A log line and an event; client may be NULL (there is no record yet). */
 void event_denied(struct events *events, struct client *client, const struct denial *denial);
@@ -232,8 +248,12 @@ struct plugin {
 	int64_t failing_since; /* monotonic ms; 0: the registry can be read */
 	int64_t next_expiry;   /* wall-clock ms: no certificate of a connected client ends before */
 	bool closed;           /* it could not be read for too long: nothing is allowed */
+	int64_t revive_since, revive_spent; /* sessions.c: monotonic ms, and ms since then */
 	bool ready;
 };
+
+/* What the broker shows as the user name of the fleet's own user. */
+#define ADMIN_NAME "iotctl"
 
 /* How often the registry is looked at, and how long it may be unreadable. */
 #define PLUGIN_REFRESH_MS 200
@@ -243,9 +263,12 @@ struct plugin {
 bool decide_connect(const struct client *client, struct denial *why);
 bool decide_publish(const struct client *client, const char *topic, uint32_t payload_len, int qos, bool retain,
 		    struct denial *why);
-/* The client's last will: a publish that carries no word of who sends it (no MESSAGE event is raised for it). */
-bool decide_will(const struct client *client, const char *topic, uint32_t payload_len, int qos, bool retain,
-		 struct denial *why);
+/*
+ * The client's last will: a publish that carries no word of who sends it (no MESSAGE event is raised for it). So to a
+ * topic that services hear it goes only if that names the client's thing.
+ */
+bool decide_will(const struct plugin *plugin, const struct client *client, const char *topic, uint32_t payload_len,
+		 int qos, bool retain, struct denial *why);
 bool decide_subscribe(const struct client *client, const char *filter, struct denial *why);
 bool decide_receive(const struct client *client, const char *topic, struct denial *why);
 
@@ -268,6 +291,15 @@ void watch_tick(struct plugin *plugin);
 /* control.c: carry out one message to IOT_CONTROL_TOPIC. IOT_USAGE: malformed, nothing was done. */
 IOT_CHECK enum iot_status control_run(struct plugin *plugin, const void *payload, size_t len, struct iot_error *err);
 
+/*
+ * sessions.c: the broker asks about a client that it knows from before it was started: a session that it kept. Its
+ * record, as of one that is away; NULL: there is none, or not now, and nothing is allowed to it. Admins are told apart
+ * by *ret_admin.
+ */
+struct client *session_revive(struct plugin *plugin, struct mosquitto *handle, bool *ret_admin);
+
+/* Does the list have properties that are ours to set? */
+bool properties_claim(const mosquitto_property *properties);
 /*
  * properties.c: take out of *properties the user properties that are ours to set, and add the client's. *properties is
  * replaced and the old list freed; untouched on failure.

@@ -17,6 +17,24 @@ static bool is_ours(const char *name)
 	       strcmp(name, IOT_PROPERTY_CERTIFICATE) == 0;
 }
 
+bool properties_claim(const mosquitto_property *properties)
+{
+	bool claims = false;
+
+	for (; properties != NULL && !claims; properties = mosquitto_property_next(properties)) {
+		char *name = NULL, *value = NULL;
+
+		if (mosquitto_property_identifier(properties) != MQTT_PROP_USER_PROPERTY)
+			continue;
+		claims = mosquitto_property_read_string_pair(properties, MQTT_PROP_USER_PROPERTY, &name, &value,
+							     false) == NULL ||
+			 name == NULL || is_ours(name);
+		free(name);
+		free(value);
+	}
+	return claims;
+}
+
 static int copy_pair(mosquitto_property **to, const mosquitto_property *from)
 {
 	char *name = NULL, *value = NULL;

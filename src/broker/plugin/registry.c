@@ -11,6 +11,7 @@
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 #include "iotctl/json.h"
+#include "iotctl/topic.h"
 
 #include <errno.h>
 #include <string.h>
@@ -34,6 +35,12 @@ struct document {
 	struct iot_policy *policy;
 };
 
+/* A topic on which services must know who says what. */
+struct heard {
+	char *filter;
+	int thing_level;
+};
+
 struct registry {
 	char *path;
 	struct iot_store *store; /* NULL: could not be opened again */
@@ -44,6 +51,8 @@ struct registry {
 	bool suspect;
 	struct document *documents[BUCKETS];
 	size_t document_count;
+	struct heard *heard;
+	size_t heard_count;
 };
 
 static const char sql_epoch[] = "SELECT value FROM epoch WHERE one = 1";
@@ -83,6 +92,12 @@ static const char sql_document[] = "SELECT document FROM policy_versions WHERE i
 static const char sql_status[] = "SELECT status FROM certificates WHERE id = ?1";
 
 static const char sql_issuers[] = "SELECT pem FROM ca_certificates WHERE subject = ?1 AND status = 'ACTIVE'";
+
+static const char sql_certificate_pem[] = "SELECT pem FROM certificates WHERE id = ?1";
+static const char sql_last_pem[] =
+	"SELECT c.pem FROM presence p JOIN certificates c ON c.id = p.certificate_id WHERE p.client_id = ?1";
+
+static const char sql_topics[] = "SELECT filter, thing_level FROM topics LIMIT 1000";
 
 static const char sql_last_connection[] = "SELECT max(connection) FROM presence";
 
@@ -133,6 +148,50 @@ static enum iot_status read_epoch(struct registry *registry, int64_t *ret, struc
 	return IOT_OK;
 }
 
+static void free_heard(struct heard *heard, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(heard[i].filter);
+	free(heard);
+}
+
+static enum iot_status read_heard(struct registry *registry, struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	struct heard *heard = NULL;
+	size_t count = 0;
+	bool row = false;
+	enum iot_status status = iot_stmt_get(registry->store, sql_topics, &stmt, err);
+
+	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row) {
+		heard = iot_realloc(heard, (count + 1) * sizeof(*heard));
+		heard[count++] = (struct heard){iot_strdup(iot_stmt_text(stmt, 0)), (int)iot_stmt_int(stmt, 1)};
+	}
+	if (status != IOT_OK) {
+		free_heard(heard, count);
+		return status;
+	}
+	free_heard(registry->heard, registry->heard_count);
+	registry->heard = heard;
+	registry->heard_count = count;
+	return IOT_OK;
+}
+
+bool registry_is_heard(const struct registry *registry, const char *topic, int *ret_thing_level)
+{
+	bool heard = false;
+
+	for (size_t i = 0; i < registry->heard_count; i++) {
+		if (!iot_topic_matches(registry->heard[i].filter, topic))
+			continue;
+		*ret_thing_level = !heard || registry->heard[i].thing_level == *ret_thing_level
+					   ? registry->heard[i].thing_level
+					   : -1;
+		heard = true;
+	}
+	return heard;
+}
+
 enum iot_status registry_refresh(struct registry *registry, struct iot_error *err)
 {
 	struct stat st;
@@ -152,6 +211,8 @@ enum iot_status registry_refresh(struct registry *registry, struct iot_error *er
 	if (data_version == registry->data_version && !registry->suspect)
 		return IOT_OK;
 	status = read_epoch(registry, &epoch, err);
+	if (status == IOT_OK && (epoch != registry->epoch || registry->suspect))
+		status = read_heard(registry, err);
 	if (status != IOT_OK)
 		return status;
 	if (epoch != registry->epoch || registry->suspect)
@@ -460,6 +521,38 @@ enum iot_status registry_issuer(struct registry *registry, const struct iot_cert
 	return status != IOT_OK ? status : iot_fail(err, IOT_DENIED, "no registered CA issued the certificate");
 }
 
+static enum iot_status read_pem(struct registry *registry, const char *sql, const char *key, struct iot_cert **ret,
+				struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	const char *pem;
+	bool row = false;
+	enum iot_status status = iot_stmt_get(registry->store, sql, &stmt, err);
+
+	*ret = NULL;
+	if (status == IOT_OK)
+		status = iot_stmt_bind(stmt, err, "s", key);
+	if (status == IOT_OK)
+		status = iot_stmt_step(stmt, &row, err);
+	pem = status == IOT_OK && row ? iot_stmt_text(stmt, 0) : NULL;
+	/* One that does not parse is as good as none. */
+	if (pem != NULL && iot_cert_parse_pem(pem, strlen(pem), "registered certificate", ret, NULL) != IOT_OK)
+		*ret = NULL;
+	return status;
+}
+
+enum iot_status registry_last_certificate(struct registry *registry, const char *client_id, struct iot_cert **ret,
+					  struct iot_error *err)
+{
+	return read_pem(registry, sql_last_pem, client_id, ret, err);
+}
+
+enum iot_status registry_certificate(struct registry *registry, const char *certificate_id, struct iot_cert **ret,
+				     struct iot_error *err)
+{
+	return read_pem(registry, sql_certificate_pem, certificate_id, ret, err);
+}
+
 enum iot_status registry_last_connection(struct registry *registry, int64_t *ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
@@ -486,6 +579,7 @@ void registry_free(struct registry *registry)
 			document_free(document);
 		}
 	}
+	free_heard(registry->heard, registry->heard_count);
 	iot_store_close(registry->store);
 	free(registry->path);
 	free(registry);

@@ -388,6 +388,23 @@ enum iot_status iot_local_config_reported(struct iot_local *local, int64_t thing
 	return record(local, thing_id, json_integer_value(value), err);
 }
 
+enum iot_status iot_local_event(struct iot_cloud *cloud, const char *thing, const json_t *event, struct iot_error *err)
+{
+	struct iot_local *local = iot_local_of(cloud);
+	int64_t thing_id = 0;
+	enum iot_status status;
+
+	if (!json_is_object(event))
+		return IOT_OK;
+	status = iot_local_begin(local, err);
+	if (status != IOT_OK)
+		return status;
+	status = iot_local_thing_id(local, thing, &thing_id, err);
+	if (status == IOT_OK)
+		status = iot_local_config_reported(local, thing_id, thing, "event", event, err);
+	return iot_local_end(local, status, err);
+}
+
 void iot_config_message_release(struct iot_config_message *message)
 {
 	free(message->topic);
@@ -416,8 +433,7 @@ enum iot_status iot_local_config_due(struct iot_cloud *cloud, const char *thing,
 		status = iot_stmt_step(stmt, &row, err);
 	if (status != IOT_OK || !row || !iot_stmt_is_null(stmt, 0))
 		return status;
-	ret->acknowledged =
-		strcmp(iot_stmt_text(stmt, 6), "shadow") == 0 || strcmp(iot_stmt_text(stmt, 6), "state") == 0;
+	ret->acknowledged = strcmp(iot_stmt_text(stmt, 6), "none") != 0;
 	if (iot_stmt_is_null(stmt, 3)) {
 		ret->qos = 1;
 		return iot_local_shadow_delta(local, thing, SHADOW, &ret->topic, &ret->payload, err);

@@ -8,8 +8,9 @@
 #define IOT_CONFIG_MEMBER "configVersion"
 
 /*
- * A device reported its state (acknowledge "state") or a shadow ("shadow"): if the newest version of its configuration
- * is acknowledged that way and the report has a version, remember it. One that was never sent is only warned of.
+ * A device reported its state (acknowledge "state"), a shadow ("shadow") or an event ("event"): if the newest version
+ * of its configuration is acknowledged that way and the report has a version, remember it. One that was never sent is
+ * only warned of.
  */
 IOT_CHECK enum iot_status iot_local_config_reported(struct iot_local *local, int64_t thing_id, const char *thing,
 						    const char *acknowledge, const json_t *report,

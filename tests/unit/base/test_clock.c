@@ -143,6 +143,16 @@ static void test_deadlines(void)
 	CU_ASSERT(iot_monotonic_ms() >= before);
 }
 
+static void test_milliseconds(void)
+{
+	char text[32];
+
+	CU_ASSERT_STRING_EQUAL(iot_time_rfc3339_ms(INT64_C(1795000000007), text), "2026-11-18T11:06:40.007Z");
+	CU_ASSERT_STRING_EQUAL(iot_time_rfc3339_ms(0, text), "1970-01-01T00:00:00.000Z");
+	CU_ASSERT_STRING_EQUAL(iot_time_rfc3339_ms(-1, text), "1969-12-31T23:59:59.999Z");
+}
+
 UNIT_MAIN("base/clock", NULL, NULL, {"text_and_back", test_text_and_back}, {"every_day", test_every_day},
 	  {"fractions_and_offsets", test_fractions_and_offsets}, {"malformed_times", test_malformed_times},
-	  {"frozen_clock_and_its_check", test_frozen_clock_and_its_check}, {"deadlines", test_deadlines})
+	  {"frozen_clock_and_its_check", test_frozen_clock_and_its_check}, {"deadlines", test_deadlines},
+	  {"milliseconds", test_milliseconds})

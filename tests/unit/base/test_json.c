@@ -173,7 +173,27 @@ static void test_numbers_are_short(void)
 	}
 }
 
+static void payload_is(const void *payload, size_t len, bool json, const char *expected)
+{
+	IOT_JSON record = json_object();
+	IOT_CLEAN(iot_free_p) char *text = NULL;
+
+	iot_json_set_payload(record, payload, len, json);
+	text = iot_json_text(record);
+	CU_ASSERT_STRING_EQUAL(text, expected);
+}
+
+static void test_payloads(void)
+{
+	payload_is("{\"a\":1}", 7, true, "{\"payload\":{\"a\":1},\"format\":\"json\"}");
+	payload_is("{\"a\":1}", 7, false, "{\"payload\":\"{\\\"a\\\":1}\",\"format\":\"text\"}");
+	payload_is("{\"a\":1,\"a\":2}", 13, true, "{\"payload\":\"{\\\"a\\\":1,\\\"a\\\":2}\",\"format\":\"text\"}");
+	payload_is("\xff\xfe", 2, true, "{\"payload\":\"//4=\",\"format\":\"base64\"}");
+	payload_is("a\0b", 3, true, "{\"payload\":\"YQBi\",\"format\":\"base64\"}");
+	payload_is(NULL, 0, true, "{\"payload\":\"\",\"format\":\"text\"}");
+}
+
 UNIT_MAIN("base/json", NULL, NULL, {"good_values", test_good_values}, {"bad_values", test_bad_values},
 	  {"message_says_where_but_quotes_nothing", test_message_says_where_but_quotes_nothing}, {"depth", test_depth},
 	  {"members", test_members}, {"set_and_text", test_set_and_text},
-	  {"numbers_are_short", test_numbers_are_short})
+	  {"numbers_are_short", test_numbers_are_short}, {"payloads", test_payloads})

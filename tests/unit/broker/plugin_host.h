@@ -115,6 +115,11 @@ int mosquitto_client_protocol_version(const struct mosquitto *client)
 	return client->protocol;
 }
 
+const char *mosquitto_client_username(const struct mosquitto *client)
+{
+	return client->username[0] != '\0' ? client->username : NULL;
+}
+
 int mosquitto_set_username(struct mosquitto *client, const char *username)
 {
 	snprintf(client->username, sizeof(client->username), "%s", username);

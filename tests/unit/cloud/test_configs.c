@@ -250,6 +250,40 @@ static void test_lists(void)
 	DO("GetDeviceConfig", "ResourceNotFoundException", "{'thingName': 'c'}");
 }
 
+static void report_event(const char *thing, const char *text, enum iot_status expected)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	json_t *event = json_loads(text, JSON_DECODE_ANY, NULL);
+
+	ASSERT_STATUS(iot_local_event(cloud, thing, event, &err), expected, &err);
+	json_decref(event);
+}
+
+static void test_acknowledged_by_event(void)
+{
+	add_thing("bus");
+	report_event("bus", "{\"cfg\": 1}", IOT_OK); /* it has none */
+	DO("SetDeviceConfig", "",
+	   "{'thingName': 'bus', 'document': {'speed': 1}, 'acknowledge': 'event', 'versionMember': 'cfg',"
+	   " 'topic': 'bus/bus/c', 'qos': 1, 'retain': false}");
+	EXPECT_DUE("bus", "bus/bus/c {'speed':1,'cfg':1}");
+	/* Whatever is none: of another kind, without the member, nobody's, no version, one that was never sent. */
+	report_state("bus", "cfg", json_integer(1));
+	report_event("bus", "{\"configVersion\": 1}", IOT_OK);
+	report_event("bus", "[1]", IOT_OK);
+	report_event("tram", "{\"cfg\": 1}", IOT_NOT_FOUND);
+	report_event("bus", "{\"cfg\": \"1\"}", IOT_OK);
+	iot_log_set_sink(note_warning, NULL);
+	report_event("bus", "{\"cfg\": 2}", IOT_OK);
+	iot_log_set_sink(NULL, NULL);
+	ASSERT_CONTAINS(warning, "'bus' acknowledges version 2");
+	EXPECT_CALL("acknowledgedAt", "null", "GetDeviceConfig", "{'thingName': 'bus'}");
+	EXPECT_DUE("bus", "bus/bus/c {'speed':1,'cfg':1}");
+	report_event("bus", "{\"cfg\": 1, \"more\": true}", IOT_OK);
+	EXPECT_CALL("acknowledgedAt", "1795000000", "GetDeviceConfig", "{'thingName': 'bus'}");
+	EXPECT_DUE("bus", "");
+}
+
 UNIT_MAIN("cloud/configs", set_up, tear_down, {"versions", test_versions}, {"refused", test_refused},
 	  {"said", test_said}, {"shadow", test_shadow}, {"acknowledged", test_acknowledged},
-	  {"never-sent", test_never_sent}, {"lists", test_lists})
+	  {"acknowledged_by_event", test_acknowledged_by_event}, {"never-sent", test_never_sent}, {"lists", test_lists})

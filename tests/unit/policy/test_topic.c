@@ -203,6 +203,31 @@ static void test_matches(void)
 	}
 }
 
+static void test_covers(void)
+{
+	static const struct {
+		const char *outer, *inner;
+		bool expected;
+	} rows[] = {
+		{"a/b", "a/b", true},         {"a/b", "a/c", false},
+		{"a/+", "a/b", true},         {"a/b", "a/+", false},
+		{"a/+", "a/+", true},         {"a/#", "a/+/c", true},
+		{"a/#", "a", true},           {"a/#", "a/#", true},
+		{"a/+", "a/#", false},        {"+/+", "a/#", false},
+		{"#", "a/#", true},           {"#", "$aws/a", false},
+		{"+/b", "$aws/b", false},     {"a/b/#", "a/#", false},
+		{"+/+/e/#", "b/+/e/#", true}, {"b/+/e/#", "+/+/e/#", false},
+		{"a", "a/b", false},          {"a/b", "a", false},
+		{"$aws/#", "$aws/a/+", true},
+	};
+
+	for (size_t i = 0; i < IOT_LENGTH(rows); i++) {
+		if (iot_topic_covers(rows[i].outer, rows[i].inner) != rows[i].expected)
+			fprintf(stderr, "\n'%s' and '%s'\n", rows[i].outer, rows[i].inner);
+		CU_ASSERT_EQUAL(iot_topic_covers(rows[i].outer, rows[i].inner), rows[i].expected);
+	}
+}
+
 UNIT_MAIN("policy/topic", NULL, NULL, {"publish", test_publish}, {"filter", test_filter}, {"lengths", test_lengths},
 	  {"long-rule-name", test_long_rule_name}, {"nul", test_nul}, {"client-id", test_client_id},
-	  {"matches", test_matches})
+	  {"matches", test_matches}, {"covers", test_covers})

@@ -185,8 +185,53 @@ static void test_dies_with_parent(void)
 	close(ends[0]);
 }
 
+static void test_feeds(void)
+{
+	const char *const argv[] = {"cat", NULL};
+	const struct iot_process_options options = {.argv = argv, .feed = true, .capture = true};
+	struct iot_process process = IOT_PROCESS_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+	struct pollfd fd;
+	char text[16] = "";
+	int code = -1;
+	int64_t deadline = iot_deadline(10000);
+
+	ASSERT_OK(iot_process_start(&options, &process, &err), &err);
+	CU_ASSERT_EQUAL(write(process.in_fd, "hello\n", 6), 6);
+	fd = (struct pollfd){.fd = process.out_fd, .events = POLLIN};
+	CU_ASSERT_EQUAL(poll(&fd, 1, 10000), 1);
+	CU_ASSERT_EQUAL(read(process.out_fd, text, sizeof(text) - 1), 6);
+	CU_ASSERT_STRING_EQUAL(text, "hello\n");
+	CU_ASSERT_FALSE(iot_process_ended(&process, &code));
+	iot_close_p(&process.in_fd);
+	process.in_fd = -1;
+	while (!iot_process_ended(&process, &code) && iot_left(deadline) > 0)
+		usleep(1000);
+	CU_ASSERT_EQUAL(code, 0);
+	iot_process_release(&process);
+}
+
+/* One that does not read takes what the pipe holds; the writer is not kept. */
+static void test_feeding_never_waits(void)
+{
+	const char *const argv[] = {"sleep", "100", NULL};
+	const struct iot_process_options options = {.argv = argv, .feed = true};
+	struct iot_process process = IOT_PROCESS_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+	static const char block[65536];
+	ssize_t n = 0;
+
+	ASSERT_OK(iot_process_start(&options, &process, &err), &err);
+	for (int i = 0; i < 100 && n >= 0; i++)
+		n = write(process.in_fd, block, sizeof(block));
+	CU_ASSERT_EQUAL(n, -1);
+	iot_process_stop(&process, 5000);
+	iot_process_release(&process);
+}
+
 UNIT_MAIN("transport/process", NULL, NULL, {"runs", test_runs}, {"output-is-bounded", test_output_is_bounded},
 	  {"missing-program", test_missing_program}, {"time-out-ends-it", test_time_out_ends_it},
 	  {"pipe-and-life-differ", test_pipe_and_life_differ}, {"stop-insists", test_stop_insists},
 	  {"log-is-private-and-appended", test_log_is_private_and_appended},
-	  {"nothing-else-is-open", test_nothing_else_is_open}, {"dies-with-parent", test_dies_with_parent})
+	  {"nothing-else-is-open", test_nothing_else_is_open}, {"dies-with-parent", test_dies_with_parent},
+	  {"feeds", test_feeds}, {"feeding-never-waits", test_feeding_never_waits})
