@@ -42,10 +42,10 @@ _iotctl_value() {
 	'operator create --role') echo 'words admin deploy observe' ;;
 	'operator create --policy') echo 'file' ;;
 	'operator create --expires') echo 'none' ;;
-	'operator create --endpoint-url') echo 'none' ;;
+	'operator create --api-url') echo 'none' ;;
 	'operator create --out') echo 'file' ;;
 	'operator rotate --expires') echo 'none' ;;
-	'operator rotate --endpoint-url') echo 'none' ;;
+	'operator rotate --api-url') echo 'none' ;;
 	'operator rotate --out') echo 'file' ;;
 	'device create --alias') echo 'none' ;;
 	'device create -t' | 'device create --type') echo 'live type' ;;
@@ -180,6 +180,17 @@ _iotctl_value() {
 	'shadow watch -n' | 'shadow watch --name') echo 'none' ;;
 	'shadow watch -c' | 'shadow watch --count') echo 'none' ;;
 	'shadow watch --timeout') echo 'none' ;;
+	'events tail -k' | 'events tail --kind') echo 'none' ;;
+	'events tail -d' | 'events tail --device') echo 'live device' ;;
+	'events tail -n' | 'events tail --count') echo 'none' ;;
+	'events tail --timeout') echo 'none' ;;
+	'events route add -s' | 'events route add --subfolder') echo 'none' ;;
+	'events route add --layout') echo 'none' ;;
+	'events route add -f' | 'events route add --file') echo 'file' ;;
+	'events route add --max-size') echo 'none' ;;
+	'events route add --keep') echo 'none' ;;
+	'events route add -t' | 'events route add --topic') echo 'none' ;;
+	'events route add --before') echo 'none' ;;
 	'psk create --identity') echo 'none' ;;
 	'psk create --size') echo 'none' ;;
 	'psk create --out') echo 'file' ;;
@@ -258,11 +269,16 @@ _iotctl_value() {
 	'sim host --watchdog') echo 'none' ;;
 	'sim host --exit-after') echo 'none' ;;
 	'api --input') echo 'file' ;;
+	'api --lines') echo 'file' ;;
 	'api --body') echo 'file' ;;
 	*' -o' | *' --output') echo 'words table wide json jsonl csv' ;;
 	*' --query') echo 'none' ;;
 	*' --profile') echo 'live profile' ;;
 	*' --fleet') echo 'live fleet' ;;
+	*' --cloud') echo 'words local aws' ;;
+	*' --region') echo 'none' ;;
+	*' --endpoint-url') echo 'none' ;;
+	*' --aws-profile') echo 'none' ;;
 	*' --color') echo 'words auto always never' ;;
 	*' --progress') echo 'words auto bar plain json none' ;;
 	esac
@@ -270,10 +286,10 @@ _iotctl_value() {
 
 # Sets subs, opts and args of a command of the tree.
 _iotctl_node() {
-	subs='' args=() opts=' --output --query --profile --fleet --color --progress --quiet --verbose --no-input --help'
+	subs='' args=() opts=' --output --query --profile --fleet --cloud --region --endpoint-url --aws-profile --color --progress --quiet --verbose --no-input --help'
 	case $1 in
 	'')
-		subs='init serve operator backup restore doctor device type group policy cert ca board provision codesign image ota job stream publish subscribe command layout config shadow psk attest jwt sim api settings completion version'
+		subs='init serve operator backup restore doctor device type group policy cert ca board provision codesign image ota job stream publish subscribe command layout config shadow events psk attest jwt sim api settings completion version'
 		opts+=''
 		args=()
 		;;
@@ -294,12 +310,12 @@ _iotctl_node() {
 		;;
 	'operator create')
 		subs=''
-		opts+=' --role --policy --expires --endpoint-url --out'
+		opts+=' --role --policy --expires --api-url --out'
 		args=('none')
 		;;
 	'operator rotate')
 		subs=''
-		opts+=' --expires --endpoint-url --out'
+		opts+=' --expires --api-url --out'
 		args=('none')
 		;;
 	'operator revoke')
@@ -877,6 +893,46 @@ _iotctl_node() {
 		opts+=' --name --count --timeout'
 		args=('live device')
 		;;
+	'events')
+		subs='tail route'
+		opts+=''
+		args=()
+		;;
+	'events tail')
+		subs=''
+		opts+=' --kind --device --count --timeout'
+		args=()
+		;;
+	'events route')
+		subs='add list show remove check'
+		opts+=''
+		args=()
+		;;
+	'events route add')
+		subs=''
+		opts+=' --subfolder --default --layout --file --max-size --keep --topic --shell --before'
+		args=('none' 'none +')
+		;;
+	'events route list')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'events route show')
+		subs=''
+		opts+=''
+		args=('none')
+		;;
+	'events route remove')
+		subs=''
+		opts+=''
+		args=('none')
+		;;
+	'events route check')
+		subs=''
+		opts+=''
+		args=()
+		;;
 	'psk')
 		subs='create list show rotate revoke delete export import'
 		opts+=''
@@ -1009,7 +1065,7 @@ _iotctl_node() {
 		;;
 	'api')
 		subs=''
-		opts+=' --list --input --body'
+		opts+=' --list --input --lines --body'
 		args=('live operation' 'none +')
 		;;
 	'settings')

@@ -11,11 +11,11 @@ function __iotctl_path
             continue
         end
         switch $word
-            case -o --output --query --profile --fleet --color --progress
+            case -o --output --query --profile --fleet --cloud --region --endpoint-url --aws-profile --color --progress
                 set skip 1
             case '-*'
             case '*'
-                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device rotate' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'provision' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim expresslink' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
+                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device rotate' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'provision' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'events' 'events tail' 'events route' 'events route add' 'events route list' 'events route show' 'events route remove' 'events route check' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim expresslink' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
                     break
                 end
                 set path $path $word
@@ -40,6 +40,10 @@ complete -c iotctl -s o -l output -x -a 'table wide json jsonl csv' -d 'format o
 complete -c iotctl -l query -x -d 'filter the JSON result with a jq expression'
 complete -c iotctl -l profile -x -a '(__iotctl_live profile)' -d 'profile of the settings files'
 complete -c iotctl -l fleet -x -a '(__iotctl_live fleet)' -d 'fleet to work on: a name, or a folder if it has a slash'
+complete -c iotctl -l cloud -x -a 'local aws' -d 'cloud to work on'
+complete -c iotctl -l region -x -d 'AWS region'
+complete -c iotctl -l endpoint-url -x -d 'send AWS operations there'
+complete -c iotctl -l aws-profile -x -d 'profile of the AWS files'
 complete -c iotctl -l color -x -a 'auto always never' -d 'colours'
 complete -c iotctl -l progress -x -a 'auto bar plain json none' -d 'how progress is shown on stderr'
 complete -c iotctl -s q -l quiet -d 'no notices and no progress, only warnings and errors'
@@ -73,6 +77,7 @@ complete -c iotctl -n "__iotctl_at ''" -a command -d 'Commands to devices, and t
 complete -c iotctl -n "__iotctl_at ''" -a layout -d 'Which topics carry configuration, commands, events and state'
 complete -c iotctl -n "__iotctl_at ''" -a config -d 'Configurations of devices, by version'
 complete -c iotctl -n "__iotctl_at ''" -a shadow -d 'Device shadows: desired and reported state'
+complete -c iotctl -n "__iotctl_at ''" -a events -d 'What happens in the fleet, and where events of devices go'
 complete -c iotctl -n "__iotctl_at ''" -a psk -d 'Secrets shared with devices that are too small for certificates'
 complete -c iotctl -n "__iotctl_at ''" -a attest -d 'Attestation tokens of PSA devices'
 complete -c iotctl -n "__iotctl_at ''" -a jwt -d 'Tokens of devices that were made for JWT clouds'
@@ -108,11 +113,11 @@ complete -c iotctl -n "__iotctl_at 'operator'" -a show -d 'Show an operator and 
 complete -c iotctl -n "__iotctl_at 'operator create'" -l role -x -a 'admin deploy observe' -d 'what it may do'
 complete -c iotctl -n "__iotctl_at 'operator create'" -l policy -r -F -d 'or a policy document'
 complete -c iotctl -n "__iotctl_at 'operator create'" -l expires -x -d 'its keys are good for so long, at most ten years'
-complete -c iotctl -n "__iotctl_at 'operator create'" -l endpoint-url -x -d 'address of the HTTPS API, if it is another than the fleet\'s own'
+complete -c iotctl -n "__iotctl_at 'operator create'" -l api-url -x -d 'address of the HTTPS API, if it is another than the fleet\'s own'
 complete -c iotctl -n "__iotctl_at 'operator create'" -l out -r -F -d 'profile file to write; else NAME.profile'
 
 complete -c iotctl -n "__iotctl_at 'operator rotate'" -l expires -x -d 'its keys are good for so long, at most ten years'
-complete -c iotctl -n "__iotctl_at 'operator rotate'" -l endpoint-url -x -d 'address of the HTTPS API, if it is another than the fleet\'s own'
+complete -c iotctl -n "__iotctl_at 'operator rotate'" -l api-url -x -d 'address of the HTTPS API, if it is another than the fleet\'s own'
 complete -c iotctl -n "__iotctl_at 'operator rotate'" -l out -r -F -d 'profile file to write; else NAME.profile'
 
 
@@ -561,6 +566,34 @@ complete -c iotctl -n "__iotctl_at 'shadow watch'" -s c -l count -x -d 'end afte
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l timeout -x -d 'end after this time'
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -x -a '(__iotctl_live device)'
 
+complete -c iotctl -n "__iotctl_at 'events'" -a tail -d 'Print events as they happen'
+complete -c iotctl -n "__iotctl_at 'events'" -a route -d 'Where serve takes events of devices'
+
+complete -c iotctl -n "__iotctl_at 'events tail'" -s k -l kind -x -d 'of these kinds; all if not given'
+complete -c iotctl -n "__iotctl_at 'events tail'" -s d -l device -x -a '(__iotctl_live device)' -d 'about this one: thing name or alias'
+complete -c iotctl -n "__iotctl_at 'events tail'" -s n -l count -x -d 'end after so many events'
+complete -c iotctl -n "__iotctl_at 'events tail'" -l timeout -x -d 'end after this'
+
+complete -c iotctl -n "__iotctl_at 'events route'" -a add -d 'Take events of devices to a file, a command or a topic'
+complete -c iotctl -n "__iotctl_at 'events route'" -a list -d 'List routes in the order in which they are asked'
+complete -c iotctl -n "__iotctl_at 'events route'" -a show -d 'Show one route'
+complete -c iotctl -n "__iotctl_at 'events route'" -a remove -d 'Remove a route'
+complete -c iotctl -n "__iotctl_at 'events route'" -a check -d 'Say what is wrong with the routes'
+
+complete -c iotctl -n "__iotctl_at 'events route add'" -s s -l subfolder -x -d 'events with this subfolder'
+complete -c iotctl -n "__iotctl_at 'events route add'" -l default -d 'events that no other route takes'
+complete -c iotctl -n "__iotctl_at 'events route add'" -l layout -x -d 'only of devices with this layout'
+complete -c iotctl -n "__iotctl_at 'events route add'" -s f -l file -r -F -d 'append them to this file'
+complete -c iotctl -n "__iotctl_at 'events route add'" -l max-size -x -d 'of the file'
+complete -c iotctl -n "__iotctl_at 'events route add'" -l keep -x -d 'so many older files are kept'
+complete -c iotctl -n "__iotctl_at 'events route add'" -s t -l topic -x -d 'publish them on this topic'
+complete -c iotctl -n "__iotctl_at 'events route add'" -l shell -d 'COMMAND is one text for /bin/sh'
+complete -c iotctl -n "__iotctl_at 'events route add'" -l before -x -d 'ask it before that one, not as the last'
+
+
+
+
+
 complete -c iotctl -n "__iotctl_at 'psk'" -a create -d 'Make a secret for a device'
 complete -c iotctl -n "__iotctl_at 'psk'" -a list -d 'List secrets, without the secrets themselves'
 complete -c iotctl -n "__iotctl_at 'psk'" -a show -d 'Show one'
@@ -726,6 +759,7 @@ complete -c iotctl -n "__iotctl_at 'sim host'" -l factory-boot -d 'forget both u
 
 complete -c iotctl -n "__iotctl_at 'api'" -s l -l list -d 'list the operations'
 complete -c iotctl -n "__iotctl_at 'api'" -l input -r -F -d 'the request as a JSON object'
+complete -c iotctl -n "__iotctl_at 'api'" -l lines -r -F -d 'many requests, one JSON object a line'
 complete -c iotctl -n "__iotctl_at 'api'" -l body -r -F -d 'bytes that go with the request'
 complete -c iotctl -n "__iotctl_at 'api'" -x -a '(__iotctl_live operation)'
 

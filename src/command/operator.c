@@ -190,7 +190,7 @@ static enum iot_status show(struct cli_context *ctx, const void *args_, struct i
 	OPT_DURATION(0, "expires", "TIME", struct operator_args, lifetime_ms,                                          \
 		     "its keys are good for so long, at most ten years", .min = 1000, .max = INT64_C(315360000000),    \
 		     .fallback = "90d"),                                                                               \
-		OPT_STR(0, "endpoint-url", "URL", struct operator_args, url,                                           \
+		OPT_STR(0, "api-url", "URL", struct operator_args, url,                                           \
 			"address of the HTTPS API, if it is another than the fleet's own"),                            \
 		OPT_PATH(0, "out", "FILE", struct operator_args, out, "profile file to write; else NAME.profile",      \
 			 .complete = COMPLETE_FILE)
