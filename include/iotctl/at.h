@@ -36,7 +36,13 @@ void iot_at_answer_release(struct iot_at_answer *answer);
 struct iot_at_dialect {
 	const char *name;
 	const char *eol;   /* what ends a command */
-	const char *probe; /* a command that changes nothing and is answered at once */
+	const char *probe; /* a command that changes nothing and is answered at once, by its final line alone */
+	/*
+	 * Another such command, and whether an answer can only be its own: neither the probe's nor that of anything said
+	 * earlier. With it a line is in step after one exchange; NULL: silence after the probe has to prove it.
+	 */
+	const char *proof;
+	bool (*proves)(const struct iot_at_answer *answer, void *data);
 	/* Sent on the last try to get back into step: leaves a paste that was cut. NULL: nothing. */
 	const char *unwind;
 	/* Judge a line. Fills ok, code, text of `answer`; *ret_more: raw lines that belong to it. */
@@ -51,7 +57,8 @@ struct iot_at {
 	const struct iot_at_dialect *dialect;
 	/* Lines that are no part of an answer; borrowed during the call. May be NULL. */
 	void (*stranger)(const char *line, size_t len, void *data);
-	void *data;
+	void *data;         /* for this and for the dialect's `proves` */
+	int probe_ms;       /* the probe is answered within this, however slow the board; 0: 4 s */
 	bool in_step;       /* private: the next line will be the answer */
 	int owed;           /* private: commands that were said and not answered */
 	bool echo_may_come; /* private: a secret was said and not answered */

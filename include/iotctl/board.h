@@ -70,6 +70,7 @@ void iot_board_identity_release(struct iot_board_identity *identity);
 
 struct iot_board_options {
 	struct iot_serial_options serial;
+	int answer_ms; /* how long an ordinary command may take to be answered; 0: the dialect's own, some seconds. Tests give less */
 	/* A step that takes long begins ("connecting"). May be NULL. */
 	void (*progress)(const char *text, void *data);
 	void *data;

@@ -149,6 +149,7 @@ struct iot_provision_spec {
 	const char *transcript;        /* NULL: none */
 	int interrupt_fd;              /* below 0: none */
 	int connect_timeout_ms;        /* 0: 120 s */
+	int answer_ms;                 /* how long the board may take to answer an ordinary command; 0: the kind's own */
 	int proof_timeout_ms;          /* the broker must have seen it by then; 0: 15 s */
 	void (*progress)(const char *step, void *data); /* may be NULL */
 	void *data;
@@ -160,7 +161,7 @@ struct iot_provision_spec {
  * and can be repeated: the same call finishes one that was killed, and changes
  * nothing on a board that is done.
  *
- * *ret_record: {thingName, alias?, board, vendor, model, version, certificateId,
+ * *ret_record: {thingName, alias?, serialNumber?, board, vendor, model, version, certificateId,
  * keyOrigin, endpoint, items: {NAME: "same"|"written"|"accepted"}, proof: [...],
  * notProved: [...], resumed, changed}.
  *

@@ -110,6 +110,7 @@ struct iot_sim_expresslink_options {
 	const char *firmware;        /* version of the module; NULL: 1.0.0 */
 
 	const char *ssid;            /* the only Wi-Fi network there is; NULL: no network is needed */
+	const char *wifi_password;   /* private file whose first line is its password; NULL: it takes any */
 	bool auto_accept;            /* host images are downloaded without the host's permission */
 	bool pem_prompt;             /* "OK" before a PEM is pasted and "OK COMPLETE" after it, as some modules do */
 	int64_t exit_after_ms;       /* 0: run until SIGTERM */

@@ -19,9 +19,10 @@ enum {
 	QUIET_MS = 20,     /* silence between two rounds, and after the last answer */
 	PATIENCE_MS = 200, /* an answer that is owed comes at least within this after another */
 	SYNC_MS = 10000,
-	PROBE_MS = 500,        /* the first probe is answered within this ... */
-	PROBE_AGAIN_MS = 4000, /* ... or the board is slow */
-	UNWIND_FROM = 3        /* the first rounds go without the dialect's unwinding */
+	PROBE_FIRST_MS = 500, /* the first probe is answered within this ... */
+	PROBE_MS = 4000,      /* ... or the board is slow */
+	SEND_MS = 500,
+	UNWIND_FROM = 3 /* the first rounds go without the dialect's unwinding */
 };
 
 void iot_at_answer_release(struct iot_at_answer *answer)
@@ -163,6 +164,13 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+static int64_t probe_deadline(const struct iot_at *at, bool first)
+{
+	int ms = at->probe_ms > 0 ? at->probe_ms : PROBE_MS;
+
+	return iot_deadline(first && ms > PROBE_FIRST_MS ? PROBE_FIRST_MS : ms);
+}
+
 static void take_line(struct iot_at *at, struct round *round, const struct iot_buf *line, struct nonsense *nonsense)
 {
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
@@ -228,11 +236,11 @@ static enum iot_status probe(struct iot_at *at, int number, int64_t deadline, st
 		status = iot_serial_settle(at->serial, QUIET_MS, deadline, &dropped, err);
 	nonsense->bytes += dropped;
 	if (status == IOT_OK)
-		status = iot_at_send_raw(at, text, PROBE_MS, err);
+		status = iot_at_send_raw(at, text, SEND_MS, err);
 	if (status == IOT_OK) {
 		at->owed++;
 		round.said_at = iot_monotonic_ms();
-		round.until = earlier(iot_deadline(number == 1 ? PROBE_MS : PROBE_AGAIN_MS), deadline);
+		round.until = earlier(probe_deadline(at, number == 1), deadline);
 		status = read_owed(at, &round, nonsense, ret_good, err);
 	}
 	return status == IOT_TIMEOUT ? IOT_OK : status;
@@ -258,19 +266,65 @@ static enum iot_status not_answering(struct iot_at *at, const struct nonsense *n
 	return IOT_BOARD;
 }
 
+/* Say a command and take the next answer, whosever it is. */
+static enum iot_status exchange(struct iot_at *at, const char *before, const char *command, int64_t deadline,
+				struct iot_at_answer *answer, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *text = iot_strf("%s%s%s", before, command, at->dialect->eol);
+	enum iot_status status = iot_at_send_raw(at, text, SEND_MS, err);
+
+	if (status != IOT_OK)
+		return status;
+	at->owed++;
+	status = iot_at_await(at, iot_left(earlier(probe_deadline(at, true), deadline)), answer, err);
+	if (status == IOT_OK)
+		at->owed--;
+	return status;
+}
+
+/*
+ * The quick way: the probe, then at once the proof. An answer that was owed to an
+ * earlier program would be taken for the probe's, and the probe's for the proof's:
+ * either shows. Then, and when nothing comes, it is for the rounds. IOT_OK in any
+ * case where these may try.
+ */
+static enum iot_status prove_step(struct iot_at *at, int64_t deadline, bool *ret_good, struct iot_error *err)
+{
+	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	enum iot_status status = exchange(at, at->dialect->eol, at->dialect->probe, deadline, &answer, err);
+	bool bare = status == IOT_OK && answer.ok && answer.text.len == 0 && answer.lines.len == 0;
+
+	if (bare)
+		status = exchange(at, "", at->dialect->proof, deadline, &answer, err);
+	*ret_good = bare && status == IOT_OK && answer.ok && at->dialect->proves(&answer, at->data);
+	if (status == IOT_OK && !*ret_good)
+		at->owed = 1; /* it was another's */
+	at->in_step = false;
+	return status == IOT_TIMEOUT ? IOT_OK : status;
+}
+
 static enum iot_status sync_quietly(struct iot_at *at, int64_t deadline, bool hidden, struct iot_error *err)
 {
 	struct nonsense nonsense = {"", 0};
 	bool good = false;
+	enum iot_status status = IOT_OK;
 
+	if (at->dialect->proof != NULL && at->owed == 0 && !hidden)
+		status = prove_step(at, deadline, &good, err);
+	if (status != IOT_OK)
+		return status;
 	for (int number = 1; !good && (number == 1 || iot_left(deadline) > 0); number++) {
-		enum iot_status status = probe(at, number, deadline, &nonsense, &good, err);
-
+		status = probe(at, number, deadline, &nonsense, &good, err);
 		if (status != IOT_OK)
 			return status;
 	}
-	if (!good)
+	if (!good) {
+		size_t more = 0; /* what never became a line */
+
+		(void)!iot_serial_settle(at->serial, 0, iot_deadline(QUIET_MS), &more, NULL);
+		nonsense.bytes += more;
 		return not_answering(at, &nonsense, hidden, err);
+	}
 	iot_error_clear(err);
 	at->in_step = true;
 	return IOT_OK;

@@ -23,7 +23,7 @@ static void print_event(const char *name, const char *detail, void *data)
 /* --- expresslink ---------------------------------------------------------------------- */
 
 struct module_args {
-	const char *link, *state, *spec, *staging, *vendor_ca, *vendor_key, *root_ca, *firmware, *ssid;
+	const char *link, *state, *spec, *staging, *vendor_ca, *vendor_key, *root_ca, *firmware, *ssid, *wifi_password;
 	struct cli_list exec_times, faults;
 	int64_t broker_port, baud, seed, exit_after_ms;
 	bool auto_accept, pem_prompt;
@@ -49,6 +49,7 @@ static enum iot_status module(struct cli_context *ctx, const void *args_, struct
 		.root_ca = args->root_ca,
 		.firmware = args->firmware,
 		.ssid = args->ssid,
+		.wifi_password = args->wifi_password,
 		.auto_accept = args->auto_accept,
 		.pem_prompt = args->pem_prompt,
 		.exit_after_ms = args->exit_after_ms,
@@ -68,26 +69,25 @@ static enum iot_status module(struct cli_context *ctx, const void *args_, struct
 const struct cli_command cmd_sim_expresslink = {
 	.name = "expresslink",
 	.summary = "Run a software ExpressLink module on a pseudo terminal",
-	.description = "A module as a host or 'iotctl provision' sees it: every AT command of the programmer's guide "
-		       "but BLE, its own "
-		       "key and certificate, real MQTT over TLS, messages, events, shadows, and updates of itself and "
-		       "of the host. "
-		       "Its link is a serial port; its folder is its flash, so a kill is a power cut.\n\n"
-		       "Faults of the wire: noise[=P] is garbage in front of an answer, with probability P; drop=P and "
-		       "double=P lose "
-		       "and repeat bytes, both ways; silence-in-pem stops in the middle of a certificate that the "
-		       "module prints; "
-		       "wrong-speed is a line at another rate.\n\n"
-		       "Faults of the module: slow=TIME answers so late; literal-pem stores the word 'pem' instead of "
-		       "waiting for one; "
-		       "backoff=TIME refuses to connect so soon after a failure; err=COMMAND:CODE answers a command "
-		       "with this error; "
-		       "reset=COMMAND resets instead of answering, once. A COMMAND is the front of a line without AT+, "
-		       "such as "
-		       "'CONF HOTAcertificate'. With the same --seed the same run misbehaves in the same way; 'AT+DIAG "
-		       "SEED' tells "
-		       "it.\n\n"
-		       "Updates of the module itself are checked with ota-signer.key of its folder.",
+	.description =
+		"A module as a host or 'iotctl provision' sees it: every AT command of the programmer's guide "
+		"but BLE, its own "
+		"key and certificate, real MQTT over TLS, messages, events, shadows, and updates of itself and "
+		"of the host. "
+		"Its link is a serial port; its folder is its flash, so a kill is a power cut.\n\n"
+		"Faults of the wire: drop=P, double=P and flip=P lose bytes, repeat them, or turn one of their bits, "
+		"each with probability P, both ways; wrong-speed is a line at another rate. Faults of answers: "
+		"noise[=P] is garbage in front of them; silence stops in the middle of them, silence-in-pem of those "
+		"that hold a certificate; slow=TIME is how late they are. Any of these may be aimed by an appended "
+		"@COMMAND, and is then on only while that command is heard and answered, or by @COMMAND#N, and is then "
+		"on only the Nth time. A COMMAND is the front of a line without AT+, such as "
+		"'CONF HOTAcertificate'; AT is the bare one.\n\n"
+		"Faults of the module: err=COMMAND[#N]:CODE answers a command with this error, reset=COMMAND[#N] "
+		"resets "
+		"instead of answering, once; literal-pem stores the word 'pem' instead of waiting for one; "
+		"backoff=TIME refuses to connect so soon after a failure. With the same --seed the same run misbehaves "
+		"in the same way; 'AT+DIAG SEED' tells it.\n\n"
+		"Updates of the module itself are checked with ota-signer.key of its folder.",
 	.opts = CLI_OPTS(
 		OPT_PATH(0, "link", "PATH", struct module_args, link, "where its serial port appears", .required = true,
 			 .complete = COMPLETE_FILE),
@@ -103,7 +103,7 @@ const struct cli_command cmd_sim_expresslink = {
 			.min = 300, .max = 4000000),
 		OPT_LIST(0, "exec-time", "[COMMAND=]TIME", struct module_args, exec_times, "how long commands take"),
 		OPT_LIST(0, "fault", "FAULT", struct module_args, faults, "misbehave in this way",
-			 .choices = CLI_CHOICES("noise", "silence-in-pem", "wrong-speed", "literal-pem")),
+			 .choices = CLI_CHOICES("noise", "silence", "silence-in-pem", "wrong-speed", "literal-pem")),
 		OPT_INT(0, "seed", "N", struct module_args, seed, "of the faults' dice", .fallback = "1"),
 		OPT_PATH(0, "vendor-ca", "FILE", struct module_args, vendor_ca,
 			 "CA that issues its birth certificate, at the first start; else it is self-signed",
@@ -116,13 +116,18 @@ const struct cli_command cmd_sim_expresslink = {
 			.fallback = "1.0.0"),
 		OPT_STR(0, "ssid", "NAME", struct module_args, ssid,
 			"the only Wi-Fi network in reach; else none is needed"),
+		OPT_PATH(0, "wifi-password-file", "FILE", struct module_args, wifi_password,
+			 "private file whose first line is that network's password; else it takes any",
+			 .complete = COMPLETE_FILE),
 		OPT_FLAG(0, "auto-accept", struct module_args, auto_accept,
 			 "download host images without the host's permission"),
 		OPT_FLAG(0, "pem-prompt", struct module_args, pem_prompt,
 			 "say OK before a PEM is pasted and OK COMPLETE after it, as some modules do"),
 		OPT_DURATION(0, "exit-after", "TIME", struct module_args, exit_after_ms, "end after this")),
 	.examples = CLI_EXAMPLES({"sim expresslink --link ./board0", "a blank module"},
-				 {"sim expresslink --link ./board0 --baud 115200 --fault drop=0.001", "on a bad wire"}),
+				 {"sim expresslink --link ./board0 --baud 115200 --fault drop=0.001", "on a bad wire"},
+				 {"sim expresslink --link ./board0 --fault 'double=0.1@CONF RootCA#1'",
+				  "bytes repeated the first time that RootCA is written"}),
 	.exits = CLI_EXITS(IOT_CONFLICT),
 	CLI_RUN(module, struct module_args),
 };

@@ -12,6 +12,9 @@
 IOT_CHECK enum iot_status fleet_call(struct iot_cloud *cloud, const char *operation, json_t *request, json_t **ret_reply,
 				     struct iot_error *err);
 
+/* Thing attribute of devices that a board's kind matters for: "expresslink". */
+#define FLEET_BOARD_ATTRIBUTE "board"
+
 /*
  * A deletion of what was just detached: on AWS it is refused for a while, which
  * is waited out (half a minute at most).

@@ -22,6 +22,21 @@ enum iot_status journal_open(const char *path, struct iot_store **ret, struct io
 	return status;
 }
 
+static enum iot_status begin(struct iot_store *journal, bool durable, struct iot_error *err)
+{
+	iot_store_set_durable(journal, durable);
+	return iot_store_begin(journal, err);
+}
+
+static enum iot_status commit(struct iot_store *journal, enum iot_status status, struct iot_error *err)
+{
+	if (status == IOT_OK)
+		status = iot_store_commit(journal, err);
+	if (status != IOT_OK)
+		iot_store_rollback(journal);
+	return status;
+}
+
 /* --- reserving -------------------------------------------------------------------- */
 
 struct row {
@@ -140,61 +155,86 @@ static enum iot_status reserve(struct iot_store *journal, const struct journal_b
 enum iot_status journal_reserve(struct iot_store *journal, const struct journal_board *board, bool replace,
 				struct journal_entry *ret, struct iot_error *err)
 {
-	enum iot_status status = iot_store_begin(journal, err);
+	enum iot_status status = begin(journal, true, err);
 
 	*ret = (struct journal_entry){0};
-	if (status != IOT_OK)
-		return status;
-	status = reserve(journal, board, replace, ret, err);
 	if (status == IOT_OK)
-		status = iot_store_commit(journal, err);
-	if (status != IOT_OK)
-		iot_store_rollback(journal);
-	return status;
+		status = reserve(journal, board, replace, ret, err);
+	return commit(journal, status, err);
 }
 
 enum iot_status journal_endpoint(struct iot_store *journal, const char *fleet, const char *uid, char **ret,
-				 struct iot_error *err)
+				 bool *ret_in_hand, struct iot_error *err)
 {
+	static const char sql[] =
+		"SELECT endpoint, EXISTS (SELECT 1 FROM steps WHERE board = boards.id AND name = 'program'"
+		" AND state <> 'done') FROM boards WHERE fleet = ? AND uid = ?";
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool any = false;
-	enum iot_status status =
-		iot_stmt_get(journal, "SELECT endpoint FROM boards WHERE fleet = ? AND uid = ?", &stmt, err);
+	enum iot_status status = iot_stmt_get(journal, sql, &stmt, err);
 
 	*ret = NULL;
+	*ret_in_hand = false;
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "ss", fleet, uid);
 	if (status == IOT_OK)
 		status = iot_stmt_step(stmt, &any, err);
-	if (status == IOT_OK && any)
+	if (status == IOT_OK && any) {
 		*ret = iot_strdup(iot_stmt_text(stmt, 0));
+		*ret_in_hand = iot_stmt_int(stmt, 1) != 0;
+	}
 	return status;
 }
 
 /* --- steps ---------------------------------------------------------------------------- */
 
-enum iot_status journal_begin(struct iot_store *journal, int64_t board, int number, const char *name,
-			      struct iot_error *err)
+static enum iot_status begun(struct iot_store *journal, int64_t board, const struct journal_step *step,
+			     struct iot_error *err)
 {
 	return iot_store_run(
 		journal, NULL, err,
 		"INSERT INTO steps (board, number, name, state, begun_at) VALUES (?1, ?2, ?3, 'begun', ?4)"
 		" ON CONFLICT (board, number) DO UPDATE SET state = 'begun', tries = tries + 1, begun_at = ?4,"
 		" ended_at = NULL, detail = NULL",
-		"iisi", board, (int64_t)number, name, iot_now_ms());
+		"iisi", board, (int64_t)step->number, step->name, iot_now_ms());
 }
 
-enum iot_status journal_end(struct iot_store *journal, int64_t board, int number, bool good, const char *detail,
-			    struct iot_error *err)
+static enum iot_status ended(struct iot_store *journal, int64_t board, const struct journal_step *step,
+			     const char *state, const char *detail, struct iot_error *err)
 {
 	return iot_store_run(journal, NULL, err,
 			     "UPDATE steps SET state = ?3, detail = ?4, ended_at = ?5 WHERE board = ?1 AND number = ?2",
-			     "iissi", board, (int64_t)number, good ? "done" : "failed", detail, iot_now_ms());
+			     "iissi", board, (int64_t)step->number, state, detail, iot_now_ms());
 }
 
-enum iot_status journal_done(struct iot_store *journal, int64_t board, const char *endpoint, struct iot_error *err)
+enum iot_status journal_next(struct iot_store *journal, int64_t board, const struct journal_step *done,
+			     const struct journal_step *next, struct iot_error *err)
 {
-	return iot_store_run(journal, NULL, err,
-			     "UPDATE boards SET state = 'done', endpoint = ?2, updated_at = ?3 WHERE id = ?1", "isi",
-			     board, endpoint, iot_now_ms());
+	enum iot_status status = begin(journal, next->touches_board, err);
+
+	if (status == IOT_OK && done != NULL)
+		status = ended(journal, board, done, "done", NULL, err);
+	if (status == IOT_OK)
+		status = begun(journal, board, next, err);
+	return commit(journal, status, err);
+}
+
+enum iot_status journal_failed(struct iot_store *journal, int64_t board, const struct journal_step *step,
+			       const char *detail, struct iot_error *err)
+{
+	return ended(journal, board, step, "failed", detail, err);
+}
+
+enum iot_status journal_done(struct iot_store *journal, int64_t board, const struct journal_step *last,
+			     const char *endpoint, struct iot_error *err)
+{
+	enum iot_status status = begin(journal, true, err);
+
+	if (status == IOT_OK)
+		status = ended(journal, board, last, "done", NULL, err);
+	if (status == IOT_OK)
+		status = iot_store_run(journal, NULL, err,
+				       "UPDATE boards SET state = 'done', endpoint = ?2, updated_at = ?3 WHERE id = ?1",
+				       "isi", board, endpoint, iot_now_ms());
+	return commit(journal, status, err);
 }

@@ -1,6 +1,8 @@
 /*
  * A station's journal: what was begun on which board. A step is written before
  * it is done, so that a kill leaves a trace of everything that may have happened.
+ * Three commits of a board wait for the disk: its reservation, the first step
+ * that touches it, and its end.
  */
 #ifndef IOTCTL_FLEET_JOURNAL_H
 #define IOTCTL_FLEET_JOURNAL_H
@@ -24,21 +26,37 @@ struct journal_entry {
 IOT_CHECK enum iot_status journal_open(const char *path, struct iot_store **ret, struct iot_error *err);
 
 /*
- * Reserve a board's names. IOT_CONFLICT says which of them another board has;
+ * Reserve a board's names; on the disk when it returns. IOT_CONFLICT says which of them another board has;
  * `replace`: a board whose key changed gets its row anew.
  */
 IOT_CHECK enum iot_status journal_reserve(struct iot_store *journal, const struct journal_board *board, bool replace,
 					  struct journal_entry *ret, struct iot_error *err);
-/* The endpoint that this board was given last in this fleet: new memory, NULL if none. */
+/*
+ * The endpoint that this board was given last in this fleet: new memory, NULL if none. *ret_in_hand: this station began
+ * to write into it and did not come to the end, so that anything may stand in it.
+ */
 IOT_CHECK enum iot_status journal_endpoint(struct iot_store *journal, const char *fleet, const char *uid, char **ret,
-					   struct iot_error *err);
+					   bool *ret_in_hand, struct iot_error *err);
 
-IOT_CHECK enum iot_status journal_begin(struct iot_store *journal, int64_t board, int number, const char *name,
-					struct iot_error *err);
-/* Detail is for people: what was wrong, what was changed; NULL: nothing to say. */
-IOT_CHECK enum iot_status journal_end(struct iot_store *journal, int64_t board, int number, bool good,
-				      const char *detail, struct iot_error *err);
-IOT_CHECK enum iot_status journal_done(struct iot_store *journal, int64_t board, const char *endpoint,
-				       struct iot_error *err);
+struct journal_step {
+	int number; /* kept for ever: new steps get new ones */
+	const char *name;
+	bool touches_board;
+};
+
+/*
+ * A step was done (NULL: none before) and the next begins: one commit for both.
+ * It has reached the disk before a step that touches the board begins, and then
+ * all that was written before has too. Other steps look at what is there and do
+ * it again harmlessly, so a power cut may take their rows; a kill takes none.
+ */
+IOT_CHECK enum iot_status journal_next(struct iot_store *journal, int64_t board, const struct journal_step *done,
+				       const struct journal_step *next, struct iot_error *err);
+/* Detail is for people: what was wrong. */
+IOT_CHECK enum iot_status journal_failed(struct iot_store *journal, int64_t board, const struct journal_step *step,
+					 const char *detail, struct iot_error *err);
+/* The last step was done, and the board is: on the disk when it returns. */
+IOT_CHECK enum iot_status journal_done(struct iot_store *journal, int64_t board, const struct journal_step *last,
+				       const char *endpoint, struct iot_error *err);
 
 #endif

@@ -8,54 +8,12 @@
 
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
-#include "iotctl/fs.h"
-#include "iotctl/local.h"
 #include "iotctl/log.h"
 #include "iotctl/text.h"
 
 #include <string.h>
 
-const char *provision_fleet(const struct provision *run)
-{
-	if (strcmp(iot_cloud_kind(run->cloud), "local") == 0)
-		return iot_local_paths(run->cloud)->dir;
-	return iot_cloud_arn_prefix(run->cloud);
-}
-
 /* --- everything is looked at before the board is touched ------------------------------- */
-
-static enum iot_status check_policies(struct provision *run, struct iot_error *err)
-{
-	enum iot_status status = IOT_OK;
-
-	for (const char *const *name = run->policies; status == IOT_OK && *name != NULL; name++)
-		status = fleet_call(run->cloud, "GetPolicy", json_pack("{s:s}", "policyName", *name), NULL, err);
-	return status;
-}
-
-static enum iot_status read_root(struct provision *run, struct iot_error *err)
-{
-	IOT_CLEAN(iot_free_p) char *path = iot_path(iot_local_paths(run->cloud)->ca_dir, "root.pem");
-
-	return iot_fs_read(path, &run->root_ca, err);
-}
-
-static enum iot_status read_endpoint(struct provision *run, struct iot_error *err)
-{
-	IOT_CLEAN(iot_free_p) char *port = NULL;
-	IOT_JSON reply = NULL;
-	enum iot_status status = fleet_call(run->cloud, "DescribeEndpoint",
-					    json_pack("{s:s}", "endpointType", "iot:Data-ATS"), &reply, err);
-
-	if (status == IOT_OK)
-		status = iot_local_meta_get(run->cloud, "port", &port, err);
-	if (status != IOT_OK)
-		return status;
-	run->endpoint = iot_strdup(iot_json_str(reply, "endpointAddress", "localhost"));
-	if (port != NULL && strcmp(port, "8883") != 0)
-		iot_info("boards connect to port 8883, this fleet's is %s", port);
-	return IOT_OK;
-}
 
 static enum iot_status read_password(struct provision *run, struct iot_error *err)
 {
@@ -81,11 +39,7 @@ static enum iot_status prepare(struct provision *run, struct iot_error *err)
 	if (status == IOT_OK)
 		status = read_password(run, err);
 	if (status == IOT_OK)
-		status = check_policies(run, err);
-	if (status == IOT_OK)
-		status = read_endpoint(run, err);
-	if (status == IOT_OK)
-		status = read_root(run, err);
+		status = provision_look(run, err);
 	if (status == IOT_OK)
 		status = iot_codesign_certificate(run->cloud, spec->codesign, &run->codesign, err);
 	if (status == IOT_OK)
@@ -103,6 +57,7 @@ static enum iot_status open_board(struct provision *run, struct iot_error *err)
 			   .interrupt_fd = spec->interrupt_fd,
 			   .transcript = spec->transcript,
 			   .pulse = (enum iot_serial_pulse)spec->pulse},
+		.answer_ms = spec->answer_ms,
 	};
 
 	if (ops == NULL)
@@ -143,28 +98,18 @@ static enum iot_status reserve(struct provision *run, struct iot_error *err)
 	return journal_reserve(run->journal, &board, run->spec->replace, &run->entry, err);
 }
 
-/* Done is done: the next run is told by this that nothing was left open. */
-static enum iot_status record(struct provision *run, struct iot_error *err)
-{
-	return journal_done(run->journal, run->entry.id, run->endpoint, err);
-}
-
 /* --- the steps -------------------------------------------------------------------------------- */
 
-/* Numbers are kept in journals: new steps get new ones. */
-static const struct step {
-	int number;
-	const char *name;
-	enum iot_status (*run)(struct provision *run, struct iot_error *err);
-} steps[] = {
-	{10, "certificate", provision_check_certificate},
-	{20, "register", provision_register},
-	{30, "thing", provision_thing},
-	{40, "policy", provision_policy},
-	{50, "program", provision_program},
-	{60, "connect", provision_connect},
-	{70, "verify", provision_verify},
-	{80, "record", record},
+const struct provision_step provision_steps[] = {
+	{{10, "certificate", false}, provision_check_certificate},
+	{{20, "register", false}, provision_register},
+	{{30, "thing", false}, provision_thing},
+	{{40, "policy", false}, provision_policy},
+	{{50, "program", true}, provision_program},
+	{{60, "connect", false}, provision_connect}, /* nothing that lasts is changed in the board */
+	{{70, "verify", false}, provision_verify},
+	{{80, "record", false}, NULL},
+	{{0}, NULL},
 };
 
 static void tell(const struct provision *run, const char *step)
@@ -173,23 +118,31 @@ static void tell(const struct provision *run, const char *step)
 		run->spec->progress(step, run->spec->data);
 }
 
-static enum iot_status run_step(struct provision *run, const struct step *step, struct iot_error *err)
+/* Note what went wrong, as far as the journal can. */
+static void note_failure(struct provision *run, const struct provision_step *step, const struct iot_error *err)
 {
-	struct iot_error journal_err = IOT_ERROR_INIT;
+	struct iot_error ignored = IOT_ERROR_INIT;
 	char line[1024];
-	enum iot_status status, kept;
 
-	tell(run, step->name);
-	status = journal_begin(run->journal, run->entry.id, step->number, step->name, err);
+	(void)!journal_failed(run->journal, run->entry.id, &step->id, iot_error_line(err, line, sizeof(line)),
+			      &ignored);
+}
+
+static enum iot_status run_step(struct provision *run, const struct provision_step *step,
+				const struct provision_step *before, struct iot_error *err)
+{
+	enum iot_status status;
+
+	tell(run, step->id.name);
+	status = journal_next(run->journal, run->entry.id, before != NULL ? &before->id : NULL, &step->id, err);
 	if (status != IOT_OK)
 		return status;
-	status = step->run(run, err);
-	kept = journal_end(run->journal, run->entry.id, step->number, status == IOT_OK,
-			   status != IOT_OK ? iot_error_line(err, line, sizeof(line)) : NULL, &journal_err);
-	if (status != IOT_OK || kept == IOT_OK)
-		return status;
-	*err = journal_err;
-	return kept;
+	/* Done is done: the next run is told by the last one that nothing was left open. */
+	status = step->run != NULL ? step->run(run, err)
+				   : journal_done(run->journal, run->entry.id, &step->id, run->endpoint, err);
+	if (status != IOT_OK)
+		note_failure(run, step, err);
+	return status;
 }
 
 static enum iot_status run_steps(struct provision *run, struct iot_error *err)
@@ -202,8 +155,8 @@ static enum iot_status run_steps(struct provision *run, struct iot_error *err)
 		return status;
 	tell(run, "reserve");
 	status = reserve(run, err);
-	for (size_t i = 0; status == IOT_OK && i < IOT_LENGTH(steps); i++)
-		status = run_step(run, &steps[i], err);
+	for (const struct provision_step *step = provision_steps; status == IOT_OK && step->id.name != NULL; step++)
+		status = run_step(run, step, step > provision_steps ? step - 1 : NULL, err);
 	return status;
 }
 
@@ -227,8 +180,7 @@ static json_t *make_record(const struct provision *run)
 	json_t *record = json_object();
 
 	iot_json_set_str(record, "thingName", run->identity.uid);
-	iot_json_set_str(record, "alias", run->spec->alias);
-	iot_json_set_str(record, "serialNumber", run->spec->serial_number);
+	json_object_update(record, run->names);
 	iot_json_set_str(record, "board", run->spec->board);
 	iot_json_set_str(record, "vendor", run->identity.vendor);
 	iot_json_set_str(record, "model", run->identity.model);
@@ -254,6 +206,7 @@ static void release(struct provision *run)
 	iot_buf_release(&run->codesign);
 	iot_buf_release(&run->root_ca);
 	iot_buf_release(&run->wifi_password);
+	json_decref(run->names);
 	json_decref(run->proof);
 	json_decref(run->not_proved);
 }

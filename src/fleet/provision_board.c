@@ -28,9 +28,12 @@ static bool foreign(const struct provision *run, const char *earlier)
 enum iot_status provision_check_owner(struct provision *run, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *earlier = NULL;
-	enum iot_status status = journal_endpoint(run->journal, provision_fleet(run), run->identity.uid, &earlier, err);
+	bool in_hand;
+	enum iot_status status =
+		journal_endpoint(run->journal, provision_fleet(run), run->identity.uid, &earlier, &in_hand, err);
 
-	if (status != IOT_OK || !foreign(run, earlier) || run->spec->replace)
+	/* What a run that ended in the middle of writing left in it is nobody's endpoint. */
+	if (status != IOT_OK || in_hand || !foreign(run, earlier) || run->spec->replace)
 		return status;
 	/* A wire may lose a byte; a board is not called a stranger for that. */
 	status = iot_board_identify(run->board, &run->identity, err);

@@ -30,15 +30,24 @@ struct provision {
 	enum iot_board_outcome outcomes[IOT_ITEM_COUNT];
 	bool rewired; /* something was written that a connection depends on */
 	bool changed;
+	json_t *names;              /* {alias?, serialNumber?} of the thing */
 	struct presence before;     /* before it was told to connect */
 	int64_t told_at;            /* seconds; 0: it was not */
 	json_t *proof, *not_proved; /* arrays of texts */
 };
 
+struct provision_step {
+	struct journal_step id;
+	enum iot_status (*run)(struct provision *run, struct iot_error *err); /* NULL: the journal itself */
+};
+/* In their order; the last has no name. */
+extern const struct provision_step provision_steps[];
+
+/* --- provision_cloud.c: all that asks or tells the cloud --- */
 /* The fleet's name in the journal: one station may serve several. Borrowed. */
 const char *provision_fleet(const struct provision *run);
-
-/* --- provision_cloud.c --- */
+/* What the cloud has for boards: endpoint and root CA, and are the policies there? Changes nothing. */
+IOT_CHECK enum iot_status provision_look(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_check_certificate(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_register(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_thing(struct provision *run, struct iot_error *err);

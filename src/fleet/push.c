@@ -51,6 +51,7 @@ struct push {
 	char id[ID_MAX + 1];
 	char name[sizeof(FLEET_OTA_PREFIX) + ID_MAX]; /* of job and stream */
 	json_t *targets;                              /* ARNs */
+	json_t *modules;                              /* names of all ExpressLink modules; NULL: not asked yet */
 };
 
 /* --- the image --------------------------------------------------------------------- */
@@ -181,12 +182,71 @@ static enum iot_status check_running(struct push *push, const char *thing, struc
 	return IOT_CONFLICT;
 }
 
+/* A module has a host behind it and several parts of its own: nobody but the user knows which one an image is for. */
+static enum iot_status check_no_module(struct push *push, const char *thing, struct iot_error *err)
+{
+	IOT_JSON reply = NULL;
+	const char *board;
+	enum iot_status status;
+
+	if (push->spec->kind != IOT_PUSH_FIRMWARE)
+		return IOT_OK;
+	status = fleet_call(push->cloud, "DescribeThing", json_pack("{s:s}", "thingName", thing), &reply, err);
+	board = iot_json_str(json_object_get(reply, "attributes"), FLEET_BOARD_ATTRIBUTE, "");
+	if (status != IOT_OK || strcmp(board, "expresslink") != 0)
+		return status;
+	iot_fail(err, IOT_USAGE, "device '%s' is an ExpressLink module: it must be told what the image is for", thing);
+	iot_error_hint(err, "--kind host: the host behind it; module: the module's own firmware; module-cert, root-ca, "
+			    "host-cert: a certificate");
+	return IOT_USAGE;
+}
+
+static enum iot_status is_member(json_t *item, void *data, struct iot_error *err)
+{
+	struct push *push = data;
+	const char *thing = json_string_value(item);
+
+	return json_object_get(push->modules, thing) != NULL ? check_no_module(push, thing, err) : IOT_OK;
+}
+
+static enum iot_status note_module(json_t *item, void *data, struct iot_error *err)
+{
+	struct push *push = data;
+
+	(void)err;
+	json_object_set_new(push->modules, iot_json_str(item, "thingName", ""), json_true());
+	return IOT_OK;
+}
+
+/* Most fleets have no modules, and then their groups, however large, need not be walked. */
+static enum iot_status check_no_modules(struct push *push, const char *group, struct iot_error *err)
+{
+	enum iot_status status = IOT_OK;
+
+	if (push->spec->kind != IOT_PUSH_FIRMWARE)
+		return IOT_OK;
+	if (push->modules == NULL) {
+		push->modules = json_object();
+		status = fleet_each(push->cloud, "ListThings",
+				    json_pack("{s:s, s:s}", "attributeName", FLEET_BOARD_ATTRIBUTE, "attributeValue",
+					      "expresslink"),
+				    "things", note_module, push, err);
+	}
+	if (status != IOT_OK || json_object_size(push->modules) == 0)
+		return status;
+	return fleet_each(push->cloud, "ListThingsInThingGroup",
+			  json_pack("{s:s, s:b}", "thingGroupName", group, "recursive", 1), "things", is_member, push,
+			  err);
+}
+
 static enum iot_status add_device(struct push *push, const char *device, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *thing = NULL;
 	IOT_CLEAN(iot_free_p) char *arn = NULL;
 	enum iot_status status = iot_fleet_resolve(push->cloud, device, &thing, err);
 
+	if (status == IOT_OK)
+		status = check_no_module(push, thing, err);
 	if (status == IOT_OK)
 		status = check_running(push, thing, err);
 	if (status != IOT_OK)
@@ -209,6 +269,9 @@ static enum iot_status add_group(struct push *push, const char *group, struct io
 		return status;
 	if (json_array_size(json_object_get(members, "things")) == 0)
 		return iot_fail(err, IOT_NOT_FOUND, "group '%s' has no devices", group);
+	status = check_no_modules(push, group, err);
+	if (status != IOT_OK)
+		return status;
 	arn = fleet_arn(push->cloud, "thinggroup", group);
 	json_array_append_new(push->targets, json_string(arn));
 	return IOT_OK;
@@ -373,5 +436,6 @@ enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec
 	}
 	iot_error_while(err, "pushing '%s'", spec->image);
 	json_decref(push.targets);
+	json_decref(push.modules);
 	return status;
 }

@@ -27,7 +27,7 @@ static enum iot_status read_pragma(struct iot_store *store, const char *sql, int
 	return iot_store_fault(store->db, store->path, store->schema, rc, err);
 }
 
-/* What the file says it is. *ret_empty: it holds nothing at all. */
+/* What the file says it is. *ret_empty: it holds nothing at all. Inside of a transaction: it may be made just now. */
 static enum iot_status read_identity(struct iot_store *store, int64_t *ret_version, bool *ret_empty,
 				     struct iot_error *err)
 {
@@ -53,6 +53,18 @@ static enum iot_status read_identity(struct iot_store *store, int64_t *ret_versi
 		return iot_fail(err, IOT_SETTINGS, "'%s' is not a %s of iotctl but a database of another application",
 				store->path, store->schema->name);
 	return IOT_OK;
+}
+
+/* The same outside of one. */
+static enum iot_status look_at_identity(struct iot_store *store, int64_t *ret_version, bool *ret_empty,
+					struct iot_error *err)
+{
+	enum iot_status status = iot_store_exec(store, "BEGIN", err);
+
+	if (status == IOT_OK)
+		status = read_identity(store, ret_version, ret_empty, err);
+	iot_store_rollback(store); /* nothing was written */
+	return status;
 }
 
 static enum iot_status check_version(struct iot_store *store, int64_t version, struct iot_error *err)
@@ -98,7 +110,7 @@ enum iot_status iot_store_migrate(struct iot_store *store, enum iot_store_mode m
 	bool empty = false;
 	enum iot_status status;
 
-	status = read_identity(store, &version, &empty, err);
+	status = look_at_identity(store, &version, &empty, err);
 	if (status == IOT_OK)
 		status = check_version(store, version, err);
 	if (status != IOT_OK)

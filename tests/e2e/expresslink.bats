@@ -86,6 +86,9 @@ uid_of() { iotctl device show "$1" --query .thingName; }
   combined 0 iotctl subscribe 'pump/+/telemetry' --count 1 --timeout 20s -o jsonl -q
   [[ $output == *"$(uid_of pump-0001)"* ]]
 
+  # for what of it?
+  fault 2 "--kind host" iotctl ota push h2.bin --to pump-0001
+  [ "$(iotctl ota list --query length)" = 0 ]
   combined 0 iotctl ota push h2.bin --kind host --to pump-0001 --wait --timeout 60s
   until_true 10 grep -q 'accepted 1.1.0' host.log
 

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 struct unit_test {
 	const char *name;
@@ -72,14 +73,33 @@ static inline int unit_main(int argc, char **argv, const char *suite_name, CU_Se
 #define ASSERT_OK(call, err) ASSERT_STATUS(call, IOT_OK, err)
 #define ASSERT_CONTAINS(text, part) CU_ASSERT_PTR_NOT_NULL(strstr((text), (part)))
 
-/* A fresh temporary folder; unit_rmdir removes it with everything. */
+static inline char *unit_mkdtemp_in(const char *where)
+{
+	char template[64];
+
+	snprintf(template, sizeof(template), "%s/iotctl-unit-XXXXXX", where);
+	return mkdtemp(template) != NULL ? strdup(template) : NULL;
+}
+
+/* A fresh temporary folder; iot_fs_remove_tree() removes it with everything. */
 static inline char *unit_mkdtemp(void)
 {
-	char template[] = "/tmp/iotctl-unit-XXXXXX";
-	char *dir = mkdtemp(template);
+	char *dir = unit_mkdtemp_in("/tmp");
+
 	if (dir == NULL)
 		abort();
-	return strdup(dir);
+	return dir;
+}
+
+/* The same in memory, where the machine has enough: for tests that would mostly wait for the disk and ask nothing of it. */
+static inline char *unit_mkdtemp_memory(void)
+{
+	struct statvfs vfs;
+	char *dir = NULL;
+
+	if (statvfs("/dev/shm", &vfs) == 0 && (uint64_t)vfs.f_bavail * vfs.f_frsize >= UINT64_C(512) << 20)
+		dir = unit_mkdtemp_in("/dev/shm");
+	return dir != NULL ? dir : unit_mkdtemp();
 }
 
 #endif

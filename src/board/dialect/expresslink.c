@@ -18,8 +18,10 @@
 enum {
 	OPEN_MS = 10000,
 	FIRST_MS = 4000,
-	RESET_MS = 30000,
+	RESET_ANSWERS = 3, /* a reset takes as long as so many ordinary commands may */
 	BACK_OFF_MS = 2000,
+	EVENT_MS = 1000,
+	STEADY_MS = 500,
 	PEM_LINES_MAX = 400,
 	PEM_LINE_MS = 2000
 };
@@ -47,18 +49,35 @@ static enum iot_at_verdict judge(const char *line, size_t len, struct iot_at_ans
 
 /*
  * What a lost or doubled byte makes of a command: too long, malformed, unknown
- * command or key, bad escape or value. Where it is the module's true answer, it
+ * command or key, another key (HOTAcertificate without its H), bad escape or value;
+ * and what it makes of a code: one that no module of today gives. Where it is the module's true answer, it
  * is given again.
  */
 static bool garbled(int code)
 {
-	return (code >= 1 && code <= 5) || (code >= 9 && code <= 11) || code == -1;
+	return (code >= 1 && code <= 5) || (code >= 9 && code <= 13) || *iot_el_error(code)->name == '\0' || code == 22;
+}
+
+/* About is never empty, and what a module says to AT is. */
+static bool proves(const struct iot_at_answer *answer, void *data)
+{
+	struct el *el = data;
+	struct iot_buf about = IOT_BUF_INIT(sizeof(el->about) - 1);
+	bool good = answer->text.len > 0 && iot_el_unescape(iot_buf_str(&answer->text), answer->text.len, &about) &&
+		    !about.over;
+
+	snprintf(el->about, sizeof(el->about), "%s", good ? iot_buf_str(&about) : "");
+	iot_text_printable(el->about);
+	iot_buf_release(&about);
+	return good;
 }
 
 static const struct iot_at_dialect dialect = {
 	.name = "ExpressLink module",
 	.eol = "\n", /* v0.5 knows no other; to later ones CR would be an empty command besides */
 	.probe = "AT",
+	.proof = "AT+CONF? About",
+	.proves = proves,
 	.unwind = "-----END CERTIFICATE-----\n",
 	.judge = judge,
 	.retries = 2,
@@ -78,8 +97,8 @@ enum iot_status el_refused(const struct iot_at_answer *answer, const char *doing
 	if (err == NULL)
 		return status;
 	snprintf(err->code, sizeof(err->code), "%s", code);
-	if (fault->cure != NULL)
-		iot_error_hint(err, "%s", fault->cure);
+	iot_error_hint(err, "%s",
+		       fault->cure != NULL ? fault->cure : "repeat it; if that does not help, " EL_CHECK_WIRES);
 	return status;
 }
 
@@ -98,7 +117,7 @@ enum iot_status el_call(struct el *el, const struct iot_at_call *call, const cha
 enum iot_status el_read(struct el *el, const char *key, struct iot_buf *value, bool *ret_known, struct iot_error *err)
 {
 	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONF? ", false}, {key, false}),
-					 .timeout_ms = EL_CONF_MS};
+					 .timeout_ms = el->answer_ms};
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
 	char doing[64];
 	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
@@ -115,6 +134,11 @@ enum iot_status el_read(struct el *el, const char *key, struct iot_buf *value, b
 		*ret_known = known;
 	iot_at_answer_release(&answer);
 	return status == IOT_OK ? iot_buf_check(value, key, err) : status;
+}
+
+static bool no_whole_answer(enum iot_status status, const struct iot_error *err)
+{
+	return status == IOT_BOARD && err != NULL && iot_starts_with(err->what, "the board on port ");
 }
 
 /* Lines up to the END line, of which nobody said how many they are. */
@@ -144,7 +168,7 @@ static enum iot_status read_uncounted(struct el *el, struct iot_buf *value, stru
 static enum iot_status read_pem(struct el *el, const char *key, struct iot_buf *value, struct iot_error *err)
 {
 	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONF? ", false}, {key, false}, {" pem", false}),
-					 .timeout_ms = EL_CONF_MS};
+					 .timeout_ms = el->answer_ms};
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
 	char doing[64];
 	enum iot_status status;
@@ -201,6 +225,12 @@ static enum iot_status parse_cert(const struct iot_buf *text, const char *key, s
 	return status;
 }
 
+/* A certificate of which nothing was lost on the wire, so far as it can tell by itself. */
+static bool is_whole(const struct iot_cert *cert)
+{
+	return iot_cert_is_self_issued(cert) && iot_cert_verify_signed_by(cert, iot_cert_key(cert), NULL) == IOT_OK;
+}
+
 enum iot_status el_read_cert(struct el *el, const char *key, struct iot_cert **ret, struct iot_error *err)
 {
 	struct iot_buf text = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
@@ -211,6 +241,8 @@ enum iot_status el_read_cert(struct el *el, const char *key, struct iot_cert **r
 	for (int tries = 0; tries < EL_TRIES && status == IOT_BOARD; tries++) {
 		bool lines = tries == 1;
 
+		if (tries > 1 && no_whole_answer(status, err))
+			break; /* it was asked often enough, in both ways */
 		iot_buf_clear(&text);
 		status = lines ? read_pem(el, key, &text, err) : el_read(el, key, &text, NULL, err);
 		if (status == IOT_TIMEOUT)
@@ -246,18 +278,18 @@ static enum iot_status no_expresslink(struct el *el, const char *why, struct iot
 	return IOT_BOARD;
 }
 
-static bool no_whole_answer(enum iot_status status, const struct iot_error *err)
-{
-	return status == IOT_BOARD && iot_starts_with(err->what, "the board on port ");
-}
-
 /* Any modem answers AT; only these know their keys. Asked twice: an answer is lost when the board starts just then. */
 static enum iot_status check_kind(struct el *el, struct iot_error *err)
 {
-	const struct iot_at_call call = {
-		.texts = IOT_AT_TEXTS({"AT+CONF? About", false}), .timeout_ms = FIRST_MS, .once = true};
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONF? About", false}),
+					 .timeout_ms = el->answer_ms < FIRST_MS ? el->answer_ms : FIRST_MS,
+					 .once = true};
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
-	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
+	enum iot_status status;
+
+	if (*el->about != '\0')
+		return IOT_OK; /* getting into step has proved it */
+	status = iot_at_call(&el->at, &call, &answer, err);
 
 	if (no_whole_answer(status, err)) {
 		iot_error_clear(err);
@@ -287,9 +319,14 @@ static enum iot_status open_module(const struct iot_board_options *options, void
 
 	err = err != NULL ? err : &scratch;
 	el->options = *options;
+	el->answer_ms = options->answer_ms > 0 ? options->answer_ms : EL_ANSWER_MS;
 	status = iot_serial_open(&options->serial, &el->serial, err);
 	if (status == IOT_OK) {
-		el->at = (struct iot_at){.serial = el->serial, .dialect = &dialect, .stranger = stranger};
+		el->at = (struct iot_at){.serial = el->serial,
+					 .dialect = &dialect,
+					 .stranger = stranger,
+					 .data = el,
+					 .probe_ms = options->answer_ms};
 		status = iot_at_sync(&el->at, OPEN_MS, err);
 	}
 	if (status == IOT_OK)
@@ -321,40 +358,52 @@ static enum iot_status read_text(struct el *el, const char *key, char *out, size
 	return status;
 }
 
-/* Twice the same, or it is not believed: the name of a device depends on it, and a wire may lose a byte. */
-static enum iot_status read_uid(struct el *el, char *out, size_t size, struct iot_error *err)
+/* Twice the same, or it is not believed: nothing else shows that a byte of it was lost or turned on its way. */
+static enum iot_status read_steady(struct el *el, const char *key, char *out, size_t size, struct iot_error *err)
 {
 	char again[129] = "";
-	enum iot_status status;
+	enum iot_status status = read_text(el, key, out, size, err);
 
-	for (int tries = 0; tries < EL_TRIES; tries++) {
-		status = read_text(el, "ThingName", out, size, err);
-		if (status == IOT_OK)
-			status = read_text(el, "ThingName", again, sizeof(again), err);
-		if (status != IOT_OK)
+	for (int tries = 1; status == IOT_OK && tries <= EL_TRIES; tries++) {
+		status = read_text(el, key, again, sizeof(again), err);
+		if (status != IOT_OK || strcmp(out, again) == 0)
 			return status;
-		if (strcmp(out, again) == 0 && iot_cert_check_name(out, err) == IOT_OK)
-			return IOT_OK;
+		if (tries < EL_TRIES)
+			snprintf(out, size, "%.*s", (int)size - 1, again);
 	}
-	if (strcmp(out, again) != 0)
-		iot_fail(err, IOT_BOARD, "the module gives no steady thing name: '%s', then '%s'", out, again);
-	else if (*out == '\0')
-		iot_fail(err, IOT_BOARD, "the module has no thing name");
-	else
-		iot_fail(err, IOT_BOARD, "the module's thing name '%s' is none that a device can have", out);
-	iot_error_hint(err, "%s", strcmp(out, again) != 0 ? EL_CHECK_WIRES : "ask the module's vendor");
+	if (status != IOT_OK)
+		return status;
+	iot_fail(err, IOT_BOARD, "the module gives no steady %s: '%s', then '%s'", key, out, again);
+	iot_error_hint(err, EL_CHECK_WIRES);
 	return IOT_BOARD;
 }
 
-/* "vendor - model" */
+static enum iot_status read_uid(struct el *el, char *out, size_t size, struct iot_error *err)
+{
+	enum iot_status status = read_steady(el, "ThingName", out, size, err);
+
+	if (status != IOT_OK || iot_cert_check_name(out, NULL) == IOT_OK)
+		return status;
+	if (*out == '\0')
+		iot_fail(err, IOT_BOARD, "the module has no thing name");
+	else
+		iot_fail(err, IOT_BOARD, "the module's thing name '%s' is none that a device can have", out);
+	iot_error_hint(err, "ask the module's vendor");
+	return IOT_BOARD;
+}
+
+/* "vendor - model". It was heard when the port was opened: once more is twice. */
 static enum iot_status read_about(struct el *el, struct iot_board_identity *ret, struct iot_error *err)
 {
 	char about[129] = "";
 	enum iot_status status = read_text(el, "About", about, sizeof(about), err);
-	char *dash = strstr(about, " - ");
+	char *dash;
 
+	if (status == IOT_OK && strcmp(about, el->about) != 0)
+		status = read_steady(el, "About", about, sizeof(about), err);
 	if (status != IOT_OK)
 		return status;
+	dash = strstr(about, " - ");
 	if (dash != NULL)
 		*dash = '\0';
 	snprintf(ret->vendor, sizeof(ret->vendor), "%.64s", about);
@@ -362,23 +411,98 @@ static enum iot_status read_about(struct el *el, struct iot_board_identity *ret,
 	return IOT_OK;
 }
 
-static enum iot_status malformed_status(struct iot_error *err)
+/* *ret_good false: the answer is malformed. */
+static enum iot_status ask_status(struct el *el, struct iot_el_status *ret, bool *ret_good, struct iot_error *err)
 {
-	iot_fail(err, IOT_BOARD, "the module's answer to AT+CONNECT? is malformed");
-	iot_error_hint(err, EL_CHECK_WIRES);
-	return IOT_BOARD;
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONNECT?", false}), .timeout_ms = el->answer_ms};
+	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
+	enum iot_status status = el_call(el, &call, "say whether it is connected", &answer, err);
+
+	*ret_good = status == IOT_OK && iot_el_status_parse(iot_buf_str(&answer.text), answer.text.len, ret);
+	iot_at_answer_release(&answer);
+	return status;
+}
+
+static bool same_status(const struct iot_el_status *a, const struct iot_el_status *b)
+{
+	return a->connected == b->connected && a->known == b->known && a->customer == b->customer;
 }
 
 static enum iot_status read_status(struct el *el, struct iot_el_status *ret, struct iot_error *err)
 {
-	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+CONNECT?", false}), .timeout_ms = EL_CONF_MS};
-	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
-	enum iot_status status = el_call(el, &call, "say whether it is connected", &answer, err);
+	struct iot_el_status before = {0};
+	bool known = false;
 
-	if (status == IOT_OK && !iot_el_status_parse(iot_buf_str(&answer.text), answer.text.len, ret))
-		status = malformed_status(err);
-	iot_at_answer_release(&answer);
-	return status;
+	for (int tries = 0; tries <= EL_TRIES; tries++) {
+		bool good;
+		enum iot_status status = ask_status(el, ret, &good, err);
+
+		if (status != IOT_OK || (good && known && same_status(ret, &before)))
+			return status;
+		before = *ret;
+		known = good;
+	}
+	iot_fail(err, IOT_BOARD, "the module gives no steady answer to AT+CONNECT?");
+	iot_error_hint(err, EL_CHECK_WIRES);
+	return IOT_BOARD;
+}
+
+/* The certificate that it was born with, whole: a hurt one would become the identity of a device that does not exist.
+ */
+static enum iot_status read_birth(struct el *el, const char *uid, struct iot_cert **ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	enum iot_status status = el_read_cert(el, "Certificate", &cert, err);
+
+	for (int tries = 0; status == IOT_OK && tries < EL_TRIES; tries++) {
+		IOT_CLEAN(iot_cert_free_p) struct iot_cert *again = NULL;
+		bool steady = cert != NULL && is_whole(cert);
+
+		if (!steady) {
+			status = el_read_cert(el, "Certificate", &again, err);
+			steady = status == IOT_OK && cert != NULL && again != NULL &&
+				 strcmp(iot_cert_id(cert), iot_cert_id(again)) == 0;
+		}
+		if (status == IOT_OK && cert == NULL && again == NULL) {
+			iot_fail(err, IOT_BOARD, "the module '%s' holds no certificate", uid);
+			iot_error_hint(err, "ask the module's vendor: it is born with one");
+			return IOT_BOARD;
+		}
+		if (steady) {
+			*ret = cert;
+			cert = NULL;
+			return IOT_OK;
+		}
+		iot_cert_free(cert);
+		cert = again;
+		again = NULL;
+	}
+	if (status != IOT_OK)
+		return status;
+	iot_fail(err, IOT_BOARD, "the module gives no steady Certificate");
+	iot_error_hint(err, EL_CHECK_WIRES);
+	return IOT_BOARD;
+}
+
+/*
+ * Most birth certificates name their module, which settles what it is called.
+ * Where one does not, its name is heard twice more: it is what the device will be
+ * for ever.
+ */
+static enum iot_status check_uid(struct el *el, const char *uid, const struct iot_cert *cert, struct iot_error *err)
+{
+	const char *named = NULL;
+	char again[129];
+	enum iot_status status;
+
+	if (iot_cert_uid(cert, &named, NULL) == IOT_OK && strcmp(named, uid) == 0)
+		return IOT_OK;
+	status = read_uid(el, again, sizeof(again), err);
+	if (status != IOT_OK || strcmp(uid, again) == 0)
+		return status;
+	iot_fail(err, IOT_BOARD, "the module gives no steady ThingName: '%s', then '%s'", uid, again);
+	iot_error_hint(err, EL_CHECK_WIRES);
+	return IOT_BOARD;
 }
 
 static enum iot_status identify(void *self, struct iot_board_identity *ret, struct iot_error *err)
@@ -389,23 +513,21 @@ static enum iot_status identify(void *self, struct iot_board_identity *ret, stru
 	enum iot_status status = read_about(el, ret, err);
 
 	if (status == IOT_OK)
-		status = read_text(el, "Version", ret->version, sizeof(ret->version), err);
+		status = read_steady(el, "Version", ret->version, sizeof(ret->version), err);
 	if (status == IOT_OK)
-		status = read_text(el, "TechSpec", ret->protocol, sizeof(ret->protocol), err);
+		status = read_steady(el, "TechSpec", ret->protocol, sizeof(ret->protocol), err);
 	if (status == IOT_OK)
 		status = read_uid(el, ret->uid, sizeof(ret->uid), err);
 	if (status == IOT_OK)
-		status = read_text(el, "CustomName", ret->custom_name, sizeof(ret->custom_name), err);
+		status = read_steady(el, "CustomName", ret->custom_name, sizeof(ret->custom_name), err);
 	if (status == IOT_OK)
-		status = read_text(el, "Endpoint", ret->endpoint, sizeof(ret->endpoint), err);
+		status = read_steady(el, "Endpoint", ret->endpoint, sizeof(ret->endpoint), err);
 	if (status == IOT_OK)
 		status = read_status(el, &now, err);
 	if (status == IOT_OK)
-		status = el_read_cert(el, "Certificate", &cert, err);
-	if (status == IOT_OK && cert == NULL) {
-		status = iot_fail(err, IOT_BOARD, "the module '%s' holds no certificate", ret->uid);
-		iot_error_hint(err, "ask the module's vendor: it is born with one");
-	}
+		status = read_birth(el, ret->uid, &cert, err);
+	if (status == IOT_OK)
+		status = check_uid(el, ret->uid, cert, err);
 	if (status != IOT_OK)
 		return status;
 	ret->connected = now.connected;
@@ -457,6 +579,17 @@ static enum iot_status cannot_connect(const struct iot_at_answer *answer, int *r
 	return IOT_VERIFY;
 }
 
+/* The answer to CONNECT may have been lost, and all be well. */
+static enum iot_status after_silence(struct el *el, struct iot_el_status *now, struct iot_error *err)
+{
+	struct iot_error ignored = IOT_ERROR_INIT;
+
+	if (read_status(el, now, &ignored) != IOT_OK || !now->connected)
+		return IOT_BOARD;
+	iot_error_clear(err);
+	return IOT_OK;
+}
+
 static enum iot_status connect_once(struct el *el, int64_t deadline, int *ret_hint, struct iot_error *err)
 {
 	int left = iot_left(deadline);
@@ -468,7 +601,9 @@ static enum iot_status connect_once(struct el *el, int64_t deadline, int *ret_hi
 	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
 
 	*ret_hint = -1;
-	if (status == IOT_OK && !answer.ok)
+	if (no_whole_answer(status, err))
+		status = after_silence(el, &now, err);
+	else if (status == IOT_OK && !answer.ok)
 		status = cannot_connect(&answer, ret_hint, err);
 	else if (status == IOT_OK && !iot_el_status_parse(iot_buf_str(&answer.text), answer.text.len, &now))
 		status = read_status(el, &now, err);
@@ -502,7 +637,7 @@ static enum iot_status connect_module(void *self, int timeout_ms, struct iot_err
 static enum iot_status disconnect_module(void *self, struct iot_error *err)
 {
 	struct el *el = self;
-	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+DISCONNECT", false}), .timeout_ms = EL_CONF_MS};
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+DISCONNECT", false}), .timeout_ms = el->answer_ms};
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
 	enum iot_status status = iot_at_call(&el->at, &call, &answer, err);
 
@@ -514,40 +649,57 @@ static enum iot_status disconnect_module(void *self, struct iot_error *err)
 
 /* --- factory reset ------------------------------------------------------------------------------------------- */
 
-/* Events until STARTUP: before that it is still on its way down. */
+static enum iot_status not_up(const struct el *el, struct iot_error *err)
+{
+	iot_fail(err, IOT_BOARD, "the module did not start again after its reset within %d ms",
+		 RESET_ANSWERS * el->answer_ms);
+	iot_error_hint(err, "check power and wires of the board, then repeat the command: it goes on where it was");
+	return IOT_BOARD;
+}
+
+/*
+ * Events until STARTUP: before that it is still on its way down. An event is told
+ * once, so when an answer was lost that may have been it: then it is enough that
+ * the module goes on answering.
+ */
 static enum iot_status await_startup(struct el *el, struct iot_error *err)
 {
-	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+EVENT?", false}), .timeout_ms = 1000};
-	int64_t deadline = iot_deadline(RESET_MS);
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+EVENT?", false}),
+					 .timeout_ms = el->answer_ms < EVENT_MS ? el->answer_ms : EVENT_MS};
+	int64_t deadline = iot_deadline(RESET_ANSWERS * el->answer_ms), steady = 0;
+	unsigned retries = el->at.retries;
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
-	struct iot_el_event event = {-1, 0};
-	enum iot_status status = IOT_OK;
 	bool up = false;
+	enum iot_status status = IOT_OK;
 
-	while (!up && iot_left(deadline) > 0) {
+	while (!up && iot_left(deadline) > 0 && status != IOT_INTERRUPTED) {
+		struct iot_el_event event = {-1, 0};
 		bool any = false;
 
 		status = iot_at_call(&el->at, &call, &answer, err);
-		if (status == IOT_INTERRUPTED)
-			break;
 		if (status != IOT_OK)
 			continue;
+		if (el->at.retries != retries && answer.ok)
+			steady = steady == 0 ? iot_deadline(STEADY_MS) : steady;
 		if (answer.ok && iot_el_event_parse(iot_buf_str(&answer.text), answer.text.len, &event, &any) && any)
 			up = event.id == IOT_EL_STARTUP;
 		else
 			status = iot_serial_settle(el->serial, 50, deadline, NULL, err);
+		up = up || (steady != 0 && iot_left(steady) == 0);
 	}
 	iot_at_answer_release(&answer);
-	if (up || status == IOT_INTERRUPTED)
-		return up ? IOT_OK : status;
-	return iot_fail(err, IOT_BOARD, "the module did not start again after its reset within %d s", RESET_MS / 1000);
+	if (status == IOT_INTERRUPTED)
+		return status;
+	iot_error_clear(err);
+	return up ? IOT_OK : not_up(el, err);
 }
 
 static enum iot_status reset_module(void *self, struct iot_error *err)
 {
 	struct el *el = self;
-	const struct iot_at_call call = {
-		.texts = IOT_AT_TEXTS({"AT+FACTORY_RESET", false}), .timeout_ms = RESET_MS, .once = true};
+	/* Twice is as good as once. */
+	const struct iot_at_call call = {.texts = IOT_AT_TEXTS({"AT+FACTORY_RESET", false}),
+					 .timeout_ms = RESET_ANSWERS * el->answer_ms};
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
 	enum iot_status status = el_call(el, &call, "reset itself to its factory state", &answer, err);
 

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { PASTE_MS = 400, PASTED_MS = 10000 };
+enum { PASTE_MS = 400 };
 
 static const char *const keys[IOT_ITEM_COUNT] = {
 	[IOT_ITEM_CODE_SIGNING] = "HOTAcertificate",
@@ -139,7 +139,7 @@ static enum iot_status write_escaped(struct el *el, const struct iot_board_item 
 	}
 	const struct iot_at_call call = {
 		.texts = IOT_AT_TEXTS({"AT+CONF ", false}, {key, false}, {"=", false}, {iot_buf_str(&escaped), secret}),
-		.timeout_ms = EL_CONF_MS,
+		.timeout_ms = el->answer_ms,
 	};
 	status = iot_at_call(&el->at, &call, answer, err);
 	iot_buf_release(&escaped);
@@ -153,20 +153,20 @@ static enum iot_status write_escaped(struct el *el, const struct iot_board_item 
 static enum iot_status write_pasted(struct el *el, const struct iot_board_item *item, const struct iot_buf *value,
 				    struct iot_at_answer *answer, struct iot_error *err)
 {
-	const struct iot_at_call ping = {.texts = IOT_AT_TEXTS({"AT", false}), .timeout_ms = EL_CONF_MS};
+	const struct iot_at_call ping = {.texts = IOT_AT_TEXTS({"AT", false}), .timeout_ms = el->answer_ms};
 	IOT_CLEAN(iot_free_p) char *command = iot_strf("AT+CONF %s=pem\n", keys[item->kind]);
 	enum iot_status status = iot_at_call(&el->at, &ping, answer, err);
 
 	if (status == IOT_OK)
-		status = iot_at_send_raw(&el->at, command, PASTED_MS, err);
+		status = iot_at_send_raw(&el->at, command, el->answer_ms, err);
 	if (status != IOT_OK)
 		return status;
 	status = iot_at_await(&el->at, PASTE_MS, answer, err);
 	if ((status == IOT_OK && !answer->ok) || (status != IOT_OK && status != IOT_TIMEOUT))
 		return status;
-	status = iot_at_send_raw(&el->at, iot_buf_str(value), PASTED_MS, err);
+	status = iot_at_send_raw(&el->at, iot_buf_str(value), el->answer_ms, err);
 	if (status == IOT_OK)
-		status = iot_at_await(&el->at, PASTED_MS, answer, err);
+		status = iot_at_await(&el->at, el->answer_ms, answer, err);
 	iot_at_out_of_step(&el->at); /* whichever way this module does it: the next command begins anew */
 	if (status == IOT_TIMEOUT)
 		return iot_fail(err, IOT_BOARD, "the module did not say whether it took the %s",
@@ -206,6 +206,16 @@ static enum iot_status write_once(struct el *el, const struct iot_board_item *it
 	return status;
 }
 
+/*
+ * A certificate that lost a byte on its way is refused like one that is none
+ * (ERR26), and a lost H makes HOTAcertificate the vendor's own (ERR23).
+ */
+static bool may_be_hurt(const struct iot_error *fault, int tries)
+{
+	return (strcmp(fault->code, "ERR26") == 0 && tries + 1 < EL_TRIES) ||
+	       (strcmp(fault->code, "ERR23") == 0 && tries == 0);
+}
+
 enum iot_status el_install(void *self, struct iot_board_item *item, struct iot_error *err)
 {
 	struct el *el = self;
@@ -224,8 +234,8 @@ enum iot_status el_install(void *self, struct iot_board_item *item, struct iot_e
 		bool pasted = tries + 1 == EL_TRIES && (key_of(item)->flags & IOT_EL_PEM);
 
 		status = write_once(el, item, &value, pasted, &fault);
-		/* A certificate that lost a byte on its way is refused like one that is none: once more. */
-		if (status == IOT_BOARD && strcmp(fault.code, "ERR26") == 0 && tries + 1 < EL_TRIES) {
+		if (status != IOT_OK && may_be_hurt(&fault, tries)) {
+			iot_error_clear(&fault);
 			status = IOT_OK;
 			continue;
 		}

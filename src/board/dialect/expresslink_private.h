@@ -7,14 +7,16 @@
 #include "iotctl/cert.h"
 #include "iotctl/expresslink.h"
 
-#define EL_CONF_MS 10000 /* data sheets give up to some seconds for writing to flash */
-#define EL_TRIES 3       /* of reading or writing a value until it is whole */
+#define EL_ANSWER_MS 10000 /* data sheets give up to some seconds for writing to flash */
+#define EL_TRIES 3         /* of reading or writing a value until it is whole */
 #define EL_CHECK_WIRES "check speed, ground and wires of the serial line"
 
 struct el {
 	struct iot_serial *serial;
 	struct iot_at at;
 	struct iot_board_options options;
+	int answer_ms;   /* how long an ordinary command may take */
+	char about[129]; /* "vendor - model"; "" until it was heard */
 };
 
 /* A call that must succeed; a refusal becomes the fault. `doing`: "read the endpoint". */

@@ -259,6 +259,7 @@ static enum iot_status ensure_thing(struct iot_cloud *cloud, const json_t *claim
 	enum iot_status status = IOT_OK;
 
 	iot_json_set_str(attributes, "alias", iot_json_str(claim, "alias", NULL));
+	iot_json_set_str(attributes, "board", "expresslink"); /* as provisioning does; others are never in staging */
 	request = json_pack("{s:s, s:{s:o, s:b}}", "thingName", uid, "attributePayload", "attributes", attributes,
 			    "merge", 1);
 	iot_json_set_str(request, "thingTypeName", type);

@@ -77,7 +77,7 @@ static enum at_error write_certificate(struct module *module, const struct dict_
 	IOT_CLEAN(iot_buf_release) struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
 	enum at_error error;
 
-	if (module->faults.literal_pem && len == 3) {
+	if (faults_literal_pem(&module->faults) && len == 3) {
 		store(module, ref, text);
 		return AT_OK;
 	}
@@ -145,7 +145,7 @@ void conf_write(struct module *module, const struct at_command *command)
 	if (error == AT_OK && (ref.key->flags & IOT_EL_WRITE) == 0)
 		error = AT_READ_ONLY;
 	if (error == AT_OK && is_pem_key(&ref)) {
-		if (len == 3 && strcasecmp(value, "pem") == 0 && !module->faults.literal_pem) {
+		if (len == 3 && strcasecmp(value, "pem") == 0 && !faults_literal_pem(&module->faults)) {
 			begin_pem(module, &ref);
 			return;
 		}

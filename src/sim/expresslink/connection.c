@@ -30,9 +30,8 @@ static void conclude(struct module *module, enum hint hint, const char *detail)
 
 	if (hint != HINT_NONE) {
 		module_say(module, "not connected", "%s", detail);
-		module->backoff_until = module->faults.backoff_ms > 0 && hint != HINT_BACKOFF
-						? iot_monotonic_ms() + module->faults.backoff_ms
-						: module->backoff_until;
+		if (faults_backoff_ms(&module->faults) > 0 && hint != HINT_BACKOFF)
+			module->backoff_until = iot_monotonic_ms() + faults_backoff_ms(&module->faults);
 	}
 	if (module->announce) {
 		module->announce = false;
@@ -281,10 +280,24 @@ static enum iot_status start(struct module *module, const char *host, int port, 
 	return status == IOT_OK ? iot_mqtt_start(module->mqtt, err) : status;
 }
 
+/* What the network in reach has against the module; NULL: nothing. */
+static const char *network_fault(const struct module *module)
+{
+	const char *ssid = module->options.ssid, *password = iot_buf_str(&module->wifi_password);
+
+	if (ssid == NULL)
+		return NULL;
+	if (strcmp(ssid, dict_value(module->dict, "SSID")) != 0)
+		return "no such Wi-Fi network";
+	if (*password != '\0' && strcmp(password, dict_value(module->dict, "Passphrase")) != 0)
+		return "the Wi-Fi network refuses the password";
+	return NULL;
+}
+
 static void begin(struct module *module)
 {
 	struct iot_error err = IOT_ERROR_INIT;
-	const char *ssid = module->options.ssid;
+	const char *network = network_fault(module);
 	char host[256];
 	enum iot_status status;
 	int port;
@@ -292,8 +305,8 @@ static void begin(struct module *module)
 	module->customer = !link_is_staging(module);
 	if (iot_monotonic_ms() < module->backoff_until) {
 		conclude(module, HINT_BACKOFF, "waiting before the next attempt");
-	} else if (ssid != NULL && strcmp(ssid, dict_value(module->dict, "SSID")) != 0) {
-		conclude(module, HINT_NETWORK, "no such Wi-Fi network");
+	} else if (network != NULL) {
+		conclude(module, HINT_NETWORK, network);
 	} else if (!split_endpoint(module, host, sizeof(host), &port)) {
 		conclude(module, HINT_ENDPOINT, "no usable endpoint");
 	} else if (!write_root_ca(module)) {

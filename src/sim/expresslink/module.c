@@ -8,6 +8,7 @@
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 #include "iotctl/fs.h"
+#include "iotctl/key.h"
 #include "iotctl/log.h"
 #include "iotctl/text.h"
 
@@ -68,7 +69,7 @@ static const char *end_of_line(const struct module *module)
 
 static void flush_answer(struct module *module)
 {
-	iot_buf_add(&module->out, iot_buf_str(&module->answer), module->answer.len);
+	iot_buf_add(&module->out, iot_buf_str(&module->answer), faults_cut(&module->faults, &module->answer));
 	if (module->out.over) /* nobody listens */
 		iot_buf_clear(&module->out);
 	iot_buf_clear(&module->answer);
@@ -83,7 +84,7 @@ static void flush_answer(struct module *module)
 /* Everything of an answer is there. */
 static void end_answer(struct module *module)
 {
-	int64_t wait = module->exec_ms + module->faults.slow_ms;
+	int64_t wait = module->exec_ms + faults_delay_ms(&module->faults);
 
 	module->pending = PENDING_NONE;
 	module->line_hold = true;
@@ -137,14 +138,13 @@ void module_ok_more(struct module *module, const char *first, const void *more, 
 void module_ok_lines(struct module *module, size_t lines, const char *word, const struct iot_buf *text)
 {
 	const char *at = iot_buf_str(text);
-	size_t shown = module->faults.silence_in_pem ? lines / 2 : lines;
 
 	begin_answer(module);
 	if (module->spec == AT_V0_5)
 		iot_buf_addf(&module->answer, "OK %s%s", word, end_of_line(module));
 	else
 		iot_buf_addf(&module->answer, "OK%zu %s%s", lines, word, end_of_line(module));
-	for (size_t i = 0; i < shown; i++) {
+	for (size_t i = 0; i < lines; i++) {
 		size_t len = strcspn(at, "\n");
 
 		iot_buf_add(&module->answer, at, len);
@@ -333,6 +333,11 @@ static enum iot_status read_options(struct module *module, struct iot_error *err
 				o->spec);
 	if ((o->vendor_ca == NULL) != (o->vendor_key == NULL))
 		return iot_fail(err, IOT_USAGE, "a vendor's CA is a certificate and its key: both or neither");
+	if (o->wifi_password != NULL) {
+		struct iot_secret_source file = iot_secret_from_file(o->wifi_password);
+
+		status = file.read(file.context, "the Wi-Fi network", &module->wifi_password, err);
+	}
 	faults_init(&module->faults, o->seed);
 	for (size_t i = 0; i < o->fault_count && status == IOT_OK; i++)
 		status = faults_add(&module->faults, o->faults[i], err);
@@ -358,6 +363,7 @@ enum iot_status module_new(const struct iot_sim_expresslink_options *options,
 	module->lock_fd = -1;
 	module->answer = (struct iot_buf)IOT_BUF_INIT(MODULE_ANSWER_MAX);
 	module->out = (struct iot_buf)IOT_BUF_INIT(OUT_MAX);
+	module->wifi_password = (struct iot_buf)IOT_BUF_SECRET(IOT_SECRET_MAX);
 	status = read_options(module, err);
 	if (status == IOT_OK)
 		status = state_open(module, err);
@@ -388,6 +394,7 @@ void module_free(struct module *module)
 	faults_release(&module->faults);
 	iot_buf_release(&module->answer);
 	iot_buf_release(&module->out);
+	iot_buf_release(&module->wifi_password);
 	iot_close_p(&module->lock_fd);
 	free(module->staging);
 	free(module->dir);

@@ -91,6 +91,7 @@ struct module {
 	char *staging;
 	struct iot_sim_firmware firmware;
 	char *cert_file, *key_file, *ca_file;
+	struct iot_buf wifi_password; /* of the network in reach; empty: it takes any */
 
 	struct dictionary *dict;
 	struct at_events events;

@@ -21,19 +21,37 @@ struct loop {
 	struct sim_pty pty;
 	struct iot_buf wire;  /* what becomes of the module's bytes on the way out */
 	struct iot_buf heard; /* what the module hears of the host's, and has not taken yet */
+	bool more;            /* a line of the host's waits until the one before is answered */
 	int signals;
 	int64_t end_at;
 };
 
+static bool may_feed(const struct module *module)
+{
+	return !module->line_hold && (module->pending == PENDING_NONE || module->pending == PENDING_PEM);
+}
+
+/* Bring what has arrived over the wire. Where a fault is aimed each line waits until the one before is answered. */
+static void hear(struct loop *loop)
+{
+	struct module_faults *faults = &loop->module->faults;
+	size_t arrived = loop->heard.len < HEARD_ENOUGH ? sim_pty_arrived(&loop->pty) : 0;
+	size_t taken;
+
+	loop->more = false;
+	if (arrived == 0 || (faults->aimed && (loop->heard.len > 0 || !may_feed(loop->module))))
+		return;
+	taken = faults_hear(faults, loop->pty.in.data, arrived, &loop->heard);
+	iot_buf_consume(&loop->pty.in, taken);
+	loop->more = taken > 0 && taken < arrived;
+	if (faults->struck[0] != '\0')
+		module_say(loop->module, "fault", "%s", faults->struck);
+}
+
 /* Give the module what has arrived, as far as it takes it. */
 static void deliver(struct loop *loop)
 {
-	size_t arrived = loop->heard.len < HEARD_ENOUGH ? sim_pty_arrived(&loop->pty) : 0;
-
-	if (arrived > 0) {
-		faults_wire(&loop->module->faults, loop->pty.in.data, arrived, &loop->heard);
-		iot_buf_consume(&loop->pty.in, arrived);
-	}
+	hear(loop);
 	if (loop->heard.len > 0)
 		iot_buf_consume(&loop->heard, module_feed(loop->module, loop->heard.data, loop->heard.len));
 }
@@ -43,17 +61,12 @@ static void send_out(struct loop *loop)
 	struct module *module = loop->module;
 
 	if (module->out.len > 0) {
-		faults_wire(&module->faults, module->out.data, module->out.len, &loop->wire);
+		faults_say(&module->faults, module->out.data, module->out.len, &loop->wire);
 		iot_buf_clear(&module->out);
 		if (loop->wire.over)
 			iot_buf_clear(&loop->wire);
 	}
 	sim_pty_write(&loop->pty, &loop->wire);
-}
-
-static bool may_feed(const struct module *module)
-{
-	return !module->line_hold && (module->pending == PENDING_NONE || module->pending == PENDING_PEM);
 }
 
 static struct timespec wait_time(const struct loop *loop)
@@ -65,7 +78,7 @@ static struct timespec wait_time(const struct loop *loop)
 	wait = (due > now ? due - now : 0) * NS_PER_MS;
 	wire = sim_pty_wait(&loop->pty, &loop->wire);
 	wait = wire >= 0 && wire < wait ? wire : wait;
-	if (may_feed(loop->module) && loop->heard.len > 0)
+	if (may_feed(loop->module) && (loop->heard.len > 0 || loop->more))
 		wait = 0;
 	return (struct timespec){wait / (1000 * (int64_t)NS_PER_MS), wait % (1000 * (int64_t)NS_PER_MS)};
 }

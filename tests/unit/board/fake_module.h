@@ -41,6 +41,9 @@ struct fake_module {
 	int garble;                             /* so many commands are heard with a byte lost */
 	int silent;                             /* so many commands are not answered */
 	const char *stop_in;                    /* an answer that has this text stops in the middle, once */
+	const char *unsteady;                   /* this key has another value each time it is read */
+	const char *hurt;                       /* in answers that have this text ... */
+	int hurt_at, hurt_bit, hurts;           /* ... a bit of the byte so far behind its begin is turned, so often */
 	void (*connected)(bool up, void *data); /* told from the thread */
 	void *data;
 
@@ -89,9 +92,18 @@ static inline const char *fake_get(struct fake_module *m, const char *name)
 	return key != NULL ? key->value : "";
 }
 
-static inline void fake_put(struct fake_module *m, const char *text)
+static inline void fake_put(struct fake_module *m, const char *said)
 {
+	char hurt[20000];
+	const char *text = said, *at = m->hurts > 0 ? strstr(said, m->hurt) : NULL;
 	size_t len = strlen(text);
+
+	if (at != NULL && (size_t)(at - said) + (size_t)m->hurt_at < len) {
+		snprintf(hurt, sizeof(hurt), "%s", said);
+		hurt[at - said + m->hurt_at] ^= (char)m->hurt_bit;
+		m->hurts--;
+		text = hurt;
+	}
 	const char *cut = m->stop_in != NULL ? strstr(text, m->stop_in) : NULL;
 
 	if (cut != NULL) {
@@ -160,6 +172,8 @@ static inline void fake_read_key(struct fake_module *m, char *param)
 		}
 		strcpy(text, *key->value != '\0' ? "OK " : "OK");
 		fake_escape(key->value, text + strlen(text));
+		if (m->unsteady != NULL && strcmp(m->unsteady, param) == 0)
+			snprintf(text + strlen(text), 20, "%d", (int)m->commands);
 		fake_answer(m, text);
 	} else {
 		int lines = 0;

@@ -3,6 +3,7 @@
 
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
+#include "iotctl/text.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 struct line {
 	const char *heard, *said;
 	int times;
+	int takes_ms; /* and hears nothing meanwhile */
 };
 
 static struct {
@@ -36,6 +38,7 @@ static void answer(const char *line)
 			rule->times = -1;
 		else if (rule->times > 1)
 			rule->times--;
+		poll(NULL, 0, rule->takes_ms);
 		if (write(other.master, rule->said, strlen(rule->said)) < 0)
 			abort();
 		return;
@@ -73,10 +76,13 @@ static void *run(void *data)
 static enum iot_at_verdict judge(const char *line, size_t len, struct iot_at_answer *ret, int *ret_more)
 {
 	*ret_more = 0;
+	iot_buf_clear(&ret->text);
 	if (len > 0 && line[0] == '+') {
 		return IOT_AT_PART;
 	} else if (strncmp(line, "OK", 2) == 0) {
 		*ret_more = atoi(line + 2);
+		if (iot_starts_with(line, "OK ="))
+			iot_buf_adds(&ret->text, line + 4);
 		return IOT_AT_OK;
 	} else if (strncmp(line, "ERR", 3) == 0) {
 		ret->code = atoi(line + 3);
@@ -97,6 +103,21 @@ static const struct iot_at_dialect dialect = {.name = "test modem",
 					      .judge = judge,
 					      .retries = 2,
 					      .garbled = garbled};
+
+static bool proves(const struct iot_at_answer *answer, void *data)
+{
+	(void)data;
+	return answer->text.len > 0;
+}
+
+/* The same with a second question. */
+static const struct iot_at_dialect proving = {.name = "test modem",
+					      .eol = "\n",
+					      .probe = "AT",
+					      .proof = "WHO",
+					      .proves = proves,
+					      .judge = judge,
+					      .retries = 2};
 
 static struct iot_at at;
 static int strangers;
@@ -122,7 +143,7 @@ static void start(void)
 	const struct iot_serial_options options = {.path = other.path, .interrupt_fd = -1};
 	struct iot_error err = IOT_ERROR_INIT;
 
-	at = (struct iot_at){.dialect = &dialect, .stranger = stranger};
+	at = (struct iot_at){.dialect = &dialect, .stranger = stranger, .probe_ms = 300};
 	ASSERT_OK(iot_serial_open(&options, &at.serial, &err), &err);
 	if (pthread_create(&other.thread, NULL, run, NULL) != 0)
 		abort();
@@ -151,10 +172,10 @@ static void test_answers(void)
 	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
 	struct iot_error err = IOT_ERROR_INIT;
 
-	other.lines[0] = (struct line){"LIST", "+a\r\n+b\r\nnoise\r\nOK\r\n", 0};
-	other.lines[1] = (struct line){"RAW", "OK2\r\nOK\r\nERR1\r\n", 0};
-	other.lines[2] = (struct line){"BAD", "ERR7\r\n", 0};
-	other.lines[3] = (struct line){"AT", "OK\r\n", 0};
+	other.lines[0] = (struct line){"LIST", "+a\r\n+b\r\nnoise\r\nOK\r\n", 0, 0};
+	other.lines[1] = (struct line){"RAW", "OK2\r\nOK\r\nERR1\r\n", 0, 0};
+	other.lines[2] = (struct line){"BAD", "ERR7\r\n", 0, 0};
+	other.lines[3] = (struct line){"AT", "OK\r\n", 0, 0};
 	start();
 	ASSERT_OK(call("LIST", false, &ret, &err), &err);
 	CU_ASSERT_TRUE(ret.ok);
@@ -182,7 +203,7 @@ static void test_sync_finds_nonsense(void)
 {
 	struct iot_error err = IOT_ERROR_INIT;
 
-	other.lines[0] = (struct line){"AT", "login: \x1b[0m\n", 0};
+	other.lines[0] = (struct line){"AT", "login: \x1b[0m\n", 0, 0};
 	start();
 	ASSERT_STATUS(iot_at_sync(&at, 300, &err), IOT_BOARD, &err);
 	ASSERT_CONTAINS(err.what, "answers 'login: ?[0m', which is no test modem");
@@ -194,11 +215,11 @@ static void test_late_answer(void)
 	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
 	struct iot_error err = IOT_ERROR_INIT;
 
-	other.lines[0] = (struct line){"SLOW", "", 0};
-	other.lines[1] = (struct line){"ASK", "ERR9\n", 0};
+	other.lines[0] = (struct line){"SLOW", "", 0, 0};
+	other.lines[1] = (struct line){"ASK", "ERR9\n", 0, 0};
 	/* What SLOW should have answered comes when the engine is looking for its step. */
-	other.lines[2] = (struct line){"AT", "OK1\nstale\nOK\n", 1};
-	other.lines[3] = (struct line){"AT", "OK\n", 0};
+	other.lines[2] = (struct line){"AT", "OK1\nstale\nOK\n", 1, 0};
+	other.lines[3] = (struct line){"AT", "OK\n", 0, 0};
 	start();
 	at.in_step = true;
 	ASSERT_STATUS(call("SLOW", true, &ret, &err), IOT_BOARD, &err);
@@ -207,15 +228,32 @@ static void test_late_answer(void)
 	CU_ASSERT_EQUAL(ret.code, 9);
 }
 
+/* A board that works one command off after the other, each too slowly: what is owed comes with pauses in between. */
+static void test_slow_board(void)
+{
+	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	other.lines[0] = (struct line){"SLOW", "ERR7\n", 0, 450};
+	other.lines[1] = (struct line){"AT", "OK\n", 0, 80};
+	other.lines[2] = (struct line){"ASK", "ERR9\n", 0, 80};
+	start();
+	at.in_step = true;
+	ASSERT_STATUS(call("SLOW", true, &ret, &err), IOT_BOARD, &err);
+	ASSERT_OK(call("ASK", false, &ret, &err), &err);
+	CU_ASSERT_FALSE(ret.ok);
+	CU_ASSERT_EQUAL(ret.code, 9);
+}
+
 static void test_repeats(void)
 {
 	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
 	struct iot_error err = IOT_ERROR_INIT;
 
-	other.lines[0] = (struct line){"ASK", "ERR2\n", 1}; /* a byte was lost on the way there */
-	other.lines[1] = (struct line){"ASK", "O", 1};      /* and on the way back */
-	other.lines[2] = (struct line){"ASK", "OK\n", 0};
-	other.lines[3] = (struct line){"AT", "OK\n", 0};
+	other.lines[0] = (struct line){"ASK", "ERR2\n", 1, 0}; /* a byte was lost on the way there */
+	other.lines[1] = (struct line){"ASK", "O", 1, 0};      /* and on the way back */
+	other.lines[2] = (struct line){"ASK", "OK\n", 0, 0};
+	other.lines[3] = (struct line){"AT", "OK\n", 0, 0};
 	start();
 	ASSERT_OK(call("ASK", false, &ret, &err), &err);
 	CU_ASSERT_TRUE(ret.ok);
@@ -227,7 +265,7 @@ static void test_once_is_said_once(void)
 	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
 	struct iot_error err = IOT_ERROR_INIT;
 
-	other.lines[0] = (struct line){"AT", "OK\n", 0};
+	other.lines[0] = (struct line){"AT", "OK\n", 0, 0};
 	start();
 	ASSERT_STATUS(call("BURN", true, &ret, &err), IOT_BOARD, &err);
 	CU_ASSERT_PTR_NOT_NULL(strstr(other.heard, "BURN|"));
@@ -239,12 +277,58 @@ static void test_unwinds(void)
 {
 	struct iot_error err = IOT_ERROR_INIT;
 
-	other.lines[0] = (struct line){"END", "OK\n", 1};
-	other.lines[1] = (struct line){"AT", "", 2};
-	other.lines[2] = (struct line){"AT", "OK\n", 0};
+	other.lines[0] = (struct line){"END", "OK\n", 1, 0};
+	other.lines[1] = (struct line){"AT", "", 2, 0};
+	other.lines[2] = (struct line){"AT", "OK\n", 0, 0};
 	start();
 	ASSERT_OK(iot_at_sync(&at, 10000, &err), &err);
 	CU_ASSERT_TRUE(at.in_step);
+}
+
+/* Whatever was owed when the conversation began, the answer to ASK is the one that belongs to it. */
+static void check_proof(const char *to_at, bool quickly)
+{
+	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+	int64_t before;
+
+	other.lines[0] = (struct line){"AT", to_at, 1, 0};
+	other.lines[1] = (struct line){"AT", "OK\n", 0, 0};
+	other.lines[2] = (struct line){"WHO", "OK =me\n", 0, 0};
+	other.lines[3] = (struct line){"ASK", "OK =asked\n", 0, 0};
+	start();
+	at.dialect = &proving;
+	before = iot_monotonic_ms();
+	ASSERT_OK(iot_at_sync(&at, 5000, &err), &err);
+	if (quickly)
+		CU_ASSERT(iot_monotonic_ms() - before < 300 && strcmp(other.heard, "|AT|WHO|") == 0);
+	ASSERT_OK(call("ASK", true, &ret, &err), &err);
+	CU_ASSERT_STRING_EQUAL(iot_buf_str(&ret.text), "asked");
+}
+
+static void test_proof(void)
+{
+	static const struct {
+		const char *to_at;
+		bool quickly;
+	} cases[] = {
+		{"OK\n", true},
+		{"boot: hello\nOK\n", true},
+		{"OK\nOK\n", false},
+		{"ERR7\nOK\n", false},
+		{"OK =late\nOK\n", false},
+		{"OK2\na\nb\nOK\n", false},
+		{"half a lineOK\n", false},
+		{"", false},
+	};
+
+	for (size_t i = 0; i < IOT_LENGTH(cases); i++) {
+		if (i > 0) {
+			tear_down();
+			set_up();
+		}
+		check_proof(cases[i].to_at, cases[i].quickly);
+	}
 }
 
 static void test_too_many_lines(void)
@@ -252,8 +336,8 @@ static void test_too_many_lines(void)
 	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
 	struct iot_error err = IOT_ERROR_INIT;
 
-	other.lines[0] = (struct line){"ASK", "OK1000000\n", 0};
-	other.lines[1] = (struct line){"AT", "OK\n", 0};
+	other.lines[0] = (struct line){"ASK", "OK1000000\n", 0, 0};
+	other.lines[1] = (struct line){"AT", "OK\n", 0, 0};
 	start();
 	ASSERT_STATUS(call("ASK", false, &ret, &err), IOT_BOARD, &err);
 	ASSERT_CONTAINS(err.what, "1000000 lines");
@@ -261,5 +345,5 @@ static void test_too_many_lines(void)
 
 UNIT_MAIN("board/at", set_up, tear_down, {"answers", test_answers}, {"sync-finds-silence", test_sync_finds_silence},
 	  {"sync-finds-nonsense", test_sync_finds_nonsense}, {"late-answer", test_late_answer},
-	  {"repeats", test_repeats}, {"once", test_once_is_said_once}, {"unwinds", test_unwinds},
-	  {"too-many-lines", test_too_many_lines})
+	  {"slow-board", test_slow_board}, {"repeats", test_repeats}, {"once", test_once_is_said_once},
+	  {"unwinds", test_unwinds}, {"proof", test_proof}, {"too-many-lines", test_too_many_lines})

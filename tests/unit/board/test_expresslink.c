@@ -11,6 +11,8 @@
 
 #define UID "4a1fb7f2-9d02-4b06-b2b5-2c1f2cb9a1e0"
 
+enum { ANSWER_MS = 500 }; /* the module that is played answers at once, or not at all */
+
 static struct fake_module module;
 static struct iot_buf birth = IOT_BUF_INIT(32768), root = IOT_BUF_INIT(32768);
 
@@ -43,7 +45,8 @@ static void tear_down(void)
 /* Start the module as it is set and open it. */
 static enum iot_status open_board(struct iot_board **ret, struct iot_error *err)
 {
-	struct iot_board_options options = {.serial = {.path = module.path, .interrupt_fd = -1}};
+	struct iot_board_options options = {.serial = {.path = module.path, .interrupt_fd = -1},
+					    .answer_ms = ANSWER_MS};
 
 	fake_start(&module);
 	return iot_board_open(iot_board_find("expresslink"), &options, ret, err);
@@ -106,6 +109,44 @@ static void test_identify_stops(void)
 {
 	module.stop_in = "MII";
 	check_identify();
+}
+
+/* One bit of one answer is turned on its way: what is made of it must be what the module said. */
+static void test_identify_hurt(void)
+{
+	static const struct {
+		const char *hurt;
+		int at, bit;
+	} cases[] = {{"Acme", 0, 2},         {"1.2.3", 4, 1},       {"v1.1", 3, 2},       {UID, 7, 1},
+		     {"staging.", 3, 4},     {"OK 0 0 DIS", 3, 1},  {"OK 0 0 DIS", 5, 1}, {"-----BEGIN", 60, 1},
+		     {"-----BEGIN", 200, 2}, {"-----BEGIN", 500, 1}};
+
+	for (size_t i = 0; i < IOT_LENGTH(cases); i++) {
+		if (i > 0) {
+			tear_down();
+			set_up();
+		}
+		module.hurt = cases[i].hurt;
+		module.hurt_at = cases[i].at;
+		module.hurt_bit = cases[i].bit;
+		module.hurts = 1;
+		check_identify();
+		CU_ASSERT_EQUAL(module.hurts, 0);
+	}
+}
+
+/* No two answers are the same: then nobody knows who it is. */
+static void test_identify_unsteady(void)
+{
+	IOT_CLEAN(iot_board_close_p) struct iot_board *board = NULL;
+	IOT_CLEAN(iot_board_identity_release) struct iot_board_identity identity = IOT_BOARD_IDENTITY_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	module.unsteady = "ThingName";
+	ASSERT_OK(open_board(&board, &err), &err);
+	ASSERT_STATUS(iot_board_identify(board, &identity, &err), IOT_BOARD, &err);
+	ASSERT_CONTAINS(err.what, "no steady ThingName");
+	ASSERT_CONTAINS(err.hint, "wires");
 }
 
 static void install(struct iot_board *board, enum iot_board_item_kind kind, const char *value,
@@ -292,7 +333,7 @@ static void test_secret_stays_secret(void)
 	char *dir = unit_mkdtemp();
 	IOT_CLEAN(iot_free_p) char *file = iot_path(dir, "said");
 	IOT_CLEAN(iot_buf_release) struct iot_buf said = IOT_BUF_INIT(100000);
-	struct iot_board_options options = {.serial = {.interrupt_fd = -1, .transcript = file}};
+	struct iot_board_options options = {.serial = {.interrupt_fd = -1, .transcript = file}, .answer_ms = ANSWER_MS};
 	struct iot_board *board = NULL;
 	struct iot_error err = IOT_ERROR_INIT;
 	struct iot_board_item item = {IOT_ITEM_WIFI_PASSWORD, "hunter2", IOT_ITEM_NOT_TRIED};
@@ -315,8 +356,9 @@ static void test_secret_stays_secret(void)
 
 UNIT_MAIN("board/expresslink", set_up, tear_down, {"identify", test_identify}, {"identify-old", test_identify_old},
 	  {"identify-pem-only", test_identify_pem_only}, {"identify-uncounted", test_identify_uncounted_pem_only},
-	  {"identify-noise", test_identify_noise}, {"identify-stops", test_identify_stops}, {"install", test_install},
-	  {"install-old", test_install_old}, {"install-pasted", test_install_pasted},
+	  {"identify-noise", test_identify_noise}, {"identify-stops", test_identify_stops},
+	  {"identify-hurt", test_identify_hurt}, {"identify-unsteady", test_identify_unsteady},
+	  {"install", test_install}, {"install-old", test_install_old}, {"install-pasted", test_install_pasted},
 	  {"install-prompts", test_install_pasted_with_prompts}, {"same-lines", test_same_whatever_the_lines},
 	  {"refused-signer", test_refused_signer}, {"refused-certificate", test_refused_certificate},
 	  {"refused-value", test_refused_value}, {"connect", test_connect}, {"connect-network", test_connect_network},

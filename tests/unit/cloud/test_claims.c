@@ -172,7 +172,7 @@ static void test_thing_without_certificate(void)
 	DO("CreateThing", "", "{'thingName': 'm1', 'attributePayload': {'attributes': {'site': '7'}}}");
 	CU_ASSERT_STRING_EQUAL(claim_with(FULL, false), "changed");
 	CU_ASSERT_STRING_EQUAL(settle(), "done");
-	EXPECT_CALL("attributes", "{'alias':'north','site':'7'}", "DescribeThing", "{'thingName': 'm1'}");
+	EXPECT_CALL("attributes", "{'alias':'north','board':'expresslink','site':'7'}", "DescribeThing", "{'thingName': 'm1'}");
 	EXPECT_CALL("thingTypeName", "'pump'", "DescribeThing", "{'thingName': 'm1'}");
 }
 

@@ -79,7 +79,7 @@ static struct iot_cloud *open_fleet(void)
 
 static void set_up(void)
 {
-	dir = unit_mkdtemp();
+	dir = unit_mkdtemp_memory();
 	fleet_dir = iot_path(dir, "demo");
 	folder = iot_path(dir, "pump-0001");
 	iot_error_clear(&err);

@@ -74,7 +74,7 @@ static void set_up(void)
 
 	if (getenv("VICTIM_STEP") != NULL)
 		return;
-	dir = unit_mkdtemp();
+	dir = unit_mkdtemp_memory();
 	fleet_dir = iot_path(dir, "demo");
 	journal = iot_path(dir, "state/journal.db");
 	options.dir = fleet_dir;
@@ -216,6 +216,77 @@ static void test_fresh_and_again(void)
 	CU_ASSERT_EQUAL(module.writes, writes);
 	CU_ASSERT_EQUAL(fake_heard(&module, "AT+CONNECT\n"), 1);
 	CU_ASSERT_EQUAL(fake_heard(&module, "DISCONNECT"), 0);
+}
+
+/* A run that does not give the names again says them all the same, and keeps them. */
+static void test_names_are_kept(void)
+{
+	struct iot_provision_spec spec = spec_of();
+	IOT_JSON again = NULL;
+
+	spec.alias = "pump-0001";
+	spec.serial_number = "SN-7";
+	json_decref(provision(&spec, IOT_OK));
+	spec.alias = spec.serial_number = NULL;
+	again = provision(&spec, IOT_OK);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(again, "alias", ""), "pump-0001");
+	CU_ASSERT_STRING_EQUAL(iot_json_str(again, "serialNumber", ""), "SN-7");
+	CU_ASSERT_FALSE(iot_json_bool(again, "changed", true));
+	CU_ASSERT_STRING_EQUAL(fake_get(&module, "CustomName"), "pump-0001");
+}
+
+static void push(const struct iot_push_spec *spec, enum iot_status expected)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON record = NULL;
+
+	ASSERT_STATUS(iot_ota_push(cloud, spec, &record, &err), expected, &err);
+	iot_error_line(&err, line, sizeof(line));
+}
+
+/* Which part of a module an image is for cannot be guessed, alone or in a group. */
+static void test_update_without_kind(void)
+{
+	IOT_CLEAN(iot_free_p) char *image = iot_path(dir, "image.bin");
+	static const char *const devices[] = {UID, NULL}, *const groups[] = {"all", NULL};
+	struct iot_push_spec update = {.image = image, .version = "1.0.0", .devices = devices};
+	struct iot_provision_spec spec = spec_of();
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON group = json_pack("{s:s}", "thingGroupName", "all");
+
+	ASSERT_OK(iot_fs_write(image, 0644, "image", 5, &err), &err);
+	ASSERT_OK(iot_cloud_call(cloud, "CreateThingGroup", group, NULL, NULL, NULL, &err), &err);
+	spec.groups = groups;
+	json_decref(provision(&spec, IOT_OK));
+	push(&update, IOT_USAGE);
+	ASSERT_CONTAINS(line, "is an ExpressLink module");
+	ASSERT_CONTAINS(line, "--kind host");
+	update.devices = NULL;
+	update.groups = groups;
+	push(&update, IOT_USAGE);
+	ASSERT_CONTAINS(line, UID);
+	CU_ASSERT_EQUAL(count("ListJobs", "jobs"), 0);
+	update.kind = IOT_PUSH_HOST;
+	push(&update, IOT_OK);
+	CU_ASSERT_EQUAL(count("ListJobs", "jobs"), 1);
+}
+
+/* A run ended while it wrote the endpoint: what stands there is no other fleet's. */
+static void test_hurt_endpoint(void)
+{
+	struct iot_provision_spec spec = spec_of();
+
+	module.refuse = "Endpoint";
+	module.refuse_with = "ERR25 NOT ALLOWED";
+	json_decref(provision(&spec, IOT_BOARD));
+	module.refuse = NULL;
+	fake_set(&module, "Endpoint", "iot.exampl", true, true);
+	json_decref(provision(&spec, IOT_OK));
+	check_done();
+	/* Afterwards it is again. */
+	fake_set(&module, "Endpoint", "iot.exampl", true, true);
+	json_decref(provision(&spec, IOT_CONFLICT));
+	ASSERT_CONTAINS(line, "belongs to another fleet");
 }
 
 static void test_old_module(void)
@@ -485,8 +556,10 @@ static void test_bad_port(void)
 }
 
 UNIT_MAIN("fleet/provision", set_up, tear_down, {"fresh-and-again", test_fresh_and_again},
-	  {"old-module", test_old_module}, {"vendor-certificate", test_vendor_certificate},
-	  {"other-fleet", test_other_fleet}, {"other-signer", test_other_signer}, {"not-proved", test_not_proved},
-	  {"cannot-connect", test_cannot_connect}, {"killed", test_killed}, {"victim", test_victim},
-	  {"taken-names", test_taken_names}, {"other-key", test_other_key},
-	  {"serial-number", test_serial_number_is_unique}, {"wifi", test_wifi}, {"bad-port", test_bad_port})
+	  {"names-are-kept", test_names_are_kept}, {"update-without-kind", test_update_without_kind},
+	  {"hurt-endpoint", test_hurt_endpoint}, {"old-module", test_old_module},
+	  {"vendor-certificate", test_vendor_certificate}, {"other-fleet", test_other_fleet},
+	  {"other-signer", test_other_signer}, {"not-proved", test_not_proved}, {"cannot-connect", test_cannot_connect},
+	  {"killed", test_killed}, {"victim", test_victim}, {"taken-names", test_taken_names},
+	  {"other-key", test_other_key}, {"serial-number", test_serial_number_is_unique}, {"wifi", test_wifi},
+	  {"bad-port", test_bad_port})

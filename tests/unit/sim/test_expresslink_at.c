@@ -150,7 +150,10 @@ static void test_faults(void)
 {
 	static const char *const faults[] = {"err=CONF HOTAcertificate:26", "err=CONNECT:14", "reset=TIME?"};
 	static const char *const bad[] = {
-		"drop=2", "err=CONF", "err=CONF:99", "reset=", "noise=x", "gremlins", "slow=x"};
+		"drop=2",        "drop",          "drop=",     "err=CONF",      "err=CONF:99",  "err=CONF#0:4",
+		"reset=",        "reset=#1",      "reset=AT+", "noise=x",       "gremlins",     "slow=x",
+		"silence=1",     "wrong-speed=1", "drop=1@",   "drop=1@AT+",    "drop=1@#2",    "drop=1@CONF#",
+		"drop=1@CONF#x", "drop=1@CONF#0", "@CONF",     "literal-pem@X", "backoff=1s@X", ""};
 	struct module_faults parsed;
 
 	stop_module();
@@ -171,6 +174,65 @@ static void test_faults(void)
 	faults_release(&parsed);
 }
 
+/* What the host said, as it comes through; one call of faults_hear for each line. */
+static const char *through(struct module_faults *faults, const char *text)
+{
+	size_t taken;
+
+	for (iot_buf_clear(&answer); *text != '\0'; text += taken) {
+		taken = faults_hear(faults, text, strlen(text), &answer);
+		if (taken == 0)
+			break;
+	}
+	return iot_buf_str(&answer);
+}
+
+static void test_aimed(void)
+{
+	struct module_faults faults;
+
+	faults_init(&faults, 1);
+	CU_ASSERT_EQUAL(faults_add(&faults, "drop=1@conf rootca", NULL), IOT_OK);
+	CU_ASSERT_EQUAL(faults_add(&faults, "double=1@AT+CONF? About#2", NULL), IOT_OK);
+	CU_ASSERT_EQUAL(faults_add(&faults, "double=1@AT", NULL), IOT_OK);
+	CU_ASSERT_STRING_EQUAL(through(&faults, "AT+CONF? RootCA\n"), "AT+CONF? RootCA\n");
+	CU_ASSERT_STRING_EQUAL(faults.struck, "");
+	/* A paste belongs to its command, and so does what is answered. */
+	CU_ASSERT_STRING_EQUAL(through(&faults, "AT+CONF RootCA=pem\n-----BEGIN\nx\n"), "");
+	faults_say(&faults, "OK\r\n", 4, &answer);
+	CU_ASSERT_EQUAL(answer.len, 0);
+	CU_ASSERT_STRING_EQUAL(through(&faults, "AT\n"), "AATT\n\n");
+	CU_ASSERT_STRING_EQUAL(faults.struck, "double at AT");
+	CU_ASSERT_STRING_EQUAL(through(&faults, "AT+CONF? About\r\n"), "AT+CONF? About\r\n");
+	CU_ASSERT_STRING_EQUAL(through(&faults, "AT+D\nAT+D\n"), "AT+D\nAT+D\n");
+	CU_ASSERT_STRING_EQUAL(through(&faults, "AT+CONF? Ab\n"), "AT+CONF? Ab\n"); /* only a front of its front */
+	CU_ASSERT_STRING_EQUAL(through(&faults, "xAT+CONF? Ab"), "");               /* nobody can tell yet */
+	CU_ASSERT_STRING_EQUAL(through(&faults, "xAT+D\n"), "xAT+D\n");
+	CU_ASSERT_STRING_EQUAL(through(&faults, "AT+CONF? About\n"), "AATT++CCOONNFF??  AAbboouutt\n\n");
+	CU_ASSERT_STRING_EQUAL(through(&faults, "AT+CONF? About\n"), "AT+CONF? About\n");
+	faults_release(&faults);
+}
+
+static void test_silence(void)
+{
+	static const char *const faults[] = {"silence-in-pem", "silence@TIME?#2", "slow=1h@EVENT?"};
+
+	stop_module();
+	options.faults = faults;
+	options.fault_count = IOT_LENGTH(faults);
+	start_module();
+	ASSERT_ANSWER("AT+CONF? RootCA", "OK");
+	CU_ASSERT_PTR_NOT_NULL(strstr(ask("AT+CONF? Certificate"), "-----BEGIN"));
+	CU_ASSERT_PTR_NULL(strstr(iot_buf_str(&answer), "-----END"));
+	CU_ASSERT_PTR_NULL(strstr(ask("AT+CONF? Certificate pem"), "-----END"));
+	CU_ASSERT_STRING_EQUAL(through(&module->faults, "AT+TIME?\n"), "AT+TIME?\n");
+	ASSERT_ANSWER("AT+TIME?", "ERR15 TIME NOT AVAILABLE");
+	CU_ASSERT_STRING_EQUAL(through(&module->faults, "AT+TIME?\n"), "AT+TIME?\n");
+	ASSERT_ANSWER("AT+TIME?", "ERR15 TIME NO");
+	CU_ASSERT_STRING_EQUAL(through(&module->faults, "AT+EVENT?\n"), "AT+EVENT?\n");
+	ASSERT_ANSWER("AT+EVENT?", "");
+}
+
 /* The same seed plays the same faults. */
 static void test_dice(void)
 {
@@ -180,10 +242,14 @@ static void test_dice(void)
 
 	faults_init(&one, 7);
 	faults_init(&two, 7);
-	one.drop = two.drop = 0.3;
-	one.twice = two.twice = 0.3;
-	faults_wire(&one, text, sizeof(text), &a);
-	faults_wire(&two, text, sizeof(text), &b);
+	for (int i = 0; i < 3; i++) {
+		static const char *const faults[] = {"drop=0.3", "double=0.3", "flip=0.1"};
+
+		CU_ASSERT_EQUAL(faults_add(&one, faults[i], NULL), IOT_OK);
+		CU_ASSERT_EQUAL(faults_add(&two, faults[i], NULL), IOT_OK);
+	}
+	faults_say(&one, text, sizeof(text), &a);
+	faults_say(&two, text, sizeof(text), &b);
 	CU_ASSERT(a.len != sizeof(text) || memcmp(a.data, text, a.len) != 0);
 	CU_ASSERT(a.len == b.len && memcmp(a.data, b.data, a.len) == 0);
 	iot_buf_release(&a);
@@ -192,4 +258,4 @@ static void test_dice(void)
 
 UNIT_MAIN("sim/expresslink_at", set_up, tear_down, {"noise", test_noise}, {"errors", test_errors},
 	  {"overlong", test_overlong}, {"escapes", test_escapes}, {"versions", test_versions}, {"events", test_events},
-	  {"faults", test_faults}, {"dice", test_dice})
+	  {"faults", test_faults}, {"aimed", test_aimed}, {"silence", test_silence}, {"dice", test_dice})

@@ -509,8 +509,44 @@ static void test_alias_index(void)
 	iot_store_close(store);
 }
 
-UNIT_MAIN("store/store", set_up, tear_down, {"creates", test_creates}, {"migrates", test_migrates},
-	  {"failed migration", test_failed_migration}, {"newer", test_newer},
+/* Many make the same file at the same moment: each of them gets it. */
+static void test_created_by_many(void)
+{
+	enum { PROCESSES = 6, FILES = 20 };
+	struct iot_schema schema = schema_of(3);
+
+	for (int file = 0; file < FILES; file++) {
+		IOT_CLEAN(iot_free_p) char *name = iot_strf("%s/many-%d.db", dir, file);
+		pid_t pids[PROCESSES];
+		int gate[2];
+
+		if (pipe(gate) != 0)
+			abort();
+		for (int i = 0; i < PROCESSES; i++) {
+			struct iot_store *mine = NULL;
+			char c;
+
+			pids[i] = fork();
+			if (pids[i] != 0)
+				continue;
+			close(gate[1]);
+			if (read(gate[0], &c, 1) != 0) /* it is closed */
+				_exit(99);
+			_exit(iot_store_open(name, &schema, IOT_STORE_CREATE, &mine, NULL));
+		}
+		close(gate[0]);
+		close(gate[1]);
+		for (int i = 0; i < PROCESSES; i++) {
+			int status = 0;
+
+			CU_ASSERT_EQUAL(waitpid(pids[i], &status, 0), pids[i]);
+			CU_ASSERT_EQUAL(status, 0);
+		}
+	}
+}
+
+UNIT_MAIN("store/store", set_up, tear_down, {"creates", test_creates}, {"created by many", test_created_by_many},
+	  {"migrates", test_migrates}, {"failed migration", test_failed_migration}, {"newer", test_newer},
 	  {"other application", test_other_application}, {"damaged", test_damaged}, {"read only", test_read_only},
 	  {"constraints", test_constraints}, {"values", test_values}, {"transactions", test_transactions},
 	  {"durable", test_durable}, {"busy", test_busy}, {"no lost update", test_no_lost_update}, {"full", test_full},

@@ -1,0 +1,710 @@
+/*
+ * Plays tests/e2e/expresslink_faults.table, where the rows are explained:
+ *   e2e_faulttable TABLE FLEET OTHER-FLEET PORT [PART-OF-A-ROW'S-NAME]
+ * in the working directory, against a serve that runs. Each row has a software
+ * module of its own: provisioned with the fault, it ends as the table says, with
+ * one line that says what to do, and leaves in registry and module what the
+ * table says; a success has left exactly what was wanted, whatever the wire made
+ * of it. Then the module's power is cut, and the same without the fault must end
+ * with exactly one identity, which the broker has seen, and after a success
+ * change nothing.
+ */
+#include "iotctl/base.h"
+#include "iotctl/cert.h"
+#include "iotctl/clock.h"
+#include "iotctl/fleet.h"
+#include "iotctl/fs.h"
+#include "iotctl/json.h"
+#include "iotctl/local.h"
+#include "iotctl/log.h"
+#include "iotctl/sim.h"
+#include "iotctl/store.h"
+#include "iotctl/text.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ROWS_MAX = 2000, FIELDS_MAX = 10, AT_ONCE = 24, FAULTS_MAX = 4, ROW_S = 120, START_MS = 20000 };
+enum { ANSWER_MS = 1000, CONNECT_MS = 4000, PROOF_MS = 6000, ANY = -1, KILLED = -2 };
+
+#define SSID "plant"
+#define PASSWORD "correct horse"
+#define POLICY "device"
+
+struct row {
+	char name[160];
+	char *faults[FAULTS_MAX];
+	size_t fault_count;
+	const char *scenario, *registered, *endpoint, *text;
+	const char *kill_at, *unplug_at; /* steps; NULL: not */
+	int code;                        /* of the program; ANY; KILLED */
+};
+
+static struct table {
+	char *lines[ROWS_MAX][FIELDS_MAX];
+	size_t count;
+} table;
+static struct row rows[ROWS_MAX];
+static size_t row_count;
+static const char *fleet, *other_fleet;
+static char *journal, *password_file;
+static int broker_port;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "%s\n", what);
+	exit(2);
+}
+
+/* --- the table -------------------------------------------------------------------------- */
+
+static char *trimmed(char *text)
+{
+	size_t len;
+
+	text += strspn(text, " \t");
+	len = strlen(text);
+	while (len > 0 && strchr(" \t\n", text[len - 1]) != NULL)
+		text[--len] = '\0';
+	return text;
+}
+
+static void read_table(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char line[512];
+
+	if (file == NULL)
+		die("cannot read the table");
+	while (fgets(line, sizeof(line), file) != NULL) {
+		char *rest = line;
+		size_t field = 0;
+
+		if (*trimmed(line) == '#' || *trimmed(line) == '\0')
+			continue;
+		if (table.count == ROWS_MAX)
+			die("too many lines");
+		while (rest != NULL && field < FIELDS_MAX)
+			table.lines[table.count][field++] = iot_strdup(trimmed(strsep(&rest, "|")));
+		while (field < FIELDS_MAX)
+			table.lines[table.count][field++] = iot_strdup("");
+		table.count++;
+	}
+	fclose(file);
+}
+
+/* The next line of that kind after `*at`; NULL: there is none. */
+static char **next_line(const char *kind, size_t *at)
+{
+	for (; *at < table.count; (*at)++)
+		if (strcmp(table.lines[*at][0], kind) == 0)
+			return table.lines[(*at)++];
+	return NULL;
+}
+
+static int code_of(const char *text)
+{
+	return strcmp(text, "any") == 0 ? ANY : atoi(text);
+}
+
+/* The text with the command in place of %. */
+static char *filled(const char *text, const char *command)
+{
+	const char *mark = strchr(text, '%');
+
+	return mark != NULL ? iot_strf("%.*s%s%s", (int)(mark - text), text, command, mark + 1) : iot_strdup(text);
+}
+
+static struct row *add_row(const char *scenario, const char *registered, const char *endpoint, const char *code,
+			   char *text)
+{
+	struct row *row = &rows[row_count++];
+
+	if (row_count == ROWS_MAX)
+		die("too many rows");
+	*row = (struct row){.scenario = scenario,
+			    .registered = registered,
+			    .endpoint = endpoint,
+			    .code = code_of(code),
+			    .text = text};
+	return row;
+}
+
+static void add_fault(struct row *row, char *fault)
+{
+	row->faults[row->fault_count++] = fault;
+	snprintf(row->name, sizeof(row->name), "%s, %s", row->scenario, row->faults[0]);
+}
+
+static char **exception(const char *kind, const char *command, const char *fault)
+{
+	char **line;
+
+	for (size_t at = 0; (line = next_line("except", &at)) != NULL;)
+		if (strcmp(line[1], kind) == 0 && strcmp(line[2], command) == 0 && strcmp(line[3], fault) == 0)
+			return line;
+	return NULL;
+}
+
+/* A command and a fault. */
+static void add_cell(char **command, char **fault, bool once)
+{
+	const char *nth = strcmp(command[3], "-") != 0 ? command[3] : "1";
+	IOT_CLEAN(iot_free_p) char *aim = once ? iot_strf("%s#%s", command[6], nth) : iot_strdup(command[6]);
+	char **except = exception(fault[0], command[6], fault[1]);
+	char **expected = except != NULL ? except + 4 : fault + 2;
+
+	add_fault(add_row(command[2], command[4], command[5], expected[0], filled(expected[1], command[6])),
+		  filled(fault[1], aim));
+}
+
+static void add_step(char **line)
+{
+	struct row *killed = add_row("fresh", "any", "any", "any", iot_strdup(""));
+	struct row *unplugged = add_row("fresh", line[3], line[4], line[2], iot_strdup(""));
+
+	killed->kill_at = unplugged->unplug_at = line[1];
+	killed->code = KILLED;
+	snprintf(killed->name, sizeof(killed->name), "killed at %s", line[1]);
+	snprintf(unplugged->name, sizeof(unplugged->name), "unplugged at %s", line[1]);
+}
+
+static void make_rows(void)
+{
+	char **line, **fault, *rest;
+
+	for (size_t at = 0; (line = next_line("step", &at)) != NULL;)
+		add_step(line);
+	for (size_t at = 0; (line = next_line("command", &at)) != NULL;) {
+		for (size_t inner = 0; (fault = next_line("once", &inner)) != NULL;)
+			add_cell(line, fault, true);
+		/* A later occurrence cannot be reached past a fault that is always there. */
+		for (size_t inner = 0; strcmp(line[3], "-") == 0 && (fault = next_line("always", &inner)) != NULL;)
+			add_cell(line, fault, false);
+	}
+	for (size_t at = 0; (line = next_line("row", &at)) != NULL;) {
+		struct row *row = add_row(line[1], line[2], line[3], line[5], iot_strdup(line[6]));
+
+		for (rest = line[4]; rest != NULL && row->fault_count < FAULTS_MAX;)
+			add_fault(row, iot_strdup(trimmed(strsep(&rest, ";"))));
+	}
+}
+
+/* --- a module and a provisioning, in processes of their own -------------------------------- */
+
+static pid_t start_module(const struct row *row, const char *link, bool faulty)
+{
+	const bool network = strcmp(row->scenario, "fresh") == 0;
+	const struct iot_sim_expresslink_options options = {
+		.link = link,
+		.broker_port = broker_port,
+		.faults = (const char *const *)row->faults,
+		.fault_count = faulty ? row->fault_count : 0,
+		.seed = (uint64_t)(row - rows) + 1,
+		.ssid = network ? SSID : NULL,
+		.wifi_password = network ? password_file : NULL,
+	};
+	int64_t deadline = iot_deadline(START_MS);
+	struct iot_error err = IOT_ERROR_INIT;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		IOT_CLEAN(iot_free_p) char *log = iot_strf("%s.log", link);
+
+		if (freopen(log, "ae", stderr) == NULL)
+			_exit(99);
+		iot_log_set_level(IOT_LOG_INFO);
+		_exit(iot_sim_expresslink_run(&options, NULL, NULL, &err));
+	}
+	while (access(link, F_OK) != 0 && iot_left(deadline) > 0)
+		poll(NULL, 0, 5);
+	return pid;
+}
+
+static void end_module(pid_t pid, const char *link, int with)
+{
+	kill(pid, with);
+	waitpid(pid, NULL, 0);
+	unlink(link);
+}
+
+struct watch {
+	const struct row *row; /* NULL: nothing happens */
+	pid_t module;
+	const char *link;
+};
+
+static void at_step(const char *step, void *data)
+{
+	const struct watch *watch = data;
+
+	if (watch->row != NULL && watch->row->kill_at != NULL && strcmp(step, watch->row->kill_at) == 0)
+		kill(getpid(), SIGKILL);
+	if (watch->row != NULL && watch->row->unplug_at != NULL && strcmp(step, watch->row->unplug_at) == 0) {
+		kill(watch->module, SIGKILL);
+		while (access(watch->link, F_OK) == 0) /* until its end of the line is gone */
+			poll(NULL, 0, 5);
+	}
+}
+
+struct outcome {
+	int code; /* or KILLED */
+	bool changed;
+	char who[200]; /* what the record says the module is */
+	char line[1024];
+};
+
+static int run_provision(const char *dir, const struct row *row, const char *link, const char *apn, struct watch *watch,
+			 FILE *out)
+{
+	struct iot_secret_source password = iot_secret_from_file(password_file);
+	const struct iot_provision_spec spec = {
+		.board = "expresslink",
+		.port = link,
+		.alias = link,
+		.type = "pump",
+		.wifi_ssid = SSID,
+		.wifi_password = &password,
+		.apn = apn,
+		.replace = strcmp(row->scenario, "replace") == 0,
+		.journal = journal,
+		.interrupt_fd = -1,
+		.answer_ms = ANSWER_MS,
+		.connect_timeout_ms = CONNECT_MS,
+		.proof_timeout_ms = PROOF_MS,
+		.progress = at_step,
+		.data = watch,
+		.transcript = getenv("TRANSCRIPT"),
+	};
+	struct iot_error err = IOT_ERROR_INIT;
+	struct iot_cloud *cloud = NULL;
+	IOT_JSON record = NULL;
+	char line[1024];
+	enum iot_status status = iot_local_open(dir, &cloud, &err);
+
+	if (status == IOT_OK)
+		status = iot_provision(cloud, &spec, &record, &err);
+	iot_cloud_free(cloud);
+	fprintf(out, "%d %d %s/%s/%s/%s\n%s\n", status, iot_json_bool(record, "changed", false),
+		iot_json_str(record, "vendor", ""), iot_json_str(record, "model", ""),
+		iot_json_str(record, "version", ""), iot_json_str(record, "thingName", ""),
+		status != IOT_OK ? iot_error_line(&err, line, sizeof(line)) : "");
+	fflush(out);
+	return 0;
+}
+
+static void read_one(FILE *in, char *line, size_t size)
+{
+	if (fgets(line, (int)size, in) == NULL)
+		line[0] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+}
+
+static struct outcome provision(const char *dir, const struct row *row, const char *link, const char *apn,
+				struct watch watch)
+{
+	struct outcome ret = {.code = KILLED};
+	int ends[2], changed = 0;
+	FILE *in;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		die("no pipe");
+	pid = fork();
+	if (pid == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
+		_exit(run_provision(dir, row, link, apn, &watch, fdopen(ends[1], "w")));
+	close(ends[1]);
+	in = fdopen(ends[0], "r");
+	if (in != NULL && fscanf(in, "%d %d ", &ret.code, &changed) == 2) {
+		read_one(in, ret.who, sizeof(ret.who));
+		read_one(in, ret.line, sizeof(ret.line));
+	}
+	ret.changed = changed != 0;
+	if (in != NULL)
+		fclose(in);
+	waitpid(pid, NULL, 0);
+	return ret;
+}
+
+/* --- what a row must leave ----------------------------------------------------------------------- */
+
+static bool complaint(const char *fmt, ...) IOT_PRINTF(1, 2);
+static bool complaint(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return false;
+}
+
+/* The module's flash, as a power cut now would leave it. */
+static json_t *flash_of(const char *link)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_strf("%s.state/state.json", link);
+	json_t *state = json_load_file(path, 0, NULL);
+	json_t *values = json_incref(json_object_get(state, "values"));
+
+	json_decref(state);
+	return values;
+}
+
+static struct iot_cert *cert_at(const char *dir, const char *name)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_strf("%s%s", dir, name);
+	struct iot_cert *cert = NULL;
+
+	if (iot_cert_load(path, &cert, NULL) != IOT_OK)
+		die("no certificate where one must be");
+	return cert;
+}
+
+static bool holds_cert(const json_t *flash, const char *key, const char *file)
+{
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *wanted = cert_at(fleet, file);
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *held = NULL;
+	const char *pem = iot_json_str(flash, key, "");
+
+	if (iot_cert_parse_pem(pem, strlen(pem), key, &held, NULL) == IOT_OK &&
+	    strcmp(iot_cert_id(held), iot_cert_id(wanted)) == 0)
+		return true;
+	return complaint("the module holds another %s: %s", key, pem);
+}
+
+static bool holds(const json_t *flash, const char *key, const char *wanted)
+{
+	const char *held = iot_json_str(flash, key, "");
+
+	return strcmp(held, wanted) == 0 || complaint("the module's %s is '%s', not '%s'", key, held, wanted);
+}
+
+/* Everything that was wanted is in the module, byte for byte. */
+static bool is_programmed(const char *link, const char *apn)
+{
+	IOT_JSON flash = flash_of(link);
+
+	return holds(flash, "CustomName", link) && holds(flash, "Endpoint", "localhost") &&
+	       holds(flash, "SSID", SSID) && holds(flash, "Passphrase", PASSWORD) && holds(flash, "APN", apn) &&
+	       holds_cert(flash, "RootCA", "/ca/root.pem") &&
+	       holds_cert(flash, "HOTAcertificate", "/codesign/default.pem");
+}
+
+static bool endpoint_is(const char *link, const char *whose)
+{
+	IOT_JSON flash = flash_of(link);
+
+	if (strcmp(whose, "any") == 0)
+		return true;
+	return holds(flash, "Endpoint", strcmp(whose, "ours") == 0 ? "localhost" : "");
+}
+
+static bool registered_is(struct iot_cloud *cloud, const char *uid, const char *wanted)
+{
+	IOT_JSON request = json_pack("{s:s}", "thingName", uid);
+	IOT_JSON reply = NULL;
+	bool there = iot_cloud_call(cloud, "DescribeThing", request, NULL, &reply, NULL, NULL) == IOT_OK;
+
+	return strcmp(wanted, "any") == 0 || there == (strcmp(wanted, "yes") == 0) ||
+	       complaint("it is %sregistered", there ? "" : "not ");
+}
+
+/* One thing of this name, one certificate, that it was born with and has connected with. */
+static bool is_one(struct iot_cloud *cloud, const char *uid, const char *birth, const char *alias)
+{
+	IOT_JSON device = NULL;
+	const json_t *certificates;
+
+	if (iot_device_show(cloud, uid, &device, NULL) != IOT_OK)
+		return complaint("there is no device '%s'", uid);
+	certificates = json_object_get(device, "certificates");
+	if (json_array_size(certificates) == 1 && iot_json_bool(device, "connected", false) &&
+	    strcmp(iot_json_str(json_array_get(certificates, 0), "certificateId", ""), birth) == 0 &&
+	    strcmp(iot_json_str(device, "alias", ""), alias) == 0)
+		return true;
+	json_dumpf(device, stderr, 0);
+	return complaint(" is not one identity");
+}
+
+/* The record says of the module what it is. */
+static bool is_known(const struct outcome *got, const char *uid)
+{
+	IOT_CLEAN(iot_free_p) char *who = iot_strf("iotctl/ExpressLink simulator/1.0.0/%s", uid);
+
+	return strcmp(got->who, who) == 0 || complaint("the record says '%s', not '%s'", got->who, who);
+}
+
+static bool ended_well(const struct row *row, const struct outcome *got)
+{
+	bool expected = row->code == ANY ? got->code == IOT_OK || got->code == IOT_BOARD || got->code == IOT_VERIFY
+					 : got->code == row->code;
+
+	if (!expected)
+		return complaint("it ended with %d, not %d: %s", got->code, row->code, got->line);
+	if (got->code == IOT_OK || got->code == KILLED)
+		return true;
+	if (row->code != ANY && strstr(got->line, row->text) == NULL)
+		return complaint("it said '%s', not '%s'", got->line, row->text);
+	return strstr(got->line, "; ") != NULL || complaint("it does not say what to do: %s", got->line);
+}
+
+static bool check_fault(struct iot_cloud *cloud, const struct row *row, const struct outcome *got, const char *link,
+			const char *uid, const char *birth, const char *apn)
+{
+	if (!ended_well(row, got))
+		return false;
+	if (got->code == IOT_OK)
+		return is_known(got, uid) && is_programmed(link, apn) &&
+		       (row->unplug_at != NULL || is_one(cloud, uid, birth, link));
+	return row->code == ANY || (registered_is(cloud, uid, row->registered) && endpoint_is(link, row->endpoint));
+}
+
+static bool check_clean(struct iot_cloud *cloud, const struct outcome *before, const struct outcome *got,
+			const char *link, const char *uid, const char *birth, const char *apn)
+{
+	if (got->code != IOT_OK)
+		return complaint("without the fault it ended with %d: %s", got->code, got->line);
+	if (before->code == IOT_OK && got->changed)
+		return complaint("it had succeeded, and something was left to change");
+	return is_known(got, uid) && is_programmed(link, apn) && is_one(cloud, uid, birth, link);
+}
+
+static bool play(const struct row *row)
+{
+	IOT_CLEAN(iot_free_p) char *link = iot_strf("m%td", row - rows);
+	IOT_CLEAN(iot_free_p) char *state = iot_strf("%s.state", link);
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	const bool moved = strcmp(row->scenario, "moved") == 0, replace = strcmp(row->scenario, "replace") == 0;
+	const char *apn = moved ? "second" : "first", *uid = NULL;
+	struct iot_cloud *cloud = NULL;
+	struct outcome before, after;
+	pid_t module = start_module(row, link, true);
+	bool good;
+
+	cert = cert_at(state, "/certificate.pem");
+	if (iot_cert_common_name(cert, &uid, NULL) != IOT_OK || iot_local_open(fleet, &cloud, NULL) != IOT_OK)
+		die("no fleet, or no module");
+	if (moved)
+		(void)provision(fleet, row, link, "first", (struct watch){0});
+	if (replace)
+		(void)provision(other_fleet, row, link, apn, (struct watch){0});
+	before = provision(fleet, row, link, apn, (struct watch){row, module, link});
+	good = check_fault(cloud, row, &before, link, uid, iot_cert_id(cert), apn);
+	end_module(module, link, SIGKILL);
+	module = start_module(row, link, false);
+	after = provision(fleet, row, link, apn, (struct watch){0});
+	good = good && check_clean(cloud, &before, &after, link, uid, iot_cert_id(cert), apn);
+	end_module(module, link, SIGTERM);
+	iot_cloud_free(cloud);
+	return good;
+}
+
+/* --- all of them ------------------------------------------------------------------------------------ */
+
+static bool has_line(const char *kind, int field, const char *text)
+{
+	char **line;
+
+	for (size_t at = 0; (line = next_line(kind, &at)) != NULL;)
+		if (strncmp(text, line[field], strlen(line[field])) == 0 &&
+		    strchr("= ", text[strlen(line[field])]) != NULL)
+			return true;
+	return false;
+}
+
+/* Every command that provisioning said has its lines in the table. From a transcript: "SECONDS > TEXT". */
+static bool check_commands(const char *transcript)
+{
+	FILE *file = fopen(transcript, "re");
+	static char line[65536];
+	bool good = file != NULL;
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+		const char *said = strstr(line, " > AT+");
+
+		trimmed(line);
+		if (said != NULL && !has_line("command", 6, said + strlen(" > AT+")))
+			good = complaint("the table has no line for the command '%.40s'", said + strlen(" > AT+"));
+	}
+	if (file != NULL)
+		fclose(file);
+	return good;
+}
+
+/* Every step that the journal knows is in the table, and every step of the table but the first two in the journal. */
+static bool check_steps(void)
+{
+	IOT_CLEAN(iot_store_close_p) struct iot_store *store = NULL;
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+	bool more = false, good = true;
+	size_t steps = 0, lines = 0;
+
+	if (iot_store_open(journal, &iot_journal_schema, IOT_STORE_READ, &store, &err) != IOT_OK ||
+	    iot_stmt_get(store, "SELECT DISTINCT name FROM steps", &stmt, &err) != IOT_OK)
+		return complaint("no journal");
+	while (iot_stmt_step(stmt, &more, &err) == IOT_OK && more) {
+		steps++;
+		if (!has_line("step", 1, iot_stmt_text(stmt, 0)))
+			good = complaint("the table has no line for the step '%s'", iot_stmt_text(stmt, 0));
+	}
+	for (size_t at = 0; next_line("step", &at) != NULL;)
+		lines++;
+	return good && (lines == steps + 2 || complaint("%zu steps in the journal, %zu in the table", steps, lines));
+}
+
+static size_t count_of(struct iot_cloud *cloud, const char *operation, const char *items)
+{
+	size_t count = 0;
+	const char *marker = NULL;
+	IOT_JSON reply = NULL;
+
+	do {
+		IOT_JSON request =
+			json_pack("{s:i, s:s*, s:s*}", "maxResults", 100, "nextToken", marker, "marker", marker);
+		json_t *next = NULL;
+
+		if (strcmp(items, "things") == 0)
+			json_object_del(request, "marker");
+		else {
+			json_object_del(request, "nextToken");
+			json_object_del(request, "maxResults");
+			json_object_set_new(request, "pageSize", json_integer(100));
+		}
+		if (iot_cloud_call(cloud, operation, request, NULL, &next, NULL, NULL) != IOT_OK)
+			die("cannot count");
+		json_decref(reply);
+		reply = next;
+		count += json_array_size(json_object_get(reply, items));
+		marker = iot_json_str(reply, strcmp(items, "things") == 0 ? "nextToken" : "nextMarker", NULL);
+	} while (marker != NULL);
+	return count;
+}
+
+/* As many things and certificates as rows, and no board left open. */
+static bool check_counts(size_t played)
+{
+	struct iot_cloud *cloud = NULL;
+	size_t things, certificates;
+
+	if (iot_local_open(fleet, &cloud, NULL) != IOT_OK)
+		return false;
+	things = count_of(cloud, "ListThings", "things");
+	certificates = count_of(cloud, "ListCertificates", "certificates");
+	iot_cloud_free(cloud);
+	return (things == played && certificates == played) ||
+	       complaint("%zu rows left %zu things and %zu certificates", played, things, certificates);
+}
+
+struct worker {
+	pid_t pid;
+	const struct row *row;
+};
+
+static FILE *said_by(const struct row *row, const char *mode)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_strf("m%td.said", row - rows);
+
+	return fopen(path, mode);
+}
+
+static void start(struct worker *worker, const struct row *row)
+{
+	worker->row = row;
+	worker->pid = fork();
+	if (worker->pid == 0) {
+		alarm(ROW_S);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		iot_log_set_level(IOT_LOG_ERROR);
+		if (dup2(fileno(said_by(row, "we")), STDERR_FILENO) < 0)
+			_exit(99);
+		_exit(play(row) ? 0 : 1);
+	}
+}
+
+/* Wait for one of them, and tell what it said if it was not well. */
+static bool finish(struct worker *workers, size_t count, struct worker **ret_free)
+{
+	int status = 0;
+	pid_t pid = wait(&status);
+	char line[4096];
+	FILE *said;
+
+	for (size_t i = 0; i < count; i++)
+		if (workers[i].pid == pid)
+			*ret_free = &workers[i];
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return true;
+	fprintf(stderr, "%s (m%td):\n", (*ret_free)->row->name, (*ret_free)->row - rows);
+	said = said_by((*ret_free)->row, "re");
+	while (said != NULL && fgets(line, sizeof(line), said) != NULL)
+		fprintf(stderr, "    %s", line);
+	if (said != NULL)
+		fclose(said);
+	if (WIFSIGNALED(status))
+		fprintf(stderr, "    ended by signal %d\n", WTERMSIG(status));
+	return false;
+}
+
+static size_t play_rows(size_t first, size_t last, const char *only, size_t *ret_played)
+{
+	struct worker workers[AT_ONCE] = {{0}}, *next = &workers[0];
+	size_t running = 0, bad = 0;
+
+	for (size_t i = first; i < last; i++) {
+		if (only != NULL && strstr(rows[i].name, only) == NULL)
+			continue;
+		if (running == AT_ONCE)
+			bad += !finish(workers, AT_ONCE, &next), running--;
+		else
+			next = &workers[running];
+		start(next, &rows[i]);
+		running++;
+		(*ret_played)++;
+	}
+	for (; running > 0; running--)
+		bad += !finish(workers, AT_ONCE, &next);
+	return bad;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const scenarios[] = {"fresh", "moved", "replace"};
+	size_t bad = 0, played = 0;
+	char here[4096];
+	bool good = true;
+
+	if (argc < 5 || getcwd(here, sizeof(here)) == NULL)
+		die("usage: e2e_faulttable TABLE FLEET OTHER-FLEET PORT [PART-OF-A-NAME]");
+	fleet = argv[2];
+	other_fleet = argv[3];
+	broker_port = atoi(argv[4]);
+	journal = iot_path(here, "journal.db");
+	password_file = iot_path(here, "wifi");
+	if (iot_fs_create_private(password_file, PASSWORD "\n", strlen(PASSWORD) + 1, NULL) != IOT_OK)
+		die("cannot write the password");
+	read_table(argv[1]);
+	/* Without a fault, one after the other: what is made once for a fleet is made, and every command is said. */
+	for (size_t i = 0; i < IOT_LENGTH(scenarios); i++)
+		snprintf(add_row(scenarios[i], "yes", "ours", "0", iot_strdup(""))->name, sizeof(rows->name),
+			 "plain, %s", scenarios[i]);
+	make_rows();
+	setenv("TRANSCRIPT", "plain.txt", 1);
+	for (size_t i = 0; i < IOT_LENGTH(scenarios); i++)
+		bad += play_rows(i, i + 1, NULL, &played);
+	unsetenv("TRANSCRIPT");
+	good = check_commands("plain.txt") && check_steps();
+	bad += play_rows(IOT_LENGTH(scenarios), row_count, argc > 5 ? argv[5] : NULL, &played);
+	good = check_counts(played) && good;
+	printf("%zu rows, %zu bad\n", played, bad);
+	return bad == 0 && good ? 0 : 1;
+}
