@@ -251,13 +251,14 @@ _iotctl_value() {
 	'sim expresslink --spec') echo 'words v0.5 v1.0 v1.1 v1.2 v1.3' ;;
 	'sim expresslink --baud') echo 'none' ;;
 	'sim expresslink --exec-time') echo 'none' ;;
-	'sim expresslink --fault') echo 'words noise silence-in-pem wrong-speed literal-pem' ;;
+	'sim expresslink --fault') echo 'words noise silence silence-in-pem wrong-speed literal-pem' ;;
 	'sim expresslink --seed') echo 'none' ;;
 	'sim expresslink --vendor-ca') echo 'file' ;;
 	'sim expresslink --vendor-key') echo 'file' ;;
 	'sim expresslink --root-ca') echo 'file' ;;
 	'sim expresslink --firmware') echo 'none' ;;
 	'sim expresslink --ssid') echo 'none' ;;
+	'sim expresslink --wifi-password-file') echo 'file' ;;
 	'sim expresslink --exit-after') echo 'none' ;;
 	'sim host --port') echo 'live port' ;;
 	'sim host --state') echo 'dir' ;;
@@ -1055,7 +1056,7 @@ _iotctl_node() {
 		;;
 	'sim expresslink')
 		subs=''
-		opts+=' --link --state --broker-port --staging --spec --baud --exec-time --fault --seed --vendor-ca --vendor-key --root-ca --firmware --ssid --auto-accept --pem-prompt --exit-after'
+		opts+=' --link --state --broker-port --staging --spec --baud --exec-time --fault --seed --vendor-ca --vendor-key --root-ca --firmware --ssid --wifi-password-file --auto-accept --pem-prompt --exit-after'
 		args=()
 		;;
 	'sim host')
