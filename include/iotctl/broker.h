@@ -43,6 +43,9 @@
 #define IOT_PLUGIN_OPT_REGISTRY "registry"         /* path of registry.db */
 #define IOT_PLUGIN_OPT_ADMIN_SOCKET "admin_socket" /* path of the unix listener whose clients are the fleet's own user */
 #define IOT_PLUGIN_OPT_ROLE "role"                 /* "fleet" (if absent), or "staging" (optional) */
+#define IOT_PLUGIN_OPT_SEALING_KEY "sealing_key" /* file (seal.h); absent: nobody gets in with a shared secret */
+#define IOT_PLUGIN_OPT_PROJECT "project"         /* audience of tokens; absent: nobody gets in with one */
+#define IOT_PLUGIN_OPT_TOKEN_SKEW "token_skew"   /* seconds by which clocks may differ (optional) */
 #define IOT_PLUGIN_OPT_READY "ready"               /* file the plugin creates when it decides (optional) */
 
 /* --- serve ----------------------------------------------------------------- */
@@ -77,6 +80,13 @@ struct iot_serve_options {
 	bool detach;             /* return when it listens; the rest goes on in the background */
 	const char *plugin_path; /* NULL: beside the program, or the installed one */
 	const char *mosquitto;   /* program; NULL: looked up */
+	/*
+	 * Listeners for devices without certificates: TLS-PSK, and JWTs as passwords. As staging_port. project: the audience
+	 * of tokens, kept; NULL: as it was, at first the fleet's name. token_skew: seconds by which clocks may differ; 0: as it was, < 0: none.
+	 */
+	int psk_port, jwt_port;
+	const char *project;
+	int64_t token_skew;
 	int staging_port;        /* of the staging endpoint, kept for later; 0: as it was; < 0: none from now on */
 	const char *api_listen;  /* address of the HTTPS API; NULL: the fleet's, or that of the device listener */
 	int api_port;            /* of the HTTPS API, kept for later; 0: as it was; < 0: none from now on */
@@ -95,7 +105,8 @@ IOT_CHECK enum iot_status iot_serve_run(const struct iot_serve_options *options,
 /* Ask the serve of a fleet to stop and wait until all it had started is gone. IOT_NOT_FOUND: none runs. */
 IOT_CHECK enum iot_status iot_serve_stop(const char *fleet_dir, int timeout_ms, struct iot_error *err);
 
-/* What runs: JSON {running, pid, mosquittoPid, listen, port, stagingPort?, apiListen?, apiPort?, since, connected, version}. */
+/* What runs: JSON {running, pid, mosquittoPid, listen, port, stagingPort?, pskPort?, jwtPort?, apiListen?, apiPort?, since,
+ * connected, version}. */
 IOT_CHECK enum iot_status iot_serve_status(const char *fleet_dir, json_t **ret, struct iot_error *err);
 
 #endif

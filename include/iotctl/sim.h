@@ -142,4 +142,36 @@ IOT_CHECK enum iot_status iot_sim_host_run(const struct iot_sim_host_options *op
 					   void (*event)(const char *name, const char *detail, void *data), void *data,
 					   struct iot_error *err);
 
+/*
+ * A device made for Google's IoT Core: it shows a token (JWT) as its password,
+ * connects anew with another one before that expires, acknowledges its
+ * configuration in its state (member configVersion) and answers commands that
+ * have a token on /devices/DEVICE/events/reply/TOKEN.
+ */
+struct iot_sim_jwt_options {
+	const char *host;       /* NULL: localhost */
+	int port;
+	const char *ca;         /* PEM file: what the broker's certificate is checked against */
+	const char *key;        /* private key, file or pkcs11: URI */
+	const char *project, *location, *registry, *device; /* of the client id; location, registry: NULL is any */
+	const char *audience;   /* NULL: the project */
+	int64_t lifetime_s;     /* of a token; 0: 3600 */
+	int64_t interval_ms;    /* between events; 0: 10000 */
+	/*
+	 * Misbehaviour: expired (the token was good yesterday), audience (made for another project), der (its signature in
+	 * DER), key (signed with a key that nobody knows), keep (it shows the same token until it is cut off). NULL: none.
+	 */
+	const char *fault;
+	int64_t renewals;       /* end after so many; 0: never */
+	int64_t exit_after_ms;  /* 0: never */
+	bool (*interrupted)(void *data); /* asked often: end; may be NULL */
+};
+/*
+ * Blocks until told to end. Events: connected, renewed, refused, cut, lost, config, command, sent. IOT_DENIED: its
+ * token was refused, or it was cut off while it kept one; IOT_USAGE: bad options; key faults as iot_key_load's.
+ */
+IOT_CHECK enum iot_status iot_sim_jwt_run(const struct iot_sim_jwt_options *options,
+					  void (*event)(const char *name, const char *detail, void *data), void *data,
+					  struct iot_error *err);
+
 #endif

@@ -7,12 +7,22 @@
 
 #include "iotctl/base.h"
 #include "iotctl/fs.h"
+#include "iotctl/seal.h"
 #include "iotctl/topic.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <string.h>
 #include <unistd.h>
+
+/*
+ * DEFAULT has none of the CCM suites that the smallest devices have alone, PSK has some that need a certificate. Those
+ * of TLS 1.3 all go with SHA-256, as a secret does there: so none is ever passed over in favour of a ticket.
+ */
+#define PSK_SUITES                                                                                                     \
+	"ECDHE-PSK-CHACHA20-POLY1305:ECDHE-PSK-AES128-CBC-SHA256:PSK-AES128-GCM-SHA256:PSK-AES128-CCM:PSK-AES128-CCM8"
+#define PSK_SUITES_13 "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_CCM_SHA256"
 
 #define CONFIG_MAX 65536
 /* Of a whole packet: the largest payload, its topic and client id, properties and heads. */
@@ -87,25 +97,57 @@ static enum iot_status put_plugin(const struct serve_setup *setup, struct iot_bu
 		status = put(out, "plugin_opt_" IOT_PLUGIN_OPT_ADMIN_SOCKET, setup->paths.admin_socket, err);
 	if (setup->is_staging)
 		iot_buf_adds(out, "plugin_opt_" IOT_PLUGIN_OPT_ROLE " staging\n");
+	if (status == IOT_OK && setup->psk_port > 0) {
+		IOT_CLEAN(iot_free_p) char *seal = iot_path(setup->paths.dir, IOT_SEAL_KEY_FILE);
+
+		status = put(out, "plugin_opt_" IOT_PLUGIN_OPT_SEALING_KEY, seal, err);
+	}
+	if (status == IOT_OK && setup->jwt_port > 0) {
+		status = put(out, "plugin_opt_" IOT_PLUGIN_OPT_PROJECT, setup->project, err);
+		iot_buf_addf(out, "plugin_opt_" IOT_PLUGIN_OPT_TOKEN_SKEW " %" PRId64 "\n", setup->token_skew);
+	}
 	return status;
+}
+
+static enum iot_status put_server(const struct serve_setup *setup, int port, struct iot_buf *out, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *cert = iot_path(setup->paths.ca_dir, "server.pem");
+	IOT_CLEAN(iot_free_p) char *key = iot_path(setup->paths.ca_dir, "server.key");
+	enum iot_status status;
+
+	iot_buf_addf(out, "listener %d %s\n", port, setup->listen);
+	status = put(out, "certfile", cert, err);
+	if (status == IOT_OK)
+		status = put(out, "keyfile", key, err);
+	iot_buf_adds(out, "tls_version tlsv1.2\n"); /* and newer */
+	return status;
+}
+
+/* Neither user names nor certificates count there, only that the plugin has handed out a key. */
+static void put_psk(const struct serve_setup *setup, struct iot_buf *out)
+{
+	iot_buf_addf(out, "listener %d %s\n", setup->psk_port, setup->listen);
+	iot_buf_adds(out, "psk_hint iotctl\n"
+			  "tls_version tlsv1.2\n"
+			  "ciphers " PSK_SUITES "\n"
+			  "ciphers_tls1.3 " PSK_SUITES_13 "\n");
 }
 
 static enum iot_status put_listeners(const struct serve_setup *setup, struct iot_buf *out, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *cert = iot_path(setup->paths.ca_dir, "server.pem");
-	IOT_CLEAN(iot_free_p) char *key = iot_path(setup->paths.ca_dir, "server.key");
 	enum iot_status status = put(out, "listener 0", setup->paths.admin_socket, err);
 
-	if (status != IOT_OK)
-		return status;
-	iot_buf_addf(out, "listener %d %s\n", setup->port, setup->listen);
-	status = put(out, "certfile", cert, err);
 	if (status == IOT_OK)
-		status = put(out, "keyfile", key, err);
+		status = put_server(setup, setup->port, out, err);
 	if (status == IOT_OK)
 		status = put(out, "capath", setup->paths.trust_dir, err);
-	iot_buf_adds(out, "require_certificate true\n"
-			  "tls_version tlsv1.2\n"); /* and newer */
+	iot_buf_adds(out, "require_certificate true\n");
+	if (status == IOT_OK && setup->jwt_port > 0) {
+		status = put_server(setup, setup->jwt_port, out, err);
+		iot_buf_adds(out, "max_qos 1\n"); /* as Google's bridge: a publish of more ends the connection */
+	}
+	if (status == IOT_OK && setup->psk_port > 0)
+		put_psk(setup, out);
 	return status;
 }
 

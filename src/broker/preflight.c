@@ -3,10 +3,13 @@
 
 #include "iotctl/base.h"
 #include "iotctl/fs.h"
+#include "iotctl/jwt.h"
 #include "iotctl/text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,6 +58,7 @@ void serve_setup_release(struct serve_setup *setup)
 	free(setup->staging);
 	iot_fleet_paths_release(&setup->paths);
 	free(setup->listen);
+	free(setup->project);
 	free(setup->api_listen);
 	free(setup->plugin);
 	free(setup->mosquitto);
@@ -192,48 +196,86 @@ static enum iot_status choose_address(struct serve_setup *setup, const struct io
 	return IOT_OK;
 }
 
-/* The staging endpoint that is wanted now, or was before. */
-static enum iot_status choose_staging(struct serve_setup *setup, const struct iot_serve_options *options,
-				      struct iot_cloud *cloud, struct iot_error *err)
+/* The ports that one may have or not: whose they are, where they are kept, what they are chosen with. */
+static const struct optional_port {
+	const char *whose, *meta, *option;
+	size_t given,
+		chosen; /* in struct iot_serve_options, in struct serve_setup; 0: of the staging endpoint's setup */
+} optional_ports[] = {
+	{"the staging endpoint", "staging_port", "--staging-port", offsetof(struct iot_serve_options, staging_port), 0},
+	{"TLS-PSK", "psk_port", "--psk-port", offsetof(struct iot_serve_options, psk_port),
+	 offsetof(struct serve_setup, psk_port)},
+	{"the listener for tokens", "jwt_port", "--jwt-port", offsetof(struct iot_serve_options, jwt_port),
+	 offsetof(struct serve_setup, jwt_port)},
+	{"the HTTPS API", "api_port", "--api-port", offsetof(struct iot_serve_options, api_port),
+	 offsetof(struct serve_setup, api_port)},
+};
+
+static int given_port(const struct iot_serve_options *options, const struct optional_port *port)
+{
+	return *(const int *)(const void *)((const char *)options + port->given);
+}
+
+static int chosen_port(const struct serve_setup *setup, const struct optional_port *port)
+{
+	if (port->chosen == 0)
+		return setup->staging == NULL ? 0 : setup->staging->port;
+	return *(const int *)(const void *)((const char *)setup + port->chosen);
+}
+
+/* What is wanted now, or was before. */
+static enum iot_status choose_optional(struct serve_setup *setup, const struct optional_port *which,
+				       const struct iot_serve_options *options, struct iot_cloud *cloud,
+				       struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *kept = NULL;
-	int64_t port = options->staging_port;
-	enum iot_status status = iot_local_meta_get(cloud, "staging_port", &kept, err);
+	int64_t port = given_port(options, which);
+	enum iot_status status = iot_local_meta_get(cloud, which->meta, &kept, err);
 
 	if (status == IOT_OK && port == 0 && kept != NULL)
 		status = iot_parse_int(kept, 0, 65535, &port, err);
 	if (status != IOT_OK || port <= 0)
 		return status;
-	if (port == setup->port) {
-		iot_fail(err, IOT_CONFLICT, "the staging endpoint cannot have the fleet's port %d", setup->port);
-		iot_error_hint(err, "choose another one with --staging-port");
-		return IOT_CONFLICT;
-	}
-	serve_setup_add_staging(setup, (int)port);
+	if (which->chosen == 0)
+		serve_setup_add_staging(setup, (int)port);
+	else
+		*(int *)(void *)((char *)setup + which->chosen) = (int)port;
 	return IOT_OK;
 }
 
-/* The HTTPS API that is wanted now, or was before. */
-static enum iot_status choose_api(struct serve_setup *setup, const struct iot_serve_options *options,
-				  struct iot_cloud *cloud, struct iot_error *err)
+/* For whom tokens are made, and how wrong clocks may be. */
+static enum iot_status choose_project(struct serve_setup *setup, const struct iot_serve_options *options,
+				      struct iot_cloud *cloud, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *kept = NULL;
-	IOT_CLEAN(iot_free_p) char *address = NULL;
-	int64_t port = options->api_port;
-	enum iot_status status = iot_local_meta_get(cloud, "api_port", &kept, err);
+	IOT_CLEAN(iot_free_p) char *skew = NULL;
+	enum iot_status status = IOT_OK;
 
-	if (status == IOT_OK)
-		status = iot_local_meta_get(cloud, "api_listen", &address, err);
-	if (status == IOT_OK && port == 0 && kept != NULL)
-		status = iot_parse_int(kept, 0, 65535, &port, err);
-	if (status != IOT_OK || port <= 0)
+	setup->token_skew = options->token_skew > 0 ? options->token_skew : options->token_skew < 0 ? 0 : IOT_JWT_SKEW;
+	if (options->project != NULL)
+		setup->project = iot_strdup(options->project);
+	else
+		status = iot_local_meta_get(cloud, "project", &setup->project, err);
+	if (status == IOT_OK && setup->project == NULL)
+		status = iot_local_meta_get(cloud, "name", &setup->project, err);
+	if (status == IOT_OK && options->token_skew == 0)
+		status = iot_local_meta_get(cloud, "token_skew", &skew, err);
+	if (status == IOT_OK && skew != NULL)
+		status = iot_parse_int(skew, 0, IOT_JWT_LIFETIME_MAX, &setup->token_skew, err);
+	if (status == IOT_OK &&
+	    (setup->project == NULL || strpbrk(setup->project, "/ \t\r\n") != NULL || setup->project[0] == '\0'))
+		return iot_fail(err, IOT_SETTINGS, "'%s' cannot be a project's id",
+				setup->project == NULL ? "" : setup->project);
+	return status;
+}
+
+static enum iot_status choose_api_address(struct serve_setup *setup, const struct iot_serve_options *options,
+					  struct iot_cloud *cloud, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *address = NULL;
+	enum iot_status status = iot_local_meta_get(cloud, "api_listen", &address, err);
+
+	if (status != IOT_OK)
 		return status;
-	if (port == setup->port || (setup->staging != NULL && port == setup->staging->port)) {
-		iot_fail(err, IOT_CONFLICT, "the HTTPS API cannot have the port %lld of a broker", (long long)port);
-		iot_error_hint(err, "choose another one with --api-port");
-		return IOT_CONFLICT;
-	}
-	setup->api_port = (int)port;
 	if (options->api_listen != NULL)
 		setup->api_listen = iot_strdup(options->api_listen);
 	else
@@ -241,37 +283,69 @@ static enum iot_status choose_api(struct serve_setup *setup, const struct iot_se
 	return IOT_OK;
 }
 
+static enum iot_status choose_ports(struct serve_setup *setup, const struct iot_serve_options *options,
+				    struct iot_cloud *cloud, struct iot_error *err)
+{
+	enum iot_status status = IOT_OK;
+
+	for (size_t i = 0; i < IOT_LENGTH(optional_ports) && status == IOT_OK; i++)
+		status = choose_optional(setup, &optional_ports[i], options, cloud, err);
+	if (status == IOT_OK && setup->jwt_port > 0)
+		status = choose_project(setup, options, cloud, err);
+	if (status == IOT_OK && setup->api_port > 0)
+		status = choose_api_address(setup, options, cloud, err);
+	return status;
+}
+
+static enum iot_status keep_number(struct iot_cloud *cloud, const char *key, int64_t number, struct iot_error *err)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRId64, number);
+	return iot_local_meta_set(cloud, key, text, err);
+}
+
 /* Later serves do as this one was told to, and folders of new devices name the port where they find it. */
 static enum iot_status keep_ports(const struct iot_serve_options *options, struct iot_cloud *cloud,
 				  struct iot_error *err)
 {
 	enum iot_status status = IOT_OK;
-	char text[16];
 
-	if (options->port > 0) {
-		snprintf(text, sizeof(text), "%d", options->port);
-		status = iot_local_meta_set(cloud, "port", text, err);
+	if (options->port > 0)
+		status = keep_number(cloud, "port", options->port, err);
+	for (size_t i = 0; i < IOT_LENGTH(optional_ports) && status == IOT_OK; i++) {
+		int port = given_port(options, &optional_ports[i]);
+
+		if (port != 0)
+			status = keep_number(cloud, optional_ports[i].meta, port > 0 ? port : 0, err);
 	}
-	if (status == IOT_OK && options->staging_port != 0) {
-		snprintf(text, sizeof(text), "%d", options->staging_port > 0 ? options->staging_port : 0);
-		status = iot_local_meta_set(cloud, "staging_port", text, err);
-	}
-	if (status == IOT_OK && options->api_port != 0) {
-		snprintf(text, sizeof(text), "%d", options->api_port > 0 ? options->api_port : 0);
-		status = iot_local_meta_set(cloud, "api_port", text, err);
-	}
+	if (status == IOT_OK && options->project != NULL)
+		status = iot_local_meta_set(cloud, "project", options->project, err);
+	if (status == IOT_OK && options->token_skew != 0)
+		status = keep_number(cloud, "token_skew", options->token_skew > 0 ? options->token_skew : 0, err);
 	if (status == IOT_OK && options->api_listen != NULL)
 		status = iot_local_meta_set(cloud, "api_listen", options->api_listen, err);
 	return status;
 }
 
-static enum iot_status check_port(const char *address, int port, const char *option, struct iot_error *err)
+/* Free, and no other listener's. */
+static enum iot_status check_optional(const struct serve_setup *setup, const struct optional_port *which,
+				      struct iot_error *err)
 {
+	int port = chosen_port(setup, which);
+	bool taken = port == setup->port, is_api = which->chosen == offsetof(struct serve_setup, api_port);
 	struct iot_error why = IOT_ERROR_INIT;
-	enum iot_status status = serve_port_check(address, port, &why);
+	enum iot_status status;
 
+	if (port == 0)
+		return IOT_OK;
+	for (const struct optional_port *before = optional_ports; before < which; before++)
+		taken = taken || chosen_port(setup, before) == port;
+	status = taken ? iot_fail(&why, IOT_CONFLICT, "%s cannot have %s port %d", which->whose,
+				  port == setup->port ? "the fleet's" : "another listener's", port)
+		       : serve_port_check(is_api ? setup->api_listen : setup->listen, port, &why);
 	if (status == IOT_CONFLICT)
-		snprintf(why.hint, sizeof(why.hint), "choose another one with %s", option);
+		snprintf(why.hint, sizeof(why.hint), "choose another one with %s", which->option);
 	if (status != IOT_OK && err != NULL)
 		*err = why;
 	return status;
@@ -281,10 +355,8 @@ static enum iot_status check_ports(const struct serve_setup *setup, struct iot_e
 {
 	enum iot_status status = serve_port_check(setup->listen, setup->port, err);
 
-	if (status == IOT_OK && setup->staging != NULL)
-		status = check_port(setup->listen, setup->staging->port, "--staging-port", err);
-	if (status == IOT_OK && setup->api_port > 0)
-		status = check_port(setup->api_listen, setup->api_port, "--api-port", err);
+	for (size_t i = 0; i < IOT_LENGTH(optional_ports) && status == IOT_OK; i++)
+		status = check_optional(setup, &optional_ports[i], err);
 	return status;
 }
 
@@ -298,9 +370,7 @@ enum iot_status serve_preflight(struct serve_setup *setup, const struct iot_serv
 	if (status == IOT_OK)
 		status = choose_address(setup, options, cloud, err);
 	if (status == IOT_OK)
-		status = choose_staging(setup, options, cloud, err);
-	if (status == IOT_OK)
-		status = choose_api(setup, options, cloud, err);
+		status = choose_ports(setup, options, cloud, err);
 	if (status != IOT_OK)
 		return status;
 	serve_end_stray(setup);

@@ -27,6 +27,9 @@ struct serve_setup {
 	char *api_listen; /* NULL: there is no HTTPS API */
 	char *config, *log, *own_log, *status; /* broker/: mosquitto.conf, mosquitto.log, serve.log, serve.json */
 	int port, api_port;
+	int psk_port, jwt_port;      /* 0: no such listener */
+	char *project;               /* the audience of tokens; NULL: without a listener for them */
+	int64_t token_skew;          /* seconds */
 	int lock;                    /* descriptor of the held lock; -1 */
 	bool is_staging;             /* the setup of the staging endpoint's mosquitto */
 	struct serve_setup *staging; /* NULL: there is no staging endpoint */

@@ -120,6 +120,10 @@ enum iot_status serve_status_write(const struct serve_setup *setup, const struct
 	iot_json_set_int(record, "port", setup->port);
 	if (setup->staging != NULL)
 		iot_json_set_int(record, "stagingPort", setup->staging->port);
+	if (setup->psk_port > 0)
+		iot_json_set_int(record, "pskPort", setup->psk_port);
+	if (setup->jwt_port > 0)
+		iot_json_set_int(record, "jwtPort", setup->jwt_port);
 	if (state->staging > 0)
 		iot_json_set_int(record, "stagingPid", state->staging);
 	if (setup->api_port > 0) {

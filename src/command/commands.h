@@ -40,11 +40,12 @@ extern const struct cli_command cmd_operator;
 extern const struct cli_command cmd_settings;
 extern const struct cli_command cmd_shadow;
 extern const struct cli_command cmd_sim;
+extern const struct cli_command cmd_state;
 extern const struct cli_command cmd_stream;
 extern const struct cli_command cmd_subscribe;
 extern const struct cli_command cmd_type;
 extern const struct cli_command cmd_version;
 
-extern const struct cli_command cmd_sim_expresslink, cmd_sim_host; /* below cmd_sim */
+extern const struct cli_command cmd_sim_expresslink, cmd_sim_host, cmd_sim_jwt_device; /* below cmd_sim */
 
 #endif

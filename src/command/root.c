@@ -17,6 +17,7 @@ const struct cli_command cmd_root = {
 				    &cmd_codesign, &cmd_image, &cmd_ota, &cmd_job, &cmd_stream,
 				    /* messages */
 				    &cmd_publish, &cmd_subscribe, &cmd_command, &cmd_layout, &cmd_config, &cmd_shadow,
+				    &cmd_state,
 				    &cmd_events,
 				    /* small devices */
 				    &cmd_psk, &cmd_attest, &cmd_jwt,

@@ -8,8 +8,8 @@
 #include <string.h>
 
 struct serve_args {
-	const char *listen, *api_listen, *plugin, *mosquitto;
-	int64_t port, staging_port, api_port;
+	const char *listen, *api_listen, *plugin, *mosquitto, *project;
+	int64_t port, staging_port, psk_port, jwt_port, api_port, skew;
 	bool detach, stop, status;
 };
 
@@ -20,6 +20,8 @@ static const struct output_column columns[] = {
 	{.key = "listen", .heading = "Listens on"},
 	{.key = "port", .heading = "Port", .kind = OUTPUT_INT},
 	{.key = "stagingPort", .heading = "Staging port", .kind = OUTPUT_INT},
+	{.key = "pskPort", .heading = "TLS-PSK port", .kind = OUTPUT_INT},
+	{.key = "jwtPort", .heading = "JWT port", .kind = OUTPUT_INT},
 	{.key = "apiListen", .heading = "HTTPS API on"},
 	{.key = "apiPort", .heading = "API port", .kind = OUTPUT_INT},
 	{.key = "since", .heading = "Since"},
@@ -40,6 +42,12 @@ static enum iot_status print_status(struct cli_context *ctx, struct iot_error *e
 		return IOT_NOT_FOUND;
 	}
 	return status;
+}
+
+/* What was not given stays as it was; 0 ends it. */
+static int optional_port(struct cli_context *ctx, const char *option, int64_t port)
+{
+	return !cli_given(ctx, option) ? 0 : port > 0 ? (int)port : -1;
 }
 
 /* --- what layouts say, for serve ------------------------------------------------------- */
@@ -95,9 +103,13 @@ static enum iot_status serve(struct cli_context *ctx, const void *args_, struct 
 		.plugin_path = args->plugin,
 		.mosquitto = args->mosquitto,
 		.talk = &talk_ops,
-		.staging_port = !cli_given(ctx, "staging-port") ? 0 : args->staging_port > 0 ? (int)args->staging_port : -1,
+		.staging_port = optional_port(ctx, "staging-port", args->staging_port),
+		.psk_port = optional_port(ctx, "psk-port", args->psk_port),
+		.jwt_port = optional_port(ctx, "jwt-port", args->jwt_port),
+		.project = args->project,
+		.token_skew = !cli_given(ctx, "token-skew") ? 0 : args->skew >= 1000 ? args->skew / 1000 : -1,
 		.api_listen = args->api_listen,
-		.api_port = !cli_given(ctx, "api-port") ? 0 : args->api_port > 0 ? (int)args->api_port : -1,
+		.api_port = optional_port(ctx, "api-port", args->api_port),
 	};
 
 	if (args->stop + args->status + args->detach > 1)
@@ -122,6 +134,11 @@ const struct cli_command cmd_serve = {
 		"common name where there is none. Such a module can only wait for its endpoint: when it is claimed "
 		"('iotctl device claim'), it becomes a device and is told the fleet's host name on UID/expresslink_config. "
 		"Real modules then connect to port 8883.\n\n"
+		"With --psk-port devices that are too small for certificates connect with TLS-PSK and a secret of 'iotctl psk', "
+		"TLS 1.2 and 1.3; a resumed session is refused. With --jwt-port devices that were made for Google's IoT Core "
+		"connect as to its MQTT bridge: client id projects/PROJECT/locations/L/registries/R/devices/DEVICE, a JWT as the "
+		"password, signed with a key of 'iotctl jwt add-key'; they speak on /devices/DEVICE/ alone (layout gcp). The "
+		"policies of either kind are those of the thing groups that the device is in: iotctl-listeners(7). Usual ports are 8885 and 8884.\n\n"
 		"With --api-port there is an HTTPS API that AWS's own tools speak: the operations of 'iotctl api --list' as "
 		"requests of AWS IoT and of what S3 an image needs, signed (Signature Version 4) with an operator's access key "
 		"('iotctl operator create'), each allowed by that operator's policy. 'aws --endpoint-url "
@@ -136,6 +153,14 @@ const struct cli_command cmd_serve = {
 			.max = 65535),
 		OPT_INT(0, "staging-port", "PORT", struct serve_args, staging_port,
 			"port for modules that know no fleet yet; 0: none; kept", .min = 0, .max = 65535),
+		OPT_INT(0, "psk-port", "PORT", struct serve_args, psk_port,
+			"port for devices with a shared secret (TLS-PSK); 0: none; kept", .min = 0, .max = 65535),
+		OPT_INT(0, "jwt-port", "PORT", struct serve_args, jwt_port,
+			"port for devices that show tokens (JWT); 0: none; kept", .min = 0, .max = 65535),
+		OPT_STR(0, "project", "NAME", struct serve_args, project,
+			"whom tokens are made for; at first the fleet's name; kept"),
+		OPT_DURATION(0, "token-skew", "TIME", struct serve_args, skew,
+			     "by how much the clocks of such devices may be wrong; at first 10m; kept", .max = 86400000),
 		OPT_INT(0, "api-port", "PORT", struct serve_args, api_port,
 			"port of the HTTPS API, as 8443; 0: none; kept", .min = 0, .max = 65535),
 		OPT_STR(0, "api-listen", "ADDRESS", struct serve_args, api_listen,
@@ -146,6 +171,7 @@ const struct cli_command cmd_serve = {
 			 .complete = COMPLETE_FILE)),
 	.examples = CLI_EXAMPLES({"serve --detach", "start it"}, {"serve --status", "is it up?"},
 			      {"serve --detach --staging-port 8886", "with a staging endpoint, now and later"},
+			      {"serve --detach --psk-port 8885 --jwt-port 8884", "also for devices without certificates"},
 			      {"serve --detach --api-port 8443", "with the HTTPS API, for operators and AWS tools"}, {"serve --stop", "end it"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_TIMEOUT, IOT_SETTINGS),
 	.needs = CLI_NEEDS_FLEET,

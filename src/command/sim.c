@@ -219,5 +219,6 @@ const struct cli_command cmd_sim = {
 	.group = "tools",
 	.summary = "Software devices, and firmware for them",
 	.description = "What they keep, what they do and how they can be made to fail: iotctl-simulators(7).",
-	.subcommands = CLI_COMMANDS(&cmd_firmware, &cmd_device_sim, &cmd_fleet_sim, &cmd_sim_expresslink, &cmd_sim_host),
+	.subcommands = CLI_COMMANDS(&cmd_firmware, &cmd_device_sim, &cmd_fleet_sim, &cmd_sim_jwt_device,
+				    &cmd_sim_expresslink, &cmd_sim_host),
 };

@@ -224,6 +224,13 @@ static const char device_secrets[] =
 	WATCH("device_keys", "update", "UPDATE")
 	WATCH("device_keys", "delete", "DELETE");
 
+/* What devices reported last, a few of each; device_state has the newest. */
+static const char state_history[] =
+	"CREATE TABLE device_states ("
+	" id INTEGER PRIMARY KEY, thing_id INTEGER NOT NULL REFERENCES things(id) ON DELETE CASCADE,"
+	" state TEXT NOT NULL, reported_at INTEGER NOT NULL);"
+	"CREATE INDEX device_states_thing ON device_states(thing_id, id);";
+
 /* Names of images, as S3's operations know them; the newest row of a key counts. */
 static const char objects[] =
 	"CREATE TABLE objects ("
@@ -308,7 +315,7 @@ static const char execution_events[] =
 
 /* clang-format on */
 static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators,
-				    device_secrets, objects, routes, job_events, job_ends, execution_events};
+				    device_secrets, objects, routes, job_events, job_ends, execution_events, state_history};
 
 const struct iot_schema iot_registry_schema = {
 	.name = "registry",

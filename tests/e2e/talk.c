@@ -4,6 +4,7 @@
  * knows nothing of topics. MQTT 3.1.1, a clean session, no second attempt: as the agents on small boards.
  *
  *   talk DEVICE-FOLDER [CLIENT-ID]
+ *   talk --token FILE PORT CA-FILE CLIENT-ID    with the token in a file as its password, and no certificate
  *
  *   sub QOS FILTER          pub QOS TOPIC [TEXT]       ret QOS TOPIC [TEXT] (retained)
  *   hex QOS TOPIC DIGITS    end
@@ -19,6 +20,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -140,26 +142,28 @@ static enum iot_status read_device(const char *folder, json_t **ret, struct iot_
 	return status == IOT_OK ? iot_json_parse(text.data, text.len, path, ret, err) : status;
 }
 
-int main(int argc, char **argv)
+static enum iot_status read_token(const char *path, struct iot_buf *token, struct iot_error *err)
 {
-	static const struct iot_mqtt_events events = {on_connected, on_disconnected, on_message, on_subscribed,
-						      on_published};
-	IOT_CLEAN(iot_mqtt_free_p) struct iot_mqtt *mqtt = NULL;
-	const char *folder = argc > 1 ? argv[1] : ".";
-	IOT_CLEAN(iot_free_p) char *ca = iot_path(folder, "ca.pem");
-	IOT_CLEAN(iot_free_p) char *cert = iot_path(folder, "certificate.pem");
-	IOT_CLEAN(iot_free_p) char *key = iot_path(folder, "private.key");
-	struct iot_error err = IOT_ERROR_INIT;
-	IOT_JSON device = NULL;
-	struct iot_mqtt_options options = {.ca_file = ca, .cert_file = cert, .key_file = key};
-	enum iot_status status = read_device(folder, &device, &err);
+	enum iot_status status = iot_fs_read(path, token, err);
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	options.host = iot_json_str(device, "endpoint", "localhost");
-	options.port = (int)iot_json_int(device, "port", 8883);
-	options.client_id = argc > 2 ? argv[2] : iot_json_str(device, "thingName", "");
-	if (status == IOT_OK)
-		status = iot_mqtt_new(&options, &events, NULL, &mqtt, &err);
+	while (status == IOT_OK && token->len > 0 && token->data[token->len - 1] == '\n')
+		token->data[--token->len] = '\0';
+	return status;
+}
+
+static int talk(const struct iot_mqtt_options *options)
+{
+	static const struct iot_mqtt_events events = {
+		.connected = on_connected,
+		.disconnected = on_disconnected,
+		.message = on_message,
+		.subscribed = on_subscribed,
+		.published = on_published,
+	};
+	IOT_CLEAN(iot_mqtt_free_p) struct iot_mqtt *mqtt = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+	enum iot_status status = iot_mqtt_new(options, &events, NULL, &mqtt, &err);
+
 	if (status == IOT_OK)
 		status = iot_mqtt_start(mqtt, &err);
 	if (status != IOT_OK) {
@@ -170,4 +174,37 @@ int main(int argc, char **argv)
 	if (!is_down)
 		iot_mqtt_disconnect(mqtt, 1000);
 	return is_down ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf token = IOT_BUF_SECRET(8192);
+	const char *folder = argc > 1 ? argv[1] : ".";
+	IOT_CLEAN(iot_free_p) char *ca = iot_path(folder, "ca.pem");
+	IOT_CLEAN(iot_free_p) char *cert = iot_path(folder, "certificate.pem");
+	IOT_CLEAN(iot_free_p) char *key = iot_path(folder, "private.key");
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON device = NULL;
+	struct iot_mqtt_options options = {.ca_file = ca, .cert_file = cert, .key_file = key};
+	enum iot_status status;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 6 && strcmp(folder, "--token") == 0) {
+		status = read_token(argv[2], &token, &err);
+		options = (struct iot_mqtt_options){.host = "localhost",
+						    .port = (int)strtol(argv[3], NULL, 10),
+						    .ca_file = argv[4],
+						    .client_id = argv[5],
+						    .username = "unused",
+						    .password = iot_buf_str(&token)};
+	} else {
+		status = read_device(folder, &device, &err);
+		options.host = iot_json_str(device, "endpoint", "localhost");
+		options.port = (int)iot_json_int(device, "port", 8883);
+		options.client_id = argc > 2 ? argv[2] : iot_json_str(device, "thingName", "");
+	}
+	if (status == IOT_OK)
+		return talk(&options);
+	printf("fault %s\n", err.what);
+	return (int)status;
 }

@@ -1,9 +1,9 @@
 /*
  * The records of connections. They are found by the broker's struct mosquitto
  * pointer, because a client that takes another's place authenticates while the
- * older connection still lives, under the same client id; and by client id for
- * what serve asks for. A record outlives its connection as long as the broker may
- * still ask about it: for the will, and for messages to a session that waits.
+ * older connection still lives, under the same client id; and by name (the
+ * client id, or the end of one that names a device as a path) for what serve asks for. A record outlives its connection
+ * as long as the broker may still ask about it: for the will, and for messages to a session that waits.
  */
 #include "plugin.h"
 
@@ -90,6 +90,17 @@ struct identity *identity_new(const struct iot_cert *cert)
 	return identity;
 }
 
+struct identity *identity_new_thing(enum identity_kind kind, const char *thing, const char *with)
+{
+	struct identity *identity = iot_alloc(sizeof(*identity) + strlen(thing) + strlen(with) + 2);
+	char *at = (char *)&identity->fields[0];
+
+	identity->kind = kind;
+	identity->thing = place(&at, "", thing);
+	identity->with = place(&at, "", with);
+	return identity;
+}
+
 /* --- the two indexes ------------------------------------------------------------- */
 
 void clients_init(struct clients *clients)
@@ -106,7 +117,7 @@ void clients_init(struct clients *clients)
 static void index_add(struct clients *clients, struct client *client)
 {
 	struct client **handle = &clients->by_handle[hash_handle(client->handle) & (clients->buckets - 1)];
-	struct client **id = &clients->by_id[hash_id(client->id) & (clients->buckets - 1)];
+	struct client **id = &clients->by_id[hash_id(client->name) & (clients->buckets - 1)];
 
 	client->next_by_handle = *handle;
 	*handle = client;
@@ -121,7 +132,7 @@ static void index_remove(struct clients *clients, struct client *client)
 	while (*at != client)
 		at = &(*at)->next_by_handle;
 	*at = client->next_by_handle;
-	at = &clients->by_id[hash_id(client->id) & (clients->buckets - 1)];
+	at = &clients->by_id[hash_id(client->name) & (clients->buckets - 1)];
 	while (*at != client)
 		at = &(*at)->next_by_id;
 	*at = client->next_by_id;
@@ -162,12 +173,22 @@ struct client *clients_find_id(const struct clients *clients, const char *id)
 	struct client *newest = NULL;
 
 	for (; client != NULL; client = client->next_by_id) {
-		if (!client->connected || strcmp(client->id, id) != 0)
+		if (!client->connected || strcmp(client->name, id) != 0)
 			continue;
 		if (newest == NULL || client->connection > newest->connection)
 			newest = client;
 	}
 	return newest;
+}
+
+struct client *clients_find_other(const struct clients *clients, const struct client *client)
+{
+	struct client *at = clients->by_id[hash_id(client->name) & (clients->buckets - 1)];
+
+	while (at != NULL && (!at->connected || client_is_admin(at) || at->reason != NULL ||
+			      strcmp(at->name, client->name) != 0 || strcmp(at->id, client->id) == 0))
+		at = at->next_by_id;
+	return at;
 }
 
 /* --- life of a record -------------------------------------------------------------- */
@@ -178,6 +199,8 @@ struct client *clients_add(struct clients *clients, struct mosquitto *handle, co
 
 	client->handle = handle;
 	client->id = iot_strdup(id);
+	client->bridge = identity != NULL && identity->kind == IDENTITY_TOKEN;
+	client->name = client->bridge ? token_device(client->id, NULL, NULL) : client->id;
 	client->identity = identity;
 	client->connected = true;
 	client->authorised = true;
@@ -217,6 +240,7 @@ void clients_remove(struct clients *clients, struct client *client)
 	link_remove(&client->state);
 	clients->count--;
 	grant_release(&client->grant);
+	bridge_release(client);
 	free(client->identity);
 	free(client->id);
 	free(client);
@@ -237,10 +261,10 @@ void clients_leave(struct clients *clients, struct client *client, bool session_
 
 void clients_supersede(struct clients *clients, struct client *client)
 {
-	struct client *at = clients->by_id[hash_id(client->id) & (clients->buckets - 1)];
+	struct client *at = clients->by_id[hash_id(client->name) & (clients->buckets - 1)];
 
 	for (; at != NULL; at = at->next_by_id) {
-		if (at == client || at->connected || strcmp(at->id, client->id) != 0)
+		if (at == client || at->connected || strcmp(at->name, client->name) != 0)
 			continue;
 		set_not_offline(clients, at);
 		link_append(&clients->gone, &at->state);

@@ -90,6 +90,7 @@ static enum iot_status deliver(struct plugin *plugin, const char *id, char qos, 
 			       size_t left, struct iot_error *err)
 {
 	const char *topic = take_field(&at, &left);
+	const struct client *client;
 	enum iot_status status;
 
 	if (qos != '0' && qos != '1')
@@ -99,9 +100,13 @@ static enum iot_status deliver(struct plugin *plugin, const char *id, char qos, 
 	status = iot_topic_check_publish(topic, strlen(topic), err);
 	if (status == IOT_OK)
 		status = series ? check_series(at, left, err) : check_payload(left, err);
-	if (status != IOT_OK || clients_find_id(&plugin->clients, id) == NULL)
+	if (status != IOT_OK)
 		return status;
-	return series ? hand_over_series(id, topic, qos, at, left, err) : hand_over(id, topic, qos, at, left, err);
+	client = clients_find_id(&plugin->clients, id);
+	if (client == NULL)
+		return IOT_OK;
+	return series ? hand_over_series(client->id, topic, qos, at, left, err)
+		      : hand_over(client->id, topic, qos, at, left, err);
 }
 
 static enum iot_status disconnect(struct plugin *plugin, const char *id, char argument, size_t left,

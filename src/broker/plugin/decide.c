@@ -54,8 +54,8 @@ static bool refuse_err(struct denial *why, const struct iot_error *err)
 static void begin(const struct client *client, enum iot_policy_action action, const char *kind, const char *resource,
 		  struct denial *why)
 {
-	why->client_id = client->id;
-	why->certificate_id = client->identity->certificate_id;
+	why->client_id = client->name;
+	why->certificate_id = identity_certificate(client->identity);
 	why->thing = client_thing(client);
 	why->action = iot_policy_action_name(action);
 	why->kind = kind;
@@ -71,8 +71,8 @@ static enum iot_decision ask(const struct client *client, enum iot_policy_action
 	const struct identity *identity = client->identity;
 	const struct grant *grant = &client->grant;
 	const struct iot_policy_vars vars = {
-		.client_id = client->id,
-		.certificate_id = identity->certificate_id,
+		.client_id = client->name,
+		.certificate_id = identity_certificate(identity),
 		.serial = identity->serial,
 		.fields = identity->fields,
 		.field_count = identity->field_count,
@@ -85,6 +85,10 @@ static enum iot_decision ask(const struct client *client, enum iot_policy_action
 	};
 	const struct iot_policy_request request = {.action = action, .resource = resource, .vars = &vars};
 
+	if (client->bridge && !bridge_allows(client, action, resource)) {
+		verdict->policy = SIZE_MAX;
+		return IOT_DECISION_IMPLICIT_DENY;
+	}
 	if (grant->birth != NULL)
 		return staging_allows(client, action, resource) ? IOT_DECISION_ALLOWED : IOT_DECISION_IMPLICIT_DENY;
 	return iot_policy_decide(grant->policies, grant->count, &request, verdict);
@@ -105,6 +109,9 @@ static bool judge(const struct client *client, enum iot_policy_action action, co
 	case IOT_DECISION_IMPLICIT_DENY:
 		break;
 	}
+	if (client->bridge && !bridge_allows(client, action, resource))
+		return refuse(why,
+			      "it may speak only of itself and what it has attached, as with Google's MQTT bridge");
 	return refuse(why, client->grant.birth == NULL ? "no statement allows it" : "staging does not allow it");
 }
 
@@ -112,10 +119,10 @@ bool decide_connect(const struct client *client, struct denial *why)
 {
 	struct iot_error err = IOT_ERROR_INIT;
 
-	begin(client, IOT_POLICY_CONNECT, "client/", client->id, why);
-	if (iot_client_id_check(client->id, strlen(client->id), &err) != IOT_OK)
+	begin(client, IOT_POLICY_CONNECT, "client/", client->name, why);
+	if (iot_client_id_check(client->name, strlen(client->name), &err) != IOT_OK)
 		return refuse_err(why, &err);
-	return judge(client, IOT_POLICY_CONNECT, client->id, why);
+	return judge(client, IOT_POLICY_CONNECT, client->name, why);
 }
 
 static bool is_known_reserved(const char *topic)
@@ -134,6 +141,20 @@ static bool is_own_state(const struct client *client, const char *topic)
 
 	return len > 0 && before >= len && memcmp(topic + before - len, thing, len) == 0 &&
 	       (before == len || topic[before - len - 1] == '/');
+}
+
+/* As whom a client speaks on a topic: as itself, or as a device that it has attached; *view is memory for that. */
+static const struct client *speaker(const struct client *client, const char *topic, struct client *view)
+{
+	const struct child *child = client->child_count > 0 ? bridge_child(client, topic) : NULL;
+
+	if (child == NULL)
+		return client;
+	*view = *client;
+	view->name = child->name;
+	view->identity = child->identity;
+	view->grant = child->grant;
+	return view;
 }
 
 /* Is that level of the topic the client's own thing? */
@@ -159,6 +180,8 @@ bool decide_will(const struct plugin *plugin, const struct client *client, const
 	int level = -1;
 
 	begin(client, IOT_POLICY_PUBLISH, "topic/", topic, why);
+	if (client->bridge)
+		return refuse(why, "there are no last wills here");
 	if (topic[0] == '$')
 		return refuse(why, "a last will cannot go to a reserved topic");
 	if (iot_ends_with(topic, "/state") && !is_own_state(client, topic))
@@ -172,7 +195,9 @@ bool decide_publish(const struct client *client, const char *topic, uint32_t pay
 		    struct denial *why)
 {
 	struct iot_error err = IOT_ERROR_INIT;
+	struct client view;
 
+	client = speaker(client, topic, &view);
 	begin(client, IOT_POLICY_PUBLISH, "topic/", topic, why);
 	if (!client->authorised)
 		return refuse(why, "the connection is being closed");
@@ -190,6 +215,8 @@ bool decide_publish(const struct client *client, const char *topic, uint32_t pay
 		return false;
 	if (!retain)
 		return true;
+	if (client->bridge)
+		return refuse(why, "nothing is retained here");
 	why->action = iot_policy_action_name(IOT_POLICY_RETAIN_PUBLISH);
 	return judge(client, IOT_POLICY_RETAIN_PUBLISH, topic, why);
 }
@@ -199,7 +226,9 @@ bool decide_subscribe(const struct client *client, const char *filter, struct de
 	struct iot_error err = IOT_ERROR_INIT;
 	struct iot_policy_verdict verdict;
 	const char *inner;
+	struct client view;
 
+	client = speaker(client, filter, &view);
 	begin(client, IOT_POLICY_SUBSCRIBE, "topicfilter/", filter, why);
 	if (!client->authorised)
 		return refuse(why, "the connection is being closed");
@@ -218,7 +247,12 @@ bool decide_subscribe(const struct client *client, const char *filter, struct de
 
 bool decide_receive(const struct client *client, const char *topic, struct denial *why)
 {
+	struct client view;
+
+	client = speaker(client, topic, &view);
 	begin(client, IOT_POLICY_RECEIVE, "topic/", topic, why);
+	if (client->bridge && !client->connected)
+		return refuse(why, "nothing waits for a device that is away");
 	if (!client->authorised)
 		return refuse(why, "the connection is being closed");
 	if (topic[0] == '$' && !iot_starts_with(topic, "$aws/"))

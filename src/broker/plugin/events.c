@@ -69,10 +69,10 @@ void event_connected(struct events *events, const struct client *client, const c
 {
 	json_t *object = json_object();
 
-	iot_json_set_str(object, "clientId", client->id);
+	iot_json_set_str(object, "clientId", client->name);
 	iot_json_set_int(object, "connection", client->connection);
 	iot_json_set_str(object, "thingName", client_thing(client));
-	iot_json_set_str(object, "certificateId", client->identity->certificate_id);
+	iot_json_set_str(object, "certificateId", identity_certificate(client->identity));
 	iot_json_set_str(object, "address", address == NULL ? "" : address);
 	if (known)
 		iot_json_set_bool(object, "known", true);
@@ -86,11 +86,11 @@ void event_disconnected(struct events *events, const struct client *client, cons
 {
 	json_t *object = json_object();
 
-	iot_json_set_str(object, "clientId", client->id);
+	iot_json_set_str(object, "clientId", client->name);
 	iot_json_set_int(object, "connection", client->connection);
 	iot_json_set_str(object, "thingName", client_thing(client));
 	iot_json_set_str(object, "reason", reason);
-	iot_json_set_str(object, "certificateId", client->identity->certificate_id);
+	iot_json_set_str(object, "certificateId", identity_certificate(client->identity));
 	enqueue(events, IOT_EVENT_PREFIX "disconnected", object);
 }
 

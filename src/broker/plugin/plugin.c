@@ -8,6 +8,7 @@
 #include "iotctl/base.h"
 #include "iotctl/broker.h"
 #include "iotctl/clock.h"
+#include "iotctl/jwt.h"
 #include "iotctl/log.h"
 #include "iotctl/text.h"
 
@@ -22,7 +23,7 @@ static int refuse_connect(struct plugin *plugin, const char *client_id, const st
 			  const char *reason)
 {
 	struct denial denial = {.client_id = client_id,
-				.certificate_id = identity == NULL ? NULL : identity->certificate_id,
+				.certificate_id = identity_certificate(identity),
 				.action = iot_policy_action_name(IOT_POLICY_CONNECT),
 				.kind = "client/",
 				.resource = client_id};
@@ -41,13 +42,16 @@ static int admit_admin(struct plugin *plugin, struct mosquitto *handle, const ch
 	return mosquitto_set_username(handle, ADMIN_NAME) == MOSQ_ERR_SUCCESS ? MOSQ_ERR_SUCCESS : MOSQ_ERR_AUTH;
 }
 
-/* Who the client is, by the certificate of its TLS session, *ret_cert; NULL: nobody. New memory both. */
-static struct identity *identify(const struct mosquitto *handle, struct iot_cert **ret_cert, struct iot_error *err)
+/* Who showed a certificate in its TLS session, *ret_cert; NULL: nobody. New memory both. */
+static struct identity *identify_certificate(const struct mosquitto *handle, struct iot_cert **ret_cert,
+					     struct iot_error *err)
 {
 	void *x509 = mosquitto_client_certificate(handle);
 
 	if (x509 == NULL) {
-		(void)iot_fail(err, IOT_DENIED, "the client has no certificate");
+		(void)iot_fail(err, IOT_DENIED,
+			       "the client has no certificate, no token, and was asked for no secret (a resumed TLS "
+			       "session is not)");
 		return NULL;
 	}
 	if (iot_cert_take_x509(x509, ret_cert, err) != IOT_OK)
@@ -55,17 +59,56 @@ static struct identity *identify(const struct mosquitto *handle, struct iot_cert
 	return identity_new(*ret_cert);
 }
 
-static enum iot_status read_grant(struct plugin *plugin, const struct iot_cert *cert, const char *id,
-				  struct grant *ret, struct iot_error *err)
+/* Who the client is: by its shared secret, its certificate (then also *ret_cert), or a token as its password. */
+static struct identity *identify(struct plugin *plugin, const struct mosquitto_evt_basic_auth *auth, const char *id,
+				 struct iot_cert **ret_cert, struct iot_error *err)
+{
+	struct identity *identity = secret_take(plugin, auth->client);
+
+	if (identity == NULL)
+		identity = identify_certificate(auth->client, ret_cert, err);
+	if (identity != NULL || *ret_cert != NULL || auth->password == NULL)
+		return identity;
+	return token_identify(plugin, id, auth->password, err);
+}
+
+/* What policies see of a client id: in that of one who shows a token only the device. */
+static const char *name_of(const struct identity *identity, const char *id)
+{
+	return identity->kind == IDENTITY_TOKEN ? token_device(id, NULL, NULL) : id;
+}
+
+static enum iot_status read_grant(struct plugin *plugin, const struct identity *identity, const struct iot_cert *cert,
+				  const char *id, struct grant *ret, struct iot_error *err)
 {
 	enum iot_status status = registry_begin(plugin->registry, err);
 
 	if (status != IOT_OK)
 		return status;
-	status = plugin->staging ? staging_admit(plugin->registry, cert, id, ret, err)
-				 : registry_read(plugin->registry, iot_cert_id(cert), id, ret, err);
+	if (identity->kind != IDENTITY_CERTIFICATE)
+		status = identity_grant(plugin->registry, identity, name_of(identity, id), ret, err);
+	else
+		status = plugin->staging ? staging_admit(plugin->registry, cert, id, ret, err)
+					 : registry_read(plugin->registry, iot_cert_id(cert), id, ret, err);
 	registry_end(plugin->registry);
 	return status;
+}
+
+/* Its client id, or the id of its certificate: nothing that could be the name of the fleet's own user (sessions.c). */
+static const char *user_name(const struct client *client)
+{
+	bool by_id = client->grant.is_thing || client->identity->kind != IDENTITY_CERTIFICATE;
+
+	return by_id ? client->id : client->identity->certificate_id;
+}
+
+/* A device is connected once. The broker knows it by another id if it came by another way: there it does not look. */
+static void end_others(struct plugin *plugin, const struct client *client)
+{
+	struct client *other = clients_find_other(&plugin->clients, client);
+
+	if (other != NULL)
+		watch_doom(plugin, other, "DUPLICATE_CLIENTID");
 }
 
 /* Takes the identity over. */
@@ -78,9 +121,9 @@ static int admit_device(struct plugin *plugin, struct mosquitto *handle, const c
 	struct denial why;
 	enum iot_status status;
 
-	status = read_grant(plugin, cert, id, &grant, &err);
+	status = read_grant(plugin, identity, cert, id, &grant, &err);
 	if (status != IOT_OK) {
-		int rc = refuse_connect(plugin, id, identity, err.what);
+		int rc = refuse_connect(plugin, name_of(identity, id), identity, err.what);
 
 		if (status != IOT_DENIED && status != IOT_AGAIN)
 			registry_suspect(plugin->registry);
@@ -98,15 +141,27 @@ static int admit_device(struct plugin *plugin, struct mosquitto *handle, const c
 		clients_remove(&plugin->clients, client);
 		return MOSQ_ERR_AUTH;
 	}
-	if (mosquitto_set_username(handle, client->grant.is_thing ? id : identity->certificate_id) !=
-	    MOSQ_ERR_SUCCESS) {
+	if (mosquitto_set_username(handle, user_name(client)) != MOSQ_ERR_SUCCESS) {
 		clients_remove(&plugin->clients, client);
 		return MOSQ_ERR_AUTH;
 	}
+	end_others(plugin, client);
 	clients_supersede(&plugin->clients, client);
 	watch_expiry(plugin, client);
 	event_connected(&plugin->events, client, mosquitto_client_address(handle), false);
 	return MOSQ_ERR_SUCCESS;
+}
+
+/*
+ * That a secret was shown cannot be asked about again, and a resumed session in the memory of an ended connection looks
+ * just like this: its client has to come again.
+ */
+static bool is_same(const struct identity *old, const struct identity *identity)
+{
+	if (identity == NULL || old->kind != identity->kind || old->kind == IDENTITY_PSK)
+		return false;
+	return old->kind == IDENTITY_CERTIFICATE ? strcmp(old->certificate_id, identity->certificate_id) == 0
+						 : strcmp(old->thing, identity->thing) == 0;
 }
 
 /*
@@ -121,7 +176,7 @@ static bool is_known(struct plugin *plugin, const struct mosquitto *handle, cons
 	if (old == NULL)
 		return false;
 	if (old->connected && strcmp(old->id, id) == 0 && client_is_admin(old) == admin &&
-	    (admin || (identity != NULL && strcmp(old->identity->certificate_id, identity->certificate_id) == 0)))
+	    (admin || is_same(old->identity, identity)))
 		return true;
 	if (old->connected && !client_is_admin(old))
 		event_disconnected(&plugin->events, old, "UNKNOWN");
@@ -151,7 +206,7 @@ static int on_basic_auth(int event, void *data, void *userdata)
 	if (id == NULL)
 		return MOSQ_ERR_AUTH;
 	if (!admin)
-		identity = identify(auth->client, &cert, &err);
+		identity = identify(plugin, auth, id, &cert, &err);
 	if (is_known(plugin, auth->client, id, identity, admin))
 		return stand(plugin, clients_find(&plugin->clients, auth->client));
 	if (admin)
@@ -170,7 +225,7 @@ static const char *reason_of(const struct plugin *plugin, const struct client *c
 {
 	if (client->reason != NULL)
 		return client->reason;
-	if (clients_find_id(&plugin->clients, client->id) != NULL)
+	if (clients_find_id(&plugin->clients, client->name) != NULL)
 		return "DUPLICATE_CLIENTID";
 	switch (broker_reason) {
 	case MOSQ_ERR_SUCCESS:
@@ -195,15 +250,22 @@ static int on_disconnect(int event, void *data, void *userdata)
 	bool stays, superseded;
 
 	(void)event;
+	secret_forget(plugin, gone->client);
 	if (client == NULL || !client->connected)
 		return MOSQ_ERR_SUCCESS; /* it was refused */
 	/* Of an MQTT 5 session we are not told how long it stays. */
 	stays = !mosquitto_client_clean_session(gone->client) || mosquitto_client_protocol_version(gone->client) >= 5;
-	superseded = clients_find_id(&plugin->clients, client->id) != client;
+	superseded = clients_find_id(&plugin->clients, client->name) != client;
 	clients_leave(&plugin->clients, client, stays && !superseded);
 	if (!client_is_admin(client))
 		event_disconnected(&plugin->events, client, reason_of(plugin, client, gone->reason));
 	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_psk_key(int event, void *data, void *userdata)
+{
+	(void)event;
+	return secret_hand_out(userdata, data);
 }
 
 /* --- what they do --------------------------------------------------------------------- */
@@ -211,7 +273,7 @@ static int on_disconnect(int event, void *data, void *userdata)
 /* Is it the broker that publishes for a client that goes or has gone? */
 static bool is_will(const struct plugin *plugin, const struct client *client)
 {
-	return !client->connected || client->leaving || clients_find_id(&plugin->clients, client->id) != client;
+	return !client->connected || client->leaving || clients_find_id(&plugin->clients, client->name) != client;
 }
 
 static bool check_write(struct plugin *plugin, const struct mosquitto_evt_acl_check *check, struct client *client,
@@ -286,6 +348,11 @@ static int on_acl_check(int event, void *data, void *userdata)
 		return MOSQ_ERR_ACL_DENIED;
 	if (client->reason != NULL && !client->leaving && client->connected)
 		return MOSQ_ERR_ACL_DENIED; /* on its way out */
+	if (check->access == MOSQ_ACL_WRITE && client->authorised && bridge_is_order(client, check->topic) &&
+	    !is_will(plugin, client))
+		return bridge_order(plugin, client, check->topic, check->payload, check->payloadlen)
+			       ? MOSQ_ERR_SUCCESS
+			       : MOSQ_ERR_ACL_DENIED;
 	if (check_access(plugin, check, client, &why)) {
 		if (check->access == MOSQ_ACL_SUBSCRIBE && plugin->staging)
 			tell_listens(plugin, client);
@@ -315,7 +382,7 @@ static int on_message(int event, void *data, void *userdata)
 		return MOSQ_ERR_ACL_DENIED;
 	if (client_is_admin(client))
 		return MOSQ_ERR_SUCCESS;
-	if (properties_stamp(&message->properties, client, &err) != IOT_OK) {
+	if (properties_stamp(&message->properties, client, message->topic, &err) != IOT_OK) {
 		iot_log_error(IOT_LOG_WARNING, "", &err);
 		return MOSQ_ERR_ACL_DENIED;
 	}
@@ -357,6 +424,7 @@ static const struct {
 	{MOSQ_EVT_BASIC_AUTH, on_basic_auth, NULL}, {MOSQ_EVT_ACL_CHECK, on_acl_check, NULL},
 	{MOSQ_EVT_MESSAGE, on_message, NULL},       {MOSQ_EVT_CONTROL, on_control, IOT_CONTROL_TOPIC},
 	{MOSQ_EVT_DISCONNECT, on_disconnect, NULL}, {MOSQ_EVT_TICK, on_tick, NULL},
+	{MOSQ_EVT_PSK_KEY, on_psk_key, NULL},
 };
 
 static void log_to_broker(enum iot_log_level level, const char *line, void *data)
@@ -375,16 +443,19 @@ static void plugin_free(struct plugin *plugin)
 {
 	clients_release(&plugin->clients);
 	events_release(&plugin->events);
+	handshakes_release(&plugin->handshakes);
 	registry_free(plugin->registry);
 	free(plugin->admin_socket);
 	free(plugin->ready_file);
+	free(plugin->sealing_key);
+	free(plugin->project);
 	free(plugin);
 }
 
 static enum iot_status read_options(struct plugin *plugin, char **registry, const struct mosquitto_opt *options,
 				    int count, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *role = NULL;
+	IOT_CLEAN(iot_free_p) char *role = NULL, *skew = NULL;
 	const struct {
 		const char *key;
 		char **value;
@@ -394,6 +465,9 @@ static enum iot_status read_options(struct plugin *plugin, char **registry, cons
 		{IOT_PLUGIN_OPT_ADMIN_SOCKET, &plugin->admin_socket, true},
 		{IOT_PLUGIN_OPT_READY, &plugin->ready_file, false},
 		{IOT_PLUGIN_OPT_ROLE, &role, false},
+		{IOT_PLUGIN_OPT_SEALING_KEY, &plugin->sealing_key, false},
+		{IOT_PLUGIN_OPT_PROJECT, &plugin->project, false},
+		{IOT_PLUGIN_OPT_TOKEN_SKEW, &skew, false},
 	};
 
 	for (int i = 0; i < count; i++) {
@@ -413,6 +487,9 @@ static enum iot_status read_options(struct plugin *plugin, char **registry, cons
 	plugin->staging = role != NULL && strcmp(role, "staging") == 0;
 	if (role != NULL && !plugin->staging && strcmp(role, "fleet") != 0)
 		return iot_fail(err, IOT_SETTINGS, "option 'plugin_opt_role' is neither 'fleet' nor 'staging'");
+	plugin->token_skew = IOT_JWT_SKEW;
+	if (skew != NULL && iot_parse_int(skew, 0, IOT_JWT_LIFETIME_MAX, &plugin->token_skew, err) != IOT_OK)
+		return IOT_SETTINGS;
 	return IOT_OK;
 }
 
@@ -462,6 +539,7 @@ EXPORT int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userd
 	iot_log_set_sink(log_to_broker, NULL);
 	clients_init(&plugin->clients);
 	events_init(&plugin->events);
+	handshakes_init(&plugin->handshakes);
 	plugin->next_expiry = INT64_MAX;
 	if (plugin_start(plugin, options, option_count, &err) != IOT_OK) {
 		iot_log_error(IOT_LOG_ERROR, "", &err);

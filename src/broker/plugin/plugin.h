@@ -12,6 +12,7 @@
 #include "iotctl/digest.h"
 #include "iotctl/error.h"
 #include "iotctl/policy.h"
+#include "iotctl/psk.h"
 #include "iotctl/store.h"
 
 #include <mosquitto.h>
@@ -62,10 +63,10 @@ static inline void link_append(struct link *list, struct link *link)
 struct registry;
 struct document;
 
-/* What one certificate, presented under one client id, is given. Zeroed: nothing. */
+/* What one certificate, secret or token, presented under one client id, is given. Zeroed: nothing. */
 struct grant {
 	int64_t not_after;  /* ms since the epoch */
-	bool is_thing;      /* the client id is the name of a thing attached to the certificate */
+	bool is_thing;      /* the client id is the name of a thing attached to the certificate, or whose secret it is */
 	char *thing_type;   /* NULL: none */
 	json_t *attributes; /* NULL: none */
 	char *birth;        /* in staging: the certificate as PEM, and staging_allows() stands for policies; else NULL */
@@ -105,6 +106,20 @@ void registry_end(struct registry *registry);
  */
 IOT_CHECK enum iot_status registry_read(struct registry *registry, const char *certificate_id, const char *client_id,
 					struct grant *ret, struct iot_error *err);
+/*
+ * The same of a thing that showed a secret or a token: the policies of the groups it is in, and of their parents. An
+ * end is for the caller to set.
+ */
+IOT_CHECK enum iot_status registry_read_thing(struct registry *registry, const char *thing, const char *client_id,
+					      struct grant *ret, struct iot_error *err);
+/* Is `key_id` still a key of the thing? Until when, in *ret_until (INT64_MAX: for good). IOT_DENIED: it is not. */
+IOT_CHECK enum iot_status registry_device_key(struct registry *registry, const char *thing, const char *key_id,
+					      int64_t *ret_until, struct iot_error *err);
+/* Is the thing's attribute "gateway" the name of this one? */
+IOT_CHECK enum iot_status registry_is_bound(struct registry *registry, const char *thing, const char *gateway,
+					    bool *ret, struct iot_error *err);
+/* For the look-ups of psk.h. Borrowed; IOT_FAILURE: it cannot be read. */
+IOT_CHECK enum iot_status registry_store(struct registry *registry, struct iot_store **ret, struct iot_error *err);
 void grant_release(struct grant *grant);
 /* *ret_known: is the certificate registered? IOT_DENIED if it is and not ACTIVE. IOT_AGAIN and others as above. */
 IOT_CHECK enum iot_status registry_status(struct registry *registry, const char *certificate_id, bool *ret_known,
@@ -127,9 +142,21 @@ IOT_CHECK enum iot_status registry_last_connection(struct registry *registry, in
 
 /* --- clients (clients.c) ------------------------------------------------------- */
 
-/* What the client's certificate says, as policies see it. One block of memory. */
+enum identity_kind {
+	IDENTITY_CERTIFICATE,
+	IDENTITY_PSK,   /* a shared secret in the TLS handshake */
+	IDENTITY_TOKEN, /* a JWT as the password, of a device or of one that its gateway attaches */
+	IDENTITY_BOUND  /* a device without a word of its own, which the registry binds to its gateway */
+};
+
+/* Who it is; of a certificate also what that says, as policies see it. One block of memory. */
 struct identity {
-	char certificate_id[IOT_SHA256_HEX_SIZE];
+	enum identity_kind kind;
+	char certificate_id[IOT_SHA256_HEX_SIZE]; /* else "" */
+	const char *thing;                        /* whose secret or token it is; of a certificate NULL */
+	const char *with;                         /* the key that signed the token; the gateway that it is bound to */
+	int64_t psk_id;
+	int64_t until; /* of a token: ms since the epoch */
 	const char *serial;
 	size_t field_count;
 	struct iot_policy_field fields[];
@@ -137,6 +164,21 @@ struct identity {
 
 /* New memory; free with free(). */
 struct identity *identity_new(const struct iot_cert *cert);
+/* The same of a thing's secret or token; psk_id and until are for the caller to fill in. */
+struct identity *identity_new_thing(enum identity_kind kind, const char *thing, const char *with);
+
+/* NULL: it is known by something else than a certificate. */
+static inline const char *identity_certificate(const struct identity *identity)
+{
+	return identity == NULL || identity->kind != IDENTITY_CERTIFICATE ? NULL : identity->certificate_id;
+}
+
+/* A device that speaks through its gateway (bridge.c). */
+struct child {
+	char *name;
+	struct identity *identity;
+	struct grant grant;
+};
 
 /* One connection, or the session that a persistent one left behind. */
 struct client {
@@ -144,8 +186,11 @@ struct client {
 	struct link age;   /* clients.by_age, devices only: the record that was read longest ago first */
 	struct link state; /* clients.doomed, .gone or .offline */
 	struct mosquitto *handle;
-	char *id;
+	char *id;                  /* MQTT client id */
+	const char *name;          /* the id as policies and services know it: all of it, or in `bridge` its end */
 	struct identity *identity; /* NULL: the fleet's own user */
+	struct child *children;    /* in `bridge`: what it has attached, by name */
+	size_t child_count;
 	struct grant grant;
 	int64_t connection;
 	int64_t generation;   /* of the registry, when the grant was read */
@@ -158,6 +203,7 @@ struct client {
 	bool listens;    /* in staging: it has subscribed, or its session has */
 	bool persistent; /* the session is to outlive the connection */
 	bool offline;    /* in clients.offline */
+	bool bridge;     /* it speaks as to Google's MQTT bridge: bridge.c says what it may do at most */
 	bool revived;    /* of a session from before the broker's start: may have messages kept, nothing else */
 };
 
@@ -173,13 +219,15 @@ struct clients {
 
 void clients_init(struct clients *clients);
 void clients_release(struct clients *clients);
-/* A new record, connected; identity is taken over. */
+/* A new record, connected; identity is taken over. With an identity by token only the end of the id is its name. */
 struct client *clients_add(struct clients *clients, struct mosquitto *handle, const char *id,
 			   struct identity *identity);
 void clients_remove(struct clients *clients, struct client *client);
 struct client *clients_find(const struct clients *clients, const struct mosquitto *handle);
-/* The newest connected one of that client id, or NULL. */
+/* The newest connected one of that name, or NULL. */
 struct client *clients_find_id(const struct clients *clients, const char *id);
+/* A connected device of that name that the broker knows by another client id, or NULL. */
+struct client *clients_find_other(const struct clients *clients, const struct client *client);
 /* It is disconnected: keep the record as long as the broker may ask for it. */
 void clients_leave(struct clients *clients, struct client *client, bool session_stays);
 /* Records of earlier sessions under the client's id are of no more use. */
@@ -194,7 +242,7 @@ static inline bool client_is_admin(const struct client *client)
 
 static inline const char *client_thing(const struct client *client)
 {
-	return client->grant.is_thing ? client->id : NULL;
+	return client->grant.is_thing ? client->name : NULL;
 }
 
 /* --- events out (events.c) --------------------------------------------------- */
@@ -233,12 +281,76 @@ void event_denied(struct events *events, struct client *client, const struct den
 /* Publish what waits. */
 void events_flush(struct events *events);
 
+/* --- TLS-PSK (secrets.c) --------------------------------------------------------- */
+
+/*
+ * Connections that a key was handed out for, until they say who they are. A TLS session that is resumed asks for no
+ * key: it is not here, and so gets in nowhere. The broker tells of every connection that ends (also in its handshake),
+ * so an entry cannot be taken for one of a later connection in the same memory; should it not tell, an entry is still
+ * good for one use, from the same address, for a short time.
+ */
+#define HANDSHAKE_BUCKETS 1024 /* a power of 2 */
+#define HANDSHAKES_MAX 20000
+#define HANDSHAKE_MS 20000
+
+struct handshakes {
+	struct link buckets[HANDSHAKE_BUCKETS];
+	struct link by_age;
+	size_t count;
+};
+void handshakes_init(struct handshakes *handshakes);
+void handshakes_release(struct handshakes *handshakes);
+
+struct plugin;
+
+/* What MOSQ_EVT_PSK_KEY wants: MOSQ_ERR_SUCCESS, and the key in hex; else nobody gets in. */
+int secret_hand_out(struct plugin *plugin, struct mosquitto_evt_psk_key *event);
+/* The connection is gone, or begins anew. */
+void secret_forget(struct plugin *plugin, const struct mosquitto *handle);
+/* Take out who the connection is; NULL: no key was handed out for it. New memory. */
+struct identity *secret_take(struct plugin *plugin, const struct mosquitto *handle);
+/* Free those whose time is over. */
+void secrets_sweep(struct plugin *plugin);
+
+/* --- tokens (tokens.c) ------------------------------------------------------------- */
+
+/*
+ * The end of a client id "projects/P/locations/L/registries/R/devices/D", which is D; NULL: it is none. *ret_project
+ * (may be NULL) is P, not ended by NUL.
+ */
+const char *token_device(const char *client_id, const char **ret_project, size_t *ret_project_len);
+/* Check the token that a client shows as its password. NULL: *err says why it does not get in. New memory. */
+struct identity *token_identify(struct plugin *plugin, const char *client_id, const char *password,
+				struct iot_error *err);
+/* Check a token of a device by its thing name. */
+struct identity *token_check(struct plugin *plugin, const char *thing, const char *token, struct iot_error *err);
+
+/* --- as Google's MQTT bridge (bridge.c) --------------------------------------------- */
+
+/* What such a client may do at most; policies decide within that. */
+bool bridge_allows(const struct client *client, enum iot_policy_action action, const char *resource);
+/* Is it a topic by which a gateway attaches or detaches a device? */
+bool bridge_is_order(const struct client *client, const char *topic);
+/* Carry it out. False: it was refused, and the gateway told so. */
+bool bridge_order(struct plugin *plugin, struct client *client, const char *topic, const void *payload, size_t len);
+/* The attached device that a topic is of; NULL: none, it is the client's own or nobody's. */
+const struct child *bridge_child(const struct client *client, const char *topic);
+/* The registry has changed: read the grants of what is attached again. IOT_AGAIN and others: it cannot be read. */
+IOT_CHECK enum iot_status bridge_read_again(struct plugin *plugin, struct client *client, struct iot_error *err);
+/* Detach what has expired. */
+void bridge_end_expired(struct client *client, int64_t now);
+void bridge_release(struct client *client);
+
 /* --- the plugin ---------------------------------------------------------------- */
 
 struct plugin {
 	char *admin_socket;
 	bool staging; /* the role */
 	char *ready_file; /* NULL: none is wanted */
+	char *sealing_key; /* file; NULL: there is no PSK listener */
+	char *project;     /* the audience of tokens; NULL: there is no listener for them */
+	int64_t token_skew; /* seconds by which devices' clocks may be wrong */
+	struct handshakes handshakes;
 	struct registry *registry;
 	struct clients clients;
 	struct events events;
@@ -252,6 +364,12 @@ struct plugin {
 	bool ready;
 };
 
+/*
+ * The grant of who showed a secret or a token, as it is now. IOT_DENIED: it has none (any more); other faults as
+ * registry_read()'s. Between registry_begin() and registry_end().
+ */
+IOT_CHECK enum iot_status identity_grant(struct registry *registry, const struct identity *identity,
+					 const char *client_id, struct grant *ret, struct iot_error *err);
 /* What the broker shows as the user name of the fleet's own user. */
 #define ADMIN_NAME "iotctl"
 
@@ -301,10 +419,11 @@ struct client *session_revive(struct plugin *plugin, struct mosquitto *handle, b
 /* Does the list have properties that are ours to set? */
 bool properties_claim(const mosquitto_property *properties);
 /*
- * properties.c: take out of *properties the user properties that are ours to set, and add the client's. *properties is
- * replaced and the old list freed; untouched on failure.
+ * properties.c: take out of *properties the user properties that are ours to set, and add those of the client, or of
+ * the device it has attached and that the topic is of. *properties is replaced and the old list freed; untouched on
+ * failure.
  */
 IOT_CHECK enum iot_status properties_stamp(mosquitto_property **properties, const struct client *client,
-					   struct iot_error *err);
+					   const char *topic, struct iot_error *err);
 
 #endif

@@ -90,9 +90,12 @@ static int copy_one(mosquitto_property **to, const mosquitto_property *from)
 	}
 }
 
-enum iot_status properties_stamp(mosquitto_property **properties, const struct client *client, struct iot_error *err)
+enum iot_status properties_stamp(mosquitto_property **properties, const struct client *client, const char *topic,
+				 struct iot_error *err)
 {
-	const char *thing = client_thing(client);
+	const struct child *child = bridge_child(client, topic);
+	const char *thing = child != NULL ? child->name : client_thing(client);
+	const char *certificate_id = identity_certificate(client->identity);
 	mosquitto_property *list = NULL;
 	int rc = MOSQ_ERR_SUCCESS;
 
@@ -101,12 +104,12 @@ enum iot_status properties_stamp(mosquitto_property **properties, const struct c
 		rc = copy_one(&list, at);
 	if (rc == MOSQ_ERR_SUCCESS)
 		rc = mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY, IOT_PROPERTY_CLIENT,
-							client->id);
+							client->name);
 	if (rc == MOSQ_ERR_SUCCESS && thing != NULL)
 		rc = mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY, IOT_PROPERTY_THING, thing);
-	if (rc == MOSQ_ERR_SUCCESS)
+	if (rc == MOSQ_ERR_SUCCESS && certificate_id != NULL)
 		rc = mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY, IOT_PROPERTY_CERTIFICATE,
-							client->identity->certificate_id);
+							certificate_id);
 	if (rc != MOSQ_ERR_SUCCESS) {
 		mosquitto_property_free_all(&list);
 		return iot_fail(err, IOT_FAILURE, "cannot add properties to a message");

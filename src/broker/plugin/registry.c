@@ -68,6 +68,14 @@ static const char sql_certificate[] = "SELECT c.status, c.not_after, t.id, y.nam
 #define SELECT_POLICIES "SELECT p.id, p.name, v.id, v.version, v.created_at FROM "
 #define JOIN_VERSIONS " LEFT JOIN policy_versions v ON v.policy_id = p.id AND v.version = p.default_version"
 
+static const char sql_thing[] = "SELECT t.id, t.id, t.id, y.name, t.attributes FROM things t"
+				" LEFT JOIN types y ON y.id = t.type_id WHERE t.name = ?1";
+
+static const char sql_device_key[] = "SELECT k.expires_at FROM device_keys k JOIN things t ON t.id = k.thing_id"
+				     " WHERE k.key_id = ?1 AND t.name = ?2";
+
+static const char sql_bound[] = "SELECT json_extract(attributes, '$.gateway') = ?2 FROM things WHERE name = ?1";
+
 /* Those of the certificate alone: the usual case, without temporary tables. */
 static const char sql_policies[] =
 	SELECT_POLICIES "policy_attachments a JOIN policies p ON p.id = a.policy_id" JOIN_VERSIONS
@@ -458,6 +466,82 @@ enum iot_status registry_read(struct registry *registry, const char *certificate
 		return status;
 	}
 	*ret = grant;
+	return IOT_OK;
+}
+
+enum iot_status registry_read_thing(struct registry *registry, const char *thing, const char *client_id,
+				    struct grant *ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	struct grant grant = {.not_after = INT64_MAX};
+	int64_t thing_id = -1;
+	bool row = false;
+	enum iot_status status = iot_stmt_get(registry->store, sql_thing, &stmt, err);
+
+	if (status == IOT_OK)
+		status = iot_stmt_bind(stmt, err, "s", thing);
+	if (status == IOT_OK)
+		status = iot_stmt_step(stmt, &row, err);
+	if (status != IOT_OK)
+		return status;
+	if (!row)
+		return iot_fail(err, IOT_DENIED, "there is no device '%s'", thing);
+	thing_id = iot_stmt_int(stmt, 0);
+	if (strcmp(client_id, thing) == 0)
+		status = read_thing(stmt, &grant, err);
+	/* No certificate has an empty id: what is left are the policies of the thing's groups. */
+	if (status == IOT_OK)
+		status = read_policies(registry, "", thing_id, &grant, err);
+	if (status == IOT_OK && grant.count == 0)
+		status = iot_fail(err, IOT_DENIED, "device '%s' is in no group that has a policy", thing);
+	if (status != IOT_OK) {
+		grant_release(&grant);
+		return status;
+	}
+	*ret = grant;
+	return IOT_OK;
+}
+
+enum iot_status registry_device_key(struct registry *registry, const char *thing, const char *key_id,
+				    int64_t *ret_until, struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool row = false;
+	enum iot_status status = iot_stmt_get(registry->store, sql_device_key, &stmt, err);
+
+	if (status == IOT_OK)
+		status = iot_stmt_bind(stmt, err, "ss", key_id, thing);
+	if (status == IOT_OK)
+		status = iot_stmt_step(stmt, &row, err);
+	if (status != IOT_OK)
+		return status;
+	if (!row)
+		return iot_fail(err, IOT_DENIED, "the key that signed its token was removed");
+	*ret_until = iot_stmt_is_null(stmt, 0) ? INT64_MAX : iot_stmt_int(stmt, 0);
+	return IOT_OK;
+}
+
+enum iot_status registry_is_bound(struct registry *registry, const char *thing, const char *gateway, bool *ret,
+				  struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool row = false;
+	enum iot_status status = iot_stmt_get(registry->store, sql_bound, &stmt, err);
+
+	if (status == IOT_OK)
+		status = iot_stmt_bind(stmt, err, "ss", thing, gateway);
+	if (status == IOT_OK)
+		status = iot_stmt_step(stmt, &row, err);
+	if (status == IOT_OK)
+		*ret = row && iot_stmt_int(stmt, 0) == 1;
+	return status;
+}
+
+enum iot_status registry_store(struct registry *registry, struct iot_store **ret, struct iot_error *err)
+{
+	if (registry->store == NULL)
+		return iot_fail(err, IOT_FAILURE, "registry '%s' cannot be read", registry->path);
+	*ret = registry->store;
 	return IOT_OK;
 }
 

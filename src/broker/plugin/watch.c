@@ -43,22 +43,25 @@ static void cut_doomed(struct plugin *plugin)
 static void report_connect(struct plugin *plugin, struct client *client, const char *reason)
 {
 	struct denial denial = {.client_id = client->id,
-				.certificate_id = client->identity->certificate_id,
+				.certificate_id = identity_certificate(client->identity),
 				.thing = client_thing(client),
 				.action = iot_policy_action_name(IOT_POLICY_CONNECT),
 				.kind = "client/",
-				.resource = client->id};
+				.resource = client->name};
 
 	snprintf(denial.reason, sizeof(denial.reason), "%s", reason);
 	event_denied(&plugin->events, client, &denial);
 }
 
-/* --- certificates end -------------------------------------------------------------- */
+/* --- certificates and tokens end -------------------------------------------------------------- */
 
 void watch_expiry(struct plugin *plugin, const struct client *client)
 {
 	if (client->grant.not_after < plugin->next_expiry)
 		plugin->next_expiry = client->grant.not_after;
+	for (size_t i = 0; i < client->child_count; i++)
+		if (client->children[i].grant.not_after < plugin->next_expiry)
+			plugin->next_expiry = client->children[i].grant.not_after;
 }
 
 static void end_expired(struct plugin *plugin)
@@ -75,11 +78,14 @@ static void end_expired(struct plugin *plugin)
 		if (!client->connected || !client->authorised)
 			continue;
 		if (client->grant.not_after > now) {
+			bridge_end_expired(client, now);
 			watch_expiry(plugin, client);
 			continue;
 		}
 		client->authorised = false;
-		report_connect(plugin, client, "the certificate has expired");
+		report_connect(plugin, client,
+			       client->identity->kind == IDENTITY_TOKEN ? "the token has expired"
+									: "the certificate has expired");
 		watch_doom(plugin, client, "AUTH_ERROR");
 	}
 }
@@ -111,7 +117,9 @@ static enum iot_status renew_grant(const struct plugin *plugin, struct client *c
 
 	if (client->grant.birth != NULL)
 		return registry_status(plugin->registry, certificate_id, &known, err);
-	status = registry_read(plugin->registry, certificate_id, client->id, &grant, err);
+	status = client->identity->kind == IDENTITY_CERTIFICATE
+			 ? registry_read(plugin->registry, certificate_id, client->name, &grant, err)
+			 : identity_grant(plugin->registry, client->identity, client->name, &grant, err);
 	if (status == IOT_OK) {
 		grant_release(&client->grant);
 		client->grant = grant;
@@ -123,6 +131,8 @@ static enum iot_status read_again(struct plugin *plugin, struct client *client, 
 {
 	enum iot_status status = renew_grant(plugin, client, err);
 
+	if (status == IOT_OK)
+		status = bridge_read_again(plugin, client, err);
 	if (status != IOT_OK && status != IOT_DENIED)
 		return status;
 	if (status == IOT_OK) {
@@ -235,6 +245,7 @@ static void tell_ready(struct plugin *plugin)
 void watch_tick(struct plugin *plugin)
 {
 	clients_bury(&plugin->clients);
+	secrets_sweep(plugin);
 	cut_doomed(plugin);
 	look_at_registry(plugin);
 	cut_doomed(plugin);

@@ -10,7 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { STATE_MAX = 8192, FIRMWARE_MAX = 64 }; /* bytes of a report; of a version */
+/* Bytes of a report; of a version; and reports of a device that are kept, as many as Google's IoT Core kept. */
+enum { STATE_MAX = 8192, FIRMWARE_MAX = 64, HISTORY_MAX = 10 };
 
 /*
  * Order of two versions: runs of digits compare as numbers, the rest as bytes;
@@ -64,13 +65,15 @@ static bool fell_back(const char *firmware, const char *accepted, bool factory)
 static const char accepted_sql[] =
 	"SELECT e.job, coalesce(json_extract(j.document, '$.iotctl.version'), o.image_version)"
 	" FROM executions e JOIN jobs j ON j.id = e.job LEFT JOIN ota_updates o ON o.job_id = j.job_id"
-	" WHERE e.thing_id = ?1 AND e.status = 'SUCCEEDED' AND j.status IN ('IN_PROGRESS', 'COMPLETED') AND " IS_UPDATE("j")
-	" AND NOT EXISTS (SELECT 1 FROM executions p WHERE p.thing_id = ?1 AND p.status IN ('QUEUED', 'IN_PROGRESS'))"
-	" AND NOT EXISTS (SELECT 1 FROM executions n WHERE n.job = e.job AND n.thing_id = ?1 AND n.number > e.number)"
-	" AND NOT EXISTS (SELECT 1 FROM executions l JOIN jobs k ON k.id = l.job"
-	" WHERE l.thing_id = ?1 AND l.status = 'SUCCEEDED' AND " IS_UPDATE("k")
-	" AND (l.updated_at > e.updated_at OR (l.updated_at = e.updated_at AND l.id > e.id)))"
-	" LIMIT 1";
+	" WHERE e.thing_id = ?1 AND e.status = 'SUCCEEDED' AND j.status IN ('IN_PROGRESS', 'COMPLETED') AND " IS_UPDATE(
+		"j") " AND NOT EXISTS (SELECT 1 FROM executions p WHERE p.thing_id = ?1 AND p.status IN ('QUEUED', "
+		     "'IN_PROGRESS'))"
+		     " AND NOT EXISTS (SELECT 1 FROM executions n WHERE n.job = e.job AND n.thing_id = ?1 AND n.number "
+		     "> e.number)"
+		     " AND NOT EXISTS (SELECT 1 FROM executions l JOIN jobs k ON k.id = l.job"
+		     " WHERE l.thing_id = ?1 AND l.status = 'SUCCEEDED' AND " IS_UPDATE(
+			     "k") " AND (l.updated_at > e.updated_at OR (l.updated_at = e.updated_at AND l.id > e.id)))"
+				  " LIMIT 1";
 
 static enum iot_status offer_again(struct iot_local *local, int64_t thing_id, const char *firmware, bool factory,
 				   bool *ret_requeued, struct iot_error *err)
@@ -98,6 +101,20 @@ static enum iot_status offer_again(struct iot_local *local, int64_t thing_id, co
 	return status;
 }
 
+static enum iot_status remember(struct iot_local *local, int64_t thing_id, const char *text, struct iot_error *err)
+{
+	enum iot_status status = iot_store_run(
+		local->store, NULL, err, "INSERT INTO device_states (thing_id, state, reported_at) VALUES (?, ?, ?)",
+		"isi", thing_id, text, iot_now_ms());
+
+	if (status == IOT_OK)
+		status = iot_store_run(local->store, NULL, err,
+				       "DELETE FROM device_states WHERE thing_id = ?1 AND id <= (SELECT id FROM"
+				       " device_states WHERE thing_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+				       "ii", thing_id, (int64_t)HISTORY_MAX);
+	return status;
+}
+
 static enum iot_status record(struct iot_local *local, const char *thing, const json_t *state, const char *text,
 			      bool *ret_requeued, struct iot_error *err)
 {
@@ -112,6 +129,8 @@ static enum iot_status record(struct iot_local *local, const char *thing, const 
 				       " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (thing_id) DO UPDATE SET"
 				       " firmware = ifnull(?2, firmware), state = ?3, reported_at = ?4",
 				       "issi", thing_id, firmware, text, iot_now_ms());
+	if (status == IOT_OK)
+		status = remember(local, thing_id, text, err);
 	if (status == IOT_OK)
 		status = iot_local_config_reported(local, thing_id, thing, "state", state, err);
 	if (status == IOT_OK && (firmware != NULL || factory))
@@ -187,4 +206,34 @@ IOT_HANDLER(iot_do_get_device_state)
 	iot_local_set_time(*ret_reply, "reportedAt", iot_stmt_int(stmt, 2));
 	reply_connection(stmt, *ret_reply);
 	return IOT_OK;
+}
+
+IOT_HANDLER(iot_do_list_device_states)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	const char *thing = iot_json_str(request, "thingName", "");
+	json_t *states = json_array();
+	int64_t thing_id = 0;
+	enum iot_status status;
+	bool row = false;
+
+	(void)in, (void)out;
+	json_object_set_new(*ret_reply, "states", states);
+	status = iot_local_thing_id(local, thing, &thing_id, err);
+	if (status == IOT_OK)
+		status = iot_stmt_get(local->store,
+				      "SELECT id, state, reported_at FROM device_states WHERE thing_id = ?"
+				      " ORDER BY id DESC",
+				      &stmt, err);
+	if (status == IOT_OK)
+		status = iot_stmt_bind(stmt, err, "i", thing_id);
+	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row) {
+		json_t *state = json_object();
+
+		iot_json_set_int(state, "number", iot_stmt_int(stmt, 0));
+		iot_local_set_time(state, "reportedAt", iot_stmt_int(stmt, 2));
+		iot_local_set_json(state, "state", iot_stmt_text(stmt, 1));
+		json_array_append_new(states, state);
+	}
+	return status;
 }

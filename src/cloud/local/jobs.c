@@ -399,6 +399,7 @@ const struct iot_local_handler iot_local_jobs_handlers[] = {
 	{"ListOTAUpdates", iot_do_list_ota, false},
 	{"DeleteOTAUpdate", iot_do_delete_ota, false},
 	{"iotctl:GetDeviceState", iot_do_get_device_state, false},
+	{"iotctl:ListDeviceStates", iot_do_list_device_states, false},
 	{"s3:PutObject", iot_do_put_object, true},
 	{"s3:GetObject", iot_do_get_object, true},
 	{"s3:HeadObject", iot_do_head_object, true},

@@ -198,6 +198,7 @@ IOT_HANDLER(iot_do_list_ota);
 IOT_HANDLER(iot_do_delete_ota);
 /* device_state.c */
 IOT_HANDLER(iot_do_get_device_state);
+IOT_HANDLER(iot_do_list_device_states);
 /* objects.c */
 IOT_HANDLER(iot_do_put_object);
 IOT_HANDLER(iot_do_get_object);

@@ -24,6 +24,7 @@ struct mosquitto {
 	bool clean;
 	int protocol;
 	bool live;
+	const char *password;
 	const char *will; /* topic of its will, asked about when it ends */
 	int will_rc;      /* what the plugin said about it */
 	char username[200];
@@ -203,7 +204,7 @@ int mosquitto_kick_client_by_clientid(const char *clientid, bool with_will)
 /* As mosquitto 2.0.11: the newcomer authenticates first; then the old one's will, then its end. */
 static inline int host_connect(struct mosquitto *client)
 {
-	struct mosquitto_evt_basic_auth auth = {.client = client};
+	struct mosquitto_evt_basic_auth auth = {.client = client, .password = (char *)(uintptr_t)client->password};
 	int rc = host_raise(MOSQ_EVT_BASIC_AUTH, &auth);
 	int place = -1;
 
@@ -225,6 +226,27 @@ static inline int host_connect(struct mosquitto *client)
 	host.live[place] = client;
 	client->live = true;
 	return rc;
+}
+
+/* The TLS handshake of a client with a shared secret: what key (in hex) is the one for this identity? */
+static inline int host_psk(struct mosquitto *client, const char *identity, char *key, int size)
+{
+	struct mosquitto_evt_psk_key event = {
+		.client = client, .hint = "iotctl", .identity = identity, .key = key, .max_key_len = size};
+
+	return host_raise(MOSQ_EVT_PSK_KEY, &event);
+}
+
+static inline int host_publish(struct mosquitto *client, const char *topic, const char *payload)
+{
+	struct mosquitto_evt_acl_check check = {.client = client,
+						.topic = topic,
+						.access = MOSQ_ACL_WRITE,
+						.payload = payload,
+						.payloadlen = (uint32_t)strlen(payload),
+						.qos = 1};
+
+	return host_raise(MOSQ_EVT_ACL_CHECK, &check);
 }
 
 static inline void host_tick(void)

@@ -1,4 +1,5 @@
 iot_unit(broker/test_plugin iot_plugin_host PkgConfig::MOSQUITTO PkgConfig::OPENSSL)
+iot_unit(broker/test_identities iot_plugin_host PkgConfig::MOSQUITTO PkgConfig::OPENSSL)
 iot_unit(broker/test_staging iot_plugin_host PkgConfig::MOSQUITTO PkgConfig::OPENSSL)
 iot_unit(broker/test_sessions iot_plugin_host PkgConfig::MOSQUITTO PkgConfig::OPENSSL)
 iot_unit(broker/test_jobs_service iot_broker)
