@@ -3,9 +3,12 @@
 
 #include "command/commands.h"
 #include "command/context.h"
+#include "command/profile.h"
 #include "iotctl/fleet.h"
 #include "iotctl/fs.h"
 #include "iotctl/local.h"
+
+#include <string.h>
 
 struct cert_args {
 	const char *id, *status, *file;
@@ -179,10 +182,15 @@ static enum iot_status ca_list(struct cli_context *ctx, const void *args, struct
 static enum iot_status ca_print(struct cli_context *ctx, const void *args, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *path = NULL;
+	const struct iot_profile *profile = NULL;
 	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	enum iot_status status = iot_fleet_need_local(command_cloud(ctx), err);
+	enum iot_status status = command_profile(ctx, &profile, err);
 
 	(void)args;
+	if (status == IOT_OK && profile != NULL) /* it brings the root along */
+		return output_raw(ctx->out, profile->ca, strlen(profile->ca), err);
+	if (status == IOT_OK)
+		status = iot_fleet_need_local(command_cloud(ctx), err);
 	if (status != IOT_OK)
 		return status;
 	path = iot_path(iot_local_paths(command_cloud(ctx))->ca_dir, "root.pem");

@@ -28,6 +28,11 @@ char *command_fleet_dir(const char *name_or_path)
 	return iot_path(data, name_or_path);
 }
 
+static bool is_aws(const struct cli_context *ctx)
+{
+	return strcmp(settings_get(ctx->settings, "cloud"), "aws") == 0;
+}
+
 static enum iot_status find_fleet(const struct cli_context *ctx, char **ret, struct iot_error *err)
 {
 	const char *name = settings_get(ctx->settings, "fleet");
@@ -41,15 +46,13 @@ static enum iot_status find_fleet(const struct cli_context *ctx, char **ret, str
 	if (!iot_fs_is_dir(*ret)) {
 		iot_fail(err, IOT_NOT_FOUND, "there is no fleet '%s' (%s, from %s)", name, *ret,
 			 settings_origin(ctx->settings, "fleet"));
-		iot_error_hint(err, "make it with 'iotctl init %s', or name another with --fleet", name);
+		if (is_aws(ctx))
+			iot_error_hint(err, "this is done on the fleet's own machine");
+		else
+			iot_error_hint(err, "make it with 'iotctl init %s', or name another with --fleet", name);
 		return IOT_NOT_FOUND;
 	}
 	return IOT_OK;
-}
-
-static bool is_aws(const struct cli_context *ctx)
-{
-	return strcmp(settings_get(ctx->settings, "cloud"), "aws") == 0;
 }
 
 /* Was it given to this program, rather than by a variable that AWS's tools share? The library reads those itself. */

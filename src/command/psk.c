@@ -73,6 +73,9 @@ static enum iot_status make(struct cli_context *ctx, const struct psk_args *args
 	json_t *request;
 	enum iot_status status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
 
+	/* Before a secret is made that could not be handed out. */
+	if (status == IOT_OK && (args->out != NULL || args->reveal))
+		status = iot_fleet_need_local(command_cloud(ctx), err);
 	if (status != IOT_OK)
 		return status;
 	if (args->out != NULL && !args->force && iot_fs_exists(args->out)) {
@@ -146,27 +149,32 @@ static enum iot_status delete (struct cli_context *ctx, const void *args_, struc
 	return command_call(ctx, "iotctl:DeletePsk", json_pack("{s:s}", "identity", args->identity), NULL, err);
 }
 
-static enum iot_status export(struct cli_context *ctx, const void *args_, struct iot_error *err) {
-	static const struct output_column result[] = {{.key = "file", .heading = "File"},
-						      {.key = "count", .heading = "Secrets", .kind = OUTPUT_INT},
-						      {0}};
+static enum iot_status export_all(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	static const struct output_column result[] = {
+		{.key = "file", .heading = "File"}, {.key = "count", .heading = "Secrets", .kind = OUTPUT_INT}, {0}};
 	const struct psk_args *args = args_;
 	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_SECRET(IOT_PSK_FILE_MAX);
 	IOT_CLEAN(iot_free_p) char *thing = NULL;
 	IOT_JSON record = NULL;
 	int64_t count = 0;
-	enum iot_status status = IOT_OK;
+	enum iot_status status;
 
-	if ((args->out == NULL) ==
-	    !args->reveal) return iot_fail(err, IOT_USAGE,
-					   "give either --out FILE, or --reveal for the secrets on stdout");
-	if (args->device != NULL) status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
-	if (status == IOT_OK) status = iot_psk_export(command_cloud(ctx), thing, NULL, purpose_of(args),
-						      (enum iot_psk_format)args->format, &text, &count, err);
-	if (status != IOT_OK) return status;
-	if (args->reveal) return output_raw(ctx->out, text.data, text.len, err);
+	if ((args->out == NULL) == !args->reveal)
+		return iot_fail(err, IOT_USAGE, "give either --out FILE, or --reveal for the secrets on stdout");
+	status = iot_fleet_need_local(command_cloud(ctx), err);
+	if (status == IOT_OK && args->device != NULL)
+		status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
+	if (status == IOT_OK)
+		status = iot_psk_export(command_cloud(ctx), thing, NULL, purpose_of(args),
+					(enum iot_psk_format)args->format, &text, &count, err);
+	if (status != IOT_OK)
+		return status;
+	if (args->reveal)
+		return output_raw(ctx->out, text.data, text.len, err);
 	status = write_file(args, &text, err);
-	if (status != IOT_OK) return status;
+	if (status != IOT_OK)
+		return status;
 	record = json_pack("{s:s, s:I}", "file", args->out, "count", (json_int_t)count);
 	return output_object(ctx->out, result, record, err);
 }
@@ -304,7 +312,7 @@ static const struct cli_command cmd_export = {
 	.examples = CLI_EXAMPLES({"psk export --out psk_file", "for another broker"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT),
 	.needs = CLI_NEEDS_CLOUD,
-	CLI_RUN(export, struct psk_args),
+	CLI_RUN(export_all, struct psk_args),
 };
 
 static const struct cli_command cmd_import = {

@@ -114,8 +114,8 @@ enum iot_status iot_fleet_need_local(const struct iot_cloud *cloud, struct iot_e
 {
 	if (fleet_is_local(cloud))
 		return IOT_OK;
-	iot_fail(err, IOT_USAGE, "this command works on a local fleet only so far");
-	iot_error_hint(err, "choose one with --cloud local");
+	iot_fail(err, IOT_USAGE, "this is done on the machine of a local fleet only");
+	iot_error_hint(err, "call it there, or choose a fleet of this machine with --cloud local");
 	return IOT_USAGE;
 }
 

@@ -290,8 +290,10 @@ enum iot_status iot_config_validate(const json_t *schema, const json_t *document
 
 static enum iot_status need_type(struct iot_cloud *cloud, const char *type, struct iot_error *err)
 {
-	if (strcmp(iot_cloud_kind(cloud), "local") != 0)
-		return iot_fail(err, IOT_USAGE, "schemas of configurations need a fleet of the local cloud");
+	enum iot_status status = iot_fleet_need_local(cloud, err);
+
+	if (status != IOT_OK)
+		return status;
 	return fleet_call(cloud, "DescribeThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
 }
 

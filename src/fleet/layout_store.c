@@ -253,12 +253,6 @@ enum iot_status iot_layout_list(struct iot_cloud *cloud, json_t **ret, struct io
 
 /* --- changes ------------------------------------------------------------------------- */
 
-static enum iot_status need_local(struct iot_cloud *cloud, struct iot_error *err)
-{
-	return is_local(cloud) ? IOT_OK
-			       : iot_fail(err, IOT_USAGE, "layouts of one's own need a fleet of the local cloud");
-}
-
 /* IOT_CONFLICT when the name is taken by something else; *ret_same when this is there already. */
 static enum iot_status check_free(const struct iot_layout *layout, const char *to, bool update, bool *ret_same,
 				  struct iot_error *err)
@@ -289,7 +283,7 @@ enum iot_status iot_layout_add(struct iot_cloud *cloud, const char *path, bool u
 	IOT_CLEAN(iot_free_p) char *to = NULL;
 	IOT_CLEAN(iot_free_p) char *text = NULL;
 	bool same = false;
-	enum iot_status status = need_local(cloud, err);
+	enum iot_status status = iot_fleet_need_local(cloud, err);
 
 	if (status == IOT_OK)
 		status = iot_layout_load_file(path, &layout, err);
@@ -315,7 +309,7 @@ enum iot_status iot_layout_use(struct iot_cloud *cloud, const char *name, const 
 {
 	IOT_CLEAN(iot_layout_free_p) struct iot_layout *layout = NULL;
 	IOT_CLEAN(iot_free_p) char *key = type != NULL ? iot_strf(META "/%s", type) : iot_strdup(META);
-	enum iot_status status = need_local(cloud, err);
+	enum iot_status status = iot_fleet_need_local(cloud, err);
 
 	if (status == IOT_OK)
 		status = iot_layout_load(cloud, name, &layout, err);

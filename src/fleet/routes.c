@@ -299,16 +299,9 @@ static void check_order(const struct check *check, const json_t *routes, size_t 
 
 /* --- for people -------------------------------------------------------------------------------- */
 
-static enum iot_status need_local(struct iot_cloud *cloud, struct iot_error *err)
-{
-	return strcmp(iot_cloud_kind(cloud), "local") == 0
-		       ? IOT_OK
-		       : iot_fail(err, IOT_USAGE, "routes are a matter of the fleet's own machine");
-}
-
 enum iot_status iot_route_list(struct iot_cloud *cloud, json_t **ret, struct iot_error *err)
 {
-	enum iot_status status = need_local(cloud, err);
+	enum iot_status status = iot_fleet_need_local(cloud, err);
 
 	return status == IOT_OK ? iot_local_routes(cloud, ret, err) : status;
 }
@@ -340,7 +333,7 @@ enum iot_status iot_route_show(struct iot_cloud *cloud, const char *name, json_t
 
 enum iot_status iot_route_remove(struct iot_cloud *cloud, const char *name, struct iot_error *err)
 {
-	enum iot_status status = need_local(cloud, err);
+	enum iot_status status = iot_fleet_need_local(cloud, err);
 
 	return status == IOT_OK ? iot_local_route_remove(cloud, name, err) : status;
 }

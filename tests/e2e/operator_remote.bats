@@ -86,6 +86,37 @@ start_remote() { # ROLE...: a fleet with its API, and an operator for each role
   fault 2 'speed' away deploy config set bad.json --to pump-0001
 }
 
+@test "of two operators who set a configuration at once one is told, and it is kept who the other was" {
+  start_remote admin deploy
+  make_device pump-0001
+  printf '{"by": "admin"}' >admin.json
+  printf '{"by": "deploy"}' >deploy.json
+  local role first code last=0 codes
+  # from the same version: what came second has seen something that is not so any more
+  for role in admin deploy; do
+    away "$role" -q config set "$role.json" --to pump-0001 --if-version 0 >"$role.out" 2>"$role.err" 3>&- &
+    pids+=($!)
+  done
+  for role in admin deploy; do
+    code=0
+    wait "${pids[$((last++))]}" || code=$?
+    codes+="$code "
+    [ "$code" != 0 ] || first=$role
+  done
+  [[ $codes == '0 4 ' || $codes == '4 0 ' ]]
+  grep -q "'pump-0001'.*version" "$([ "$first" = admin ] && echo deploy || echo admin).err"
+  [ "$(iotctl config get pump-0001 --query .by)" = "$first" ]
+  [ "$(iotctl config history pump-0001 --query 'map(.author) | join(",")')" = "operator $first" ]
+
+  # who says nothing of a version sets one after the other; and nobody speaks for another
+  away admin -q config set admin.json --to pump-0001 >/dev/null
+  away deploy -q config set deploy.json --to pump-0001 >/dev/null
+  [ "$(iotctl config history pump-0001 --query '.[0].author')" = 'operator deploy' ]
+  away deploy -q api iotctl:SetDeviceConfig thingName=pump-0001 document:='{"by": "nobody"}' author=admin acknowledge=shadow >/dev/null
+  [ "$(iotctl config history pump-0001 --query '.[0].author')" = 'operator deploy' ]
+  [ "$(iotctl config get pump-0001 --query .by)" = nobody ]
+}
+
 @test "revoked and expired keys are refused at once" {
   start_remote admin
   iotctl -q operator create short --role observe --expires 3s >/dev/null

@@ -394,6 +394,15 @@ static enum iot_status admit_url(struct api_exchange *x, struct iot_error *err)
 	return status;
 }
 
+/* Who changed something is whose key it was, whatever the request says. */
+static void name_author(struct api_exchange *x, const struct iot_operator *who)
+{
+	for (const struct iot_member *member = x->op->members; member->name != NULL; member++) {
+		if (strcmp(member->name, "author") == 0)
+			json_object_set_new(x->request, "author", json_sprintf("operator %s", iot_operator_name(who)));
+	}
+}
+
 static enum iot_status admit(struct api_exchange *x, struct iot_error *err)
 {
 	const struct iot_operator *who = NULL;
@@ -413,6 +422,8 @@ static enum iot_status admit(struct api_exchange *x, struct iot_error *err)
 		status = check_signature(x, iot_operator_secret(who), payload, err);
 	if (status == IOT_OK)
 		status = take_body(x, err);
+	if (status == IOT_OK)
+		name_author(x, who);
 	return status == IOT_OK ? iot_operator_allows(who, x->op, x->request, x->source, err) : status;
 }
 
