@@ -148,7 +148,7 @@ IOT_CHECK enum iot_status iot_talk_new(struct iot_cloud *cloud, struct iot_talk 
 void iot_talk_free(struct iot_talk *talk);
 void iot_talk_free_p(struct iot_talk **talk); /* for IOT_CLEAN */
 
-/* Filters for what devices say in a role, none of them inside another one; NULL-terminated. Borrowed. */
+/* Filters for the topics of a role (not peer), none of them inside another one; NULL-terminated. Borrowed. */
 const char *const *iot_talk_filters(const struct iot_talk *talk, enum iot_role role);
 /* For all of roles event and state, as iot_local_topics_set takes it: filter to the level that is the thing's name. */
 const json_t *iot_talk_topics(const struct iot_talk *talk);

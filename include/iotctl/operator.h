@@ -67,6 +67,11 @@ struct iot_operator_row {
 	int64_t expires_at; /* ms since the epoch */
 };
 /*
+ * Could iot_local_operator_put() seal a secret now? To be asked before keys are handed out. IOT_NOT_FOUND: the sealing
+ * key is gone while secrets of devices are sealed with it; others as iot_seal_key_read().
+ */
+IOT_CHECK enum iot_status iot_local_operator_can_put(struct iot_cloud *cloud, struct iot_error *err);
+/*
  * Add an operator, or give one new keys (which lets a revoked one in again). The fleet's sealing key is made when there
  * is none. To be called in the transaction that registers the certificate.
  */

@@ -38,7 +38,8 @@ struct iot_operator_spec {
 /*
  * Ensure an operator: access key, certificate, policy "operator.NAME", profile file (0600). The file is on the disk
  * before anything of it is let in; the same call finishes one that was killed, and changes nothing when all is there.
- * *ret_record: {operator, role?, profile, endpointUrl, broker, accessKeyId, certificateId, policy, expiresAt, changed}.
+ * *ret_record: {operator, role?, profile, endpointUrl, broker, accessKeyId, certificateId, policy, expiresAt, apiOff?: the
+ * fleet has no HTTPS API, and the address in the profile is only the usual one; changed}.
  * IOT_CONFLICT: the operator is there with another role, policy or file, or was revoked.
  */
 IOT_CHECK enum iot_status iot_operator_create(struct iot_cloud *cloud, const struct iot_operator_spec *spec,

@@ -170,6 +170,14 @@ static enum iot_status wrong_type(const struct iot_member *member, const char *w
 	return iot_cloud_fail(err, "InvalidRequestException", "%s is not %s", member->name, wanted);
 }
 
+/* From 1970 to the end of 9999: what comes to more than that in ms has no place in an integer. */
+static bool is_time(const json_t *value)
+{
+	double seconds = json_number_value(value);
+
+	return json_is_number(value) && seconds >= 0 && seconds < 253402300800.0;
+}
+
 static enum iot_status check_value(const struct iot_member *member, const json_t *value, struct iot_error *err)
 {
 	switch (member->type) {
@@ -181,7 +189,7 @@ static enum iot_status check_value(const struct iot_member *member, const json_t
 	case IOT_T_BOOLEAN:
 		return json_is_boolean(value) ? IOT_OK : wrong_type(member, "true or false", err);
 	case IOT_T_TIMESTAMP:
-		return json_is_number(value) ? IOT_OK : wrong_type(member, "a time in seconds since 1970", err);
+		return is_time(value) ? IOT_OK : wrong_type(member, "a time in seconds since 1970", err);
 	case IOT_T_OBJECT:
 		return json_is_object(value) ? IOT_OK : wrong_type(member, "an object", err);
 	case IOT_T_MAP:

@@ -69,6 +69,9 @@ static enum iot_status make(struct cli_context *ctx, const struct operator_args 
 		status = (rotate ? iot_operator_rotate : iot_operator_create)(command_cloud(ctx), &spec, &record, err);
 	if (status == IOT_OK && iot_starts_with(iot_json_str(record, "broker", ""), "localhost:"))
 		iot_notice("the fleet's endpoint is 'localhost': this profile is good on this machine only");
+	if (status == IOT_OK && iot_json_bool(record, "apiOff", false))
+		iot_notice("the fleet has no HTTPS API: what the profile says of it holds once there is one, "
+			   "with 'iotctl serve --api-port 8443'");
 	if (status == IOT_OK)
 		status = output_object(ctx->out, columns, record, err);
 	settings_free(settings);
@@ -190,7 +193,7 @@ static enum iot_status show(struct cli_context *ctx, const void *args_, struct i
 	OPT_DURATION(0, "expires", "TIME", struct operator_args, lifetime_ms,                                          \
 		     "its keys are good for so long, at most ten years", .min = 1000, .max = INT64_C(315360000000),    \
 		     .fallback = "90d"),                                                                               \
-		OPT_STR(0, "api-url", "URL", struct operator_args, url,                                           \
+		OPT_STR(0, "api-url", "URL", struct operator_args, url,                                                \
 			"address of the HTTPS API, if it is another than the fleet's own"),                            \
 		OPT_PATH(0, "out", "FILE", struct operator_args, out, "profile file to write; else NAME.profile",      \
 			 .complete = COMPLETE_FILE)
@@ -203,9 +206,10 @@ static const struct cli_command cmd_create = {
 		"broker, the CA, both addresses. Hand it over by a safe way: who has it is the operator. See "
 		"iotctl-profile(7).\n\n"
 		"Roles: 'observe' may read and listen to everything; 'deploy' also makes jobs, updates, shadows and "
-		"configurations and publishes anywhere but under $aws/; 'admin' may do everything. With --policy a "
-		"policy "
-		"document decides, for the broker (iot:Connect on client/operator-NAME-*, iot:Publish, iot:Subscribe, "
+		"configurations and publishes anywhere but under $aws/ and where devices speak; 'admin' may do "
+		"everything. "
+		"With --policy a policy document decides, for the broker (iot:Connect on client/operator-NAME-*, "
+		"iot:Publish, iot:Subscribe, "
 		"iot:Receive) and the API (iot:CreateThing and so on) alike; it becomes policy 'operator.NAME'.\n\n"
 		"The same call again changes nothing, and finishes what was interrupted. The secret is in that file "
 		"alone: the "

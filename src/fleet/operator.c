@@ -34,7 +34,7 @@ struct enrolling {
 	struct iot_buf certificate, key, ca;
 	char access_key_id[IOT_ACCESS_KEY_ID_LEN + 1];
 	char secret[IOT_ACCESS_KEY_SECRET_LEN + 1];
-	bool changed;
+	bool changed, no_api;
 };
 
 static void release(struct enrolling *e)
@@ -96,7 +96,7 @@ static enum iot_status read_document(struct enrolling *e, struct iot_error *err)
 	if ((spec->role == NULL) == (spec->policy == NULL))
 		return iot_fail(err, IOT_USAGE, "an operator needs either a role or a policy");
 	if (spec->role != NULL)
-		return operator_role_document(spec->role, spec->name, &e->document, err);
+		return operator_role_document(e->cloud, spec->role, spec->name, &e->document, err);
 	e->document = iot_strdup(spec->policy);
 	return check_policy(spec->policy, spec->name, err);
 }
@@ -130,10 +130,11 @@ static enum iot_status read_facts(struct enrolling *e, struct iot_error *err)
 	if (status != IOT_OK)
 		return status;
 	e->broker = iot_strf("%s:%s", endpoint != NULL ? endpoint : "localhost", port != NULL ? port : "8883");
+	e->no_api = e->spec->endpoint_url == NULL && (api_port == NULL || strcmp(api_port, "0") == 0);
 	e->endpoint_url = e->spec->endpoint_url != NULL
 				  ? iot_strdup(e->spec->endpoint_url)
 				  : iot_strf("https://%s:%s", endpoint != NULL ? endpoint : "localhost",
-					     api_port != NULL && strcmp(api_port, "0") != 0 ? api_port : API_PORT);
+					     e->no_api ? API_PORT : api_port);
 	return IOT_OK;
 }
 
@@ -406,6 +407,9 @@ static enum iot_status enroll(struct enrolling *e, struct iot_error *err)
 
 	if (!e->rotate && e->row != NULL)
 		return check_same(e, err);
+	status = iot_local_operator_can_put(e->cloud, err);
+	if (status != IOT_OK)
+		return status;
 	if (!e->rotate && e->spec->found != NULL) { /* an earlier call was killed before it was let in */
 		status = take_found(e, err);
 		return status == IOT_OK ? register_all(e, err) : status;
@@ -429,6 +433,8 @@ static void set_record(const struct enrolling *e, json_t *record)
 	iot_json_set_str(record, "certificateId", iot_cert_id(e->cert));
 	iot_json_set_str(record, "policy", e->policy_name);
 	fleet_set_time(record, "expiresAt", iot_cert_not_after(e->cert));
+	if (e->no_api)
+		iot_json_set_bool(record, "apiOff", true);
 	iot_json_set_bool(record, "changed", e->changed);
 }
 

@@ -43,13 +43,13 @@ const char *const iot_operator_roles[] = {"admin", "deploy", "observe", NULL};
 	"        \"iotctl:Describe*\", \"iotctl:Get*\", \"iotctl:List*\"],\n"                                          \
 	"      \"Resource\": \"*\"\n"                                                                                  \
 	"    }"
-/* Over the broker the services would take what an operator says there for a device's word. */
+/* Services, and whoever else listens, would take what an operator says there for a device's word. */
 #define NOT_AS_DEVICE                                                                                                  \
 	"    {\n"                                                                                                      \
 	"      \"Sid\": \"NeverInADevicesName\",\n"                                                                    \
 	"      \"Effect\": \"Deny\",\n"                                                                                \
 	"      \"Action\": [\"iot:Publish\", \"iot:RetainPublish\"],\n"                                                \
-	"      \"Resource\": \"" ARN "topic/$aws/*\"\n"                                                                \
+	"      \"Resource\": [\"" ARN "topic/$aws/*\"%s]\n"                                                            \
 	"    }"
 #define DEPLOY                                                                                                         \
 	"    {\n"                                                                                                      \
@@ -80,12 +80,26 @@ const char *const iot_operator_roles[] = {"admin", "deploy", "observe", NULL};
 	"  \"Statement\": [\n" statements "\n  ]\n}\n"
 #define AND ",\n"
 
-enum iot_status operator_role_document(const char *role, const char *name, char **ret, struct iot_error *err)
+enum { TOPICS_ROOM = 700 }; /* what the rest of the document leaves of IOT_POLICY_SIZE_MAX */
+
+static enum iot_status deploy(struct iot_cloud *cloud, const char *name, char **ret, struct iot_error *err)
 {
+	IOT_CLEAN(iot_buf_release) struct iot_buf topics = IOT_BUF_INIT(2 * TOPICS_ROOM);
+	enum iot_status status = operator_device_topics(cloud, TOPICS_ROOM, &topics, err);
+
+	if (status == IOT_OK)
+		*ret = iot_strf(DOCUMENT(CONNECT AND LISTEN AND SPEAK AND NOT_AS_DEVICE AND READ AND DEPLOY), name,
+				iot_buf_str(&topics));
+	return status;
+}
+
+enum iot_status operator_role_document(struct iot_cloud *cloud, const char *role, const char *name, char **ret,
+				       struct iot_error *err)
+{
+	if (strcmp(role, "deploy") == 0)
+		return deploy(cloud, name, ret, err);
 	if (strcmp(role, "admin") == 0)
 		*ret = iot_strf(DOCUMENT(ADMINISTER), name);
-	else if (strcmp(role, "deploy") == 0)
-		*ret = iot_strf(DOCUMENT(CONNECT AND LISTEN AND SPEAK AND NOT_AS_DEVICE AND READ AND DEPLOY), name);
 	else if (strcmp(role, "observe") == 0)
 		*ret = iot_strf(DOCUMENT(CONNECT AND LISTEN AND READ), name);
 	else

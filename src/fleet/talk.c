@@ -20,10 +20,11 @@ struct iot_talk {
 	struct entry *entries; /* the one without a type last */
 	size_t count;
 	json_t *topics;
-	char **filters[IOT_ROLE_COUNT]; /* of roles event and state */
+	char **filters[IOT_ROLE_COUNT]; /* of the roles below */
 };
 
-static const enum iot_role said[] = {IOT_ROLE_EVENT, IOT_ROLE_STATE};
+static const enum iot_role roles[] = {IOT_ROLE_EVENT, IOT_ROLE_STATE, IOT_ROLE_REPLY, IOT_ROLE_COMMAND,
+				      IOT_ROLE_CONFIG};
 
 void iot_talk_free(struct iot_talk *talk)
 {
@@ -108,7 +109,8 @@ static void add_template(struct iot_talk *talk, const struct iot_layout *layout,
 
 	if (of == NULL || of->topic == NULL || iot_layout_filter(layout, role, &names, &filter, &ignored) != IOT_OK)
 		return;
-	add_topic(talk, filter, thing_level(of->topic, typeless));
+	if (role == IOT_ROLE_EVENT || role == IOT_ROLE_STATE)
+		add_topic(talk, filter, thing_level(of->topic, typeless));
 	add_filter(talk, role, filter);
 }
 
@@ -143,8 +145,8 @@ static void add_entry(struct iot_talk *talk, struct iot_cloud *cloud, const char
 	entry.type = iot_strdup(type);
 	talk->entries = iot_realloc(talk->entries, (talk->count + 1) * sizeof(*talk->entries));
 	talk->entries[talk->count++] = entry;
-	for (size_t i = 0; i < IOT_LENGTH(said); i++)
-		add_role(talk, &entry, said[i]);
+	for (size_t i = 0; i < IOT_LENGTH(roles); i++)
+		add_role(talk, &entry, roles[i]);
 }
 
 enum iot_status iot_talk_new(struct iot_cloud *cloud, struct iot_talk **ret, struct iot_error *err)

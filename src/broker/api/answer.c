@@ -31,15 +31,6 @@ void api_answer_header(struct api_answer *answer, const char *name, char *value)
 	answer->headers[answer->header_count++] = (struct api_pair){name, value};
 }
 
-void api_answer_json(struct api_answer *answer, const json_t *reply)
-{
-	IOT_CLEAN(iot_free_p) char *text = iot_json_text(reply);
-
-	answer->status = 200;
-	iot_buf_adds(&answer->body, text);
-	api_answer_header(answer, "Content-Type", iot_strdup("application/json"));
-}
-
 /* --- refusals ------------------------------------------------------------------------------ */
 
 /* Where the services of devices have another status than the control plane. */
@@ -158,4 +149,21 @@ void api_answer_error(struct api_answer *answer, const char *service, const stru
 		}
 	}
 	xml_error(answer, code, message);
+}
+
+void api_answer_json(struct api_answer *answer, const json_t *reply)
+{
+	IOT_CLEAN(iot_free_p) char *text = iot_json_text(reply);
+	struct iot_error err = IOT_ERROR_INIT;
+
+	iot_buf_adds(&answer->body, text);
+	if (answer->body.over) {
+		iot_cloud_fail(&err, "InternalFailureException", "the answer has more than %zu bytes",
+			       answer->body.max);
+		iot_error_hint(&err, "ask for less at a time with maxResults");
+		api_answer_error(answer, "", NULL, NULL, &err);
+		return;
+	}
+	answer->status = 200;
+	api_answer_header(answer, "Content-Type", iot_strdup("application/json"));
 }

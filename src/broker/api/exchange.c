@@ -98,7 +98,7 @@ struct api_exchange *api_exchange_new(struct api_core *core, const char *target,
 	*x = (struct api_exchange){.core = core,
 				   .connection = connection,
 				   .service = "",
-				   .body = IOT_BUF_INIT(API_JSON_MAX),
+				   .body = IOT_BUF_SECRET(API_JSON_MAX), /* of ImportPsk it is one */
 				   .answer = API_ANSWER_INIT};
 	x->too_large = strlen(target) > API_TARGET_MAX;
 	x->target = iot_strndup(target, API_TARGET_MAX);
@@ -284,6 +284,26 @@ static enum iot_status begin_stream(struct api_exchange *x, const struct iot_ope
 	return status == IOT_OK ? api_object_begin(x, announced(x), err) : status;
 }
 
+static size_t count_headers(const struct api_http *http, const char *name)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < http->header_count; i++)
+		count += strcasecmp(http->headers[i].name, name) == 0;
+	return count;
+}
+
+/* Where a body ends must not be a matter of opinion: a proxy before us might have another one. */
+static enum iot_status check_framing(const struct api_http *http, struct iot_error *err)
+{
+	size_t lengths = count_headers(http, "content-length"), encodings = count_headers(http, "transfer-encoding");
+
+	if (lengths + encodings <= 1 && count_headers(http, "host") <= 1)
+		return IOT_OK;
+	return iot_cloud_fail(err, "InvalidRequestException",
+			      "the request says twice how long its body is, or for which host it is");
+}
+
 static enum iot_status read_head(struct api_exchange *x, struct iot_error *err)
 {
 	const struct iot_operator *who = NULL;
@@ -295,7 +315,9 @@ static enum iot_status read_head(struct api_exchange *x, struct iot_error *err)
 	if (x->http.header_count >= API_HEADERS_MAX)
 		return iot_cloud_fail(err, "InvalidRequestException", "the request has more than %d headers",
 				      API_HEADERS_MAX - 1);
-	status = api_query_parse(x->http.query, &x->query, err);
+	status = check_framing(&x->http, err);
+	if (status == IOT_OK)
+		status = api_query_parse(x->http.query, &x->query, err);
 	if (status == IOT_OK)
 		status = read_claim(x, err);
 	if (status == IOT_OK && !is_own_url(x))

@@ -29,18 +29,18 @@
 
 enum {
 	CONNECTIONS = 256,
+	PER_ADDRESS = 224,             /* of them: one alone cannot shut the others out */
 	CONNECTION_MEMORY = 32 * 1024, /* headers, and what is on its way */
 	MEMORY_STEP = 8 * 1024,
-	IDLE_S = 60,             /* nothing moves */
-	HEAD_MS = 60000,         /* from the connection, or the answer before, to the first line */
-	BODY_MS = 30000,         /* from there to the end of the request */
-	BYTES_PER_MS = 16,       /* of an image: what a slow line may need besides */
-	ANSWER_MS = 3600 * 1000, /* to the end of the answer: an image over a slow radio */
-	PUBLISH_MS = 5000,       /* for the broker's acknowledgement */
+	BYTES_PER_MS = 16, /* of an image: what a slow line may need besides */
 	LOOK_MS = 1000,
 	BACKLOG = 128,
-	BLOCK = 32 * 1024, /* of a file that is sent */
+	BLOCK = 32 * 1024,             /* of a file that is sent */
+	UPLOAD_MAX = 32 * 1024 * 1024, /* of an image as it is sent, in whatever pieces */
 };
+/* An answer may be an image over a slow radio. */
+static const struct api_patience usual = {
+	.idle = 60000, .head = 60000, .body = 30000, .answer = 3600 * 1000, .publish = 5000};
 #define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 enum phase { IN_HEAD, IN_BODY, IN_ANSWER };
@@ -61,12 +61,13 @@ struct link {
 struct api_server {
 	struct MHD_Daemon *daemon;
 	struct api_core core;
+	struct api_patience patience;
 	struct link *links;
 	uint64_t numbers;
 	int64_t next_look;
 	char *certificate, *key;
 	size_t key_len;
-	int epoll_fd;
+	int epoll_fd, port;
 };
 
 /* --- libmicrohttpd asks -------------------------------------------------------------------------- */
@@ -229,7 +230,7 @@ static enum MHD_Result send_answer(struct link *link, struct api_exchange *x)
 static enum MHD_Result wait_for_broker(struct link *link)
 {
 	link->waits = true;
-	link->waits_until = iot_deadline(PUBLISH_MS);
+	link->waits_until = iot_deadline(link->server->patience.publish);
 	MHD_suspend_connection(link->connection);
 	return MHD_YES;
 }
@@ -254,7 +255,7 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 		api_exchange_body(x, upload, *upload_len);
 		*upload_len = 0;
 		/* Nobody who means well sends that much more than was announced or allowed. */
-		return x->writer == NULL && x->received > 8 * (int64_t)API_JSON_MAX ? MHD_NO : MHD_YES;
+		return x->received > (x->writer != NULL ? UPLOAD_MAX : 8 * (int64_t)API_JSON_MAX) ? MHD_NO : MHD_YES;
 	}
 	if (x->answer.status == 0 && api_exchange_end(x) == API_WAIT)
 		return wait_for_broker(link);
@@ -265,15 +266,18 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 
 static int64_t allowed_ms(const struct link *link)
 {
+	const struct api_patience *patience = &link->server->patience;
+
 	switch (link->phase) {
 	case IN_HEAD:
-		return HEAD_MS;
+		return patience->head;
 	case IN_BODY:
-		return BODY_MS + (link->x != NULL && link->x->writer != NULL ? link->x->received / BYTES_PER_MS : 0);
+		return patience->body +
+		       (link->x != NULL && link->x->writer != NULL ? link->x->received / BYTES_PER_MS : 0);
 	case IN_ANSWER:
 		break;
 	}
-	return ANSWER_MS;
+	return patience->answer;
 }
 
 static void answer_late(struct link *link, int reason)
@@ -399,12 +403,15 @@ static enum iot_status start(struct api_server *server, int *fd, struct iot_erro
 	const unsigned flags =
 		MHD_USE_TLS | MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO;
 	const union MHD_DaemonInfo *info;
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
 
 	server->daemon = MHD_start_daemon(
 		flags, 0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
 		MHD_OPTION_LISTEN_SOCKET, *fd, MHD_OPTION_HTTPS_MEM_CERT, server->certificate, MHD_OPTION_HTTPS_MEM_KEY,
 		server->key, MHD_OPTION_HTTPS_PRIORITIES, PRIORITIES, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+		(unsigned)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)PER_ADDRESS,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)server->patience.idle / 1000,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
 		(size_t)MEMORY_STEP, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, leave_as_is, NULL,
 		MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
@@ -414,6 +421,9 @@ static enum iot_status start(struct api_server *server, int *fd, struct iot_erro
 		iot_error_hint(err, "its certificate is 'ca/server.pem' with 'ca/server.key'");
 		return IOT_FAILURE;
 	}
+	if (getsockname(*fd, (struct sockaddr *)&address, &size) == 0)
+		server->port = ntohs(address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&address)->sin6_port
+								   : ((const struct sockaddr_in *)&address)->sin_port);
 	*fd = -1; /* it closes it */
 	info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	if (info == NULL)
@@ -436,6 +446,11 @@ static enum iot_status read_secret(const char *dir, const char *name, size_t max
 	return status;
 }
 
+static int or_usual(int given, int common)
+{
+	return given > 0 ? given : common;
+}
+
 enum iot_status api_server_new(const struct api_server_options *options, struct api_server **ret, struct iot_error *err)
 {
 	struct api_server *server = iot_alloc(sizeof(*server));
@@ -443,6 +458,11 @@ enum iot_status api_server_new(const struct api_server_options *options, struct 
 	size_t len;
 	enum iot_status status = api_core_init(&server->core, options->cloud, err);
 
+	server->patience = (struct api_patience){.idle = or_usual(options->patience.idle, usual.idle),
+						 .head = or_usual(options->patience.head, usual.head),
+						 .body = or_usual(options->patience.body, usual.body),
+						 .answer = or_usual(options->patience.answer, usual.answer),
+						 .publish = or_usual(options->patience.publish, usual.publish)};
 	server->core.publish = options->publish;
 	server->core.data = options->data;
 	if (status == IOT_OK)
@@ -461,6 +481,11 @@ enum iot_status api_server_new(const struct api_server_options *options, struct 
 	}
 	*ret = server;
 	return IOT_OK;
+}
+
+int api_server_port(const struct api_server *server)
+{
+	return server->port;
 }
 
 void api_server_free(struct api_server *server)

@@ -220,7 +220,9 @@ static const struct {
 	bool in_path; /* counts only there */
 } subjects[] = {
 	{"thingName", "thing", false},
+	{"thingArn", NULL, false},
 	{"thingGroupName", "thinggroup", false},
+	{"thingGroupArn", NULL, false},
 	{"thingTypeName", "thingtype", true},
 	{"policyName", "policy", false},
 	{"certificateId", "cert", false},
@@ -246,8 +248,9 @@ struct asking {
 
 static enum iot_status ask(struct asking *asking, const char *kind, const char *name, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p)
-	char *arn = kind != NULL && !iot_starts_with(name, "arn:") ? iot_local_arn(kind, name) : iot_strdup(name);
+	/* A topic may look like an ARN, and is none. */
+	bool is_arn = kind == NULL || (iot_starts_with(name, "arn:") && strcmp(kind, "topic") != 0);
+	IOT_CLEAN(iot_free_p) char *arn = is_arn ? iot_strdup(name) : iot_local_arn(kind, name);
 
 	if (++asking->count > NAMED_MAX)
 		return iot_cloud_fail(err, "AccessDeniedException", "the request names more than %d resources",

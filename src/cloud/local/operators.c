@@ -15,8 +15,11 @@
 enum iot_status operators_key(struct iot_local *local, uint8_t key[IOT_SEAL_KEY_SIZE], struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *path = iot_path(local->paths.dir, IOT_SEAL_KEY_FILE);
+	enum iot_status status = iot_seal_key_read(path, key, err);
 
-	return iot_seal_key_read(path, key, err);
+	if (status == IOT_NOT_FOUND)
+		iot_error_hint(err, "put the file back, mode 0600, from where you keep it");
+	return status;
 }
 
 /* A new key in the place of a lost one would make what that one sealed look altered: devices cannot get other keys. */
@@ -34,7 +37,9 @@ static enum iot_status refuse_loss(struct iot_local *local, const char *path, st
 		return status;
 	iot_fail(err, IOT_NOT_FOUND, "the fleet's sealing key '%s' is missing, and devices have keys sealed with it",
 		 path);
-	iot_error_hint(err, "put the file back, mode 0600, from where you keep it");
+	iot_error_hint(err,
+		       "put the file back, mode 0600, from where you keep it; if it is lost, so are those keys: end "
+		       "each with 'iotctl psk revoke' and 'iotctl psk delete'");
 	return IOT_NOT_FOUND;
 }
 
@@ -44,6 +49,20 @@ enum iot_status operators_ensure_key(struct iot_local *local, uint8_t key[IOT_SE
 	enum iot_status status = iot_fs_exists(path) ? IOT_OK : refuse_loss(local, path, err);
 
 	return status == IOT_OK ? iot_seal_key_ensure(path, key, err) : status;
+}
+
+enum iot_status iot_local_operator_can_put(struct iot_cloud *cloud, struct iot_error *err)
+{
+	struct iot_local *local = iot_local_of(cloud);
+	IOT_CLEAN(iot_free_p) char *path = iot_path(local->paths.dir, IOT_SEAL_KEY_FILE);
+	uint8_t key[IOT_SEAL_KEY_SIZE];
+	enum iot_status status;
+
+	if (!iot_fs_exists(path))
+		return refuse_loss(local, path, err);
+	status = operators_key(local, key, err);
+	iot_wipe(key, sizeof(key));
+	return status;
 }
 
 /* --- rows -------------------------------------------------------------------------------- */

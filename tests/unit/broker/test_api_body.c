@@ -1,4 +1,5 @@
 /* Bodies of S3: chunks as SDKs send them, and the list of parts in XML. */
+#include "broker/api/api.h"
 #include "broker/api/chunked.h"
 #include "broker/api/xml.h"
 #include "iotctl/base.h"
@@ -73,7 +74,7 @@ static void test_chunks(void)
 #define PART(number, etag) "<Part><PartNumber>" number "</PartNumber><ETag>" etag "</ETag></Part>"
 #define ALL(parts)                                                                                                     \
 	"<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" parts "</"                       \
-											    "CompleteMultipartUpload>"
+	"CompleteMultipartUpload>"
 
 static void test_parts(void)
 {
@@ -115,4 +116,21 @@ static void test_parts(void)
 	ASSERT_STATUS(xml_parts("<a\0>", 4, &parts, &err), IOT_USAGE, &err);
 }
 
-UNIT_MAIN("broker/api_body", set_up, tear_down, {"chunks", test_chunks}, {"parts", test_parts})
+/* Half an answer, or none, must not look like one. */
+static void test_long_answer(void)
+{
+	struct api_answer answer = API_ANSWER_INIT;
+	IOT_CLEAN(iot_free_p) char *text = malloc(answer.body.max + 1);
+	IOT_JSON reply = NULL;
+
+	memset(text, 'a', answer.body.max);
+	text[answer.body.max] = '\0';
+	reply = json_pack("{s:s}", "thingName", text);
+	api_answer_json(&answer, reply);
+	CU_ASSERT_EQUAL(answer.status, 500);
+	ASSERT_CONTAINS(iot_buf_str(&answer.body), "maxResults");
+	api_answer_release(&answer);
+}
+
+UNIT_MAIN("broker/api_body", set_up, tear_down, {"chunks", test_chunks}, {"parts", test_parts},
+	  {"long_answer", test_long_answer})

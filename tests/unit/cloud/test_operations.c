@@ -150,6 +150,18 @@ static enum iot_status judge(const char *operation, const char *request)
 	return status;
 }
 
+/* Times are numbers, with a fraction perhaps, that fit into an integer of milliseconds. */
+static void test_times(void)
+{
+	CU_ASSERT_EQUAL(
+		judge("iotctl:AddDeviceKey", "{\"thingName\":\"a\",\"publicKey\":\"k\",\"expiresAt\":1795000000.5}"),
+		IOT_OK);
+	CU_ASSERT_EQUAL(judge("iotctl:AddDeviceKey", "{\"thingName\":\"a\",\"publicKey\":\"k\",\"expiresAt\":1e300}"),
+			IOT_USAGE);
+	CU_ASSERT_EQUAL(judge("iotctl:AddDeviceKey", "{\"thingName\":\"a\",\"publicKey\":\"k\",\"expiresAt\":-1}"),
+			IOT_USAGE);
+}
+
 static void test_names(void)
 {
 	static const char *const good[] = {"a", "pump-0001", "A:b_c-9", "0"};
@@ -272,4 +284,5 @@ static void test_codes(void)
 }
 
 UNIT_MAIN("cloud/operations", set_up, NULL, {"table", test_table}, {"find", test_find}, {"names", test_names},
-	  {"rules", test_rules}, {"characters", test_characters}, {"messages", test_messages}, {"codes", test_codes})
+	  {"times", test_times}, {"rules", test_rules}, {"characters", test_characters}, {"messages", test_messages},
+	  {"codes", test_codes})

@@ -176,7 +176,7 @@ static void allow(const char *document)
 #define DOCUMENT(statements) "{\\\"Version\\\":\\\"2012-10-17\\\",\\\"Statement\\\":[" statements "]}"
 #define RULE(effect, action, resource)                                                                                 \
 	"{\\\"Effect\\\":\\\"" effect "\\\",\\\"Action\\\":[\\\"" action "\\\"],\\\"Resource\\\":\\\"" resource "\\\"" \
-														"}"
+	"}"
 
 static bool may(const char *operation, const char *request)
 {
@@ -221,6 +221,13 @@ static void test_resources(void)
 	CU_ASSERT_TRUE(may("AddThingToThingGroup", "{'thingName': 'pump-1', 'thingGroupName': 'pumps'}"));
 	CU_ASSERT_FALSE(may("AddThingToThingGroup", "{'thingName': 'pump-1', 'thingGroupName': 'valves'}"));
 	CU_ASSERT_FALSE(may("AddThingToThingGroup", "{'thingName': 'valve-1', 'thingGroupName': 'pumps'}"));
+	/* However the thing and the group are named. */
+	CU_ASSERT_TRUE(may("AddThingToThingGroup", "{'thingArn': '" ARN "thing/pump-1', 'thingGroupName': 'pumps'}"));
+	CU_ASSERT_FALSE(may("AddThingToThingGroup", "{'thingArn': '" ARN "thing/valve-1', 'thingGroupName': 'pumps'}"));
+	CU_ASSERT_FALSE(
+		may("AddThingToThingGroup", "{'thingName': 'pump-1', 'thingGroupArn': '" ARN "thinggroup/valves'}"));
+	CU_ASSERT_FALSE(may("AddThingToThingGroup", "{'thingName': 'pump-1', 'thingGroupName': 'pumps', "
+						    "'thingArn': '" ARN "thing/valve-1'}"));
 	/* What has no resource needs "*". */
 	CU_ASSERT_FALSE(may("ListThings", "{}"));
 	allow(DOCUMENT(RULE("Allow", "iot:ListThings", "*")));
@@ -270,6 +277,9 @@ static void test_other_arns(void)
 	CU_ASSERT_EQUAL(iot_operator_allowed(who, "iot:Publish", ARN "topic/pump/1", NULL, &err), IOT_OK);
 	CU_ASSERT_EQUAL(iot_operator_allowed(who, "iot:Publish", ARN "topic/valve/1", NULL, &err), IOT_DENIED);
 	CU_ASSERT_EQUAL(iot_operator_allowed(who, "iot:Publish", "no arn", NULL, &err), IOT_DENIED);
+	/* A topic that looks like the ARN of another one. */
+	CU_ASSERT_TRUE(may("iotdata:Publish", "{'topic': 'pump/1'}"));
+	CU_ASSERT_FALSE(may("iotdata:Publish", "{'topic': '" ARN "topic/pump/1'}"));
 	CU_ASSERT_EQUAL(iot_operator_allowed(who, "iot:Publish", NULL, NULL, &err), IOT_DENIED);
 }
 
