@@ -56,6 +56,9 @@ IOT_CHECK enum iot_status iot_fleet_doctor(struct iot_cloud *cloud, json_t **ret
 /* IOT_OK on the local cloud; IOT_USAGE for what only a fleet directory can do, with that line. */
 IOT_CHECK enum iot_status iot_fleet_need_local(const struct iot_cloud *cloud, struct iot_error *err);
 
+/* The root certificate that the fleet's devices check its broker with, as PEM, appended. IOT_USAGE at AWS. */
+IOT_CHECK enum iot_status iot_fleet_root(struct iot_cloud *cloud, struct iot_buf *pem, struct iot_error *err);
+
 /* --- names ----------------------------------------------------------------- */
 
 /* The thing name of a device given by thing name or alias; new memory. IOT_NOT_FOUND suggests nothing it is not sure of. */
@@ -75,6 +78,12 @@ struct iot_device_spec {
 	const char *out;                /* folder for key, certificate, CA, endpoint; NULL: no certificate is made */
 	int days;                       /* validity of the certificate; 0: the fleet's */
 	bool update;                    /* change a device that exists with another spec, instead of IOT_CONFLICT */
+	/*
+	 * On another cloud than the local one: the local fleet whose CA issues the certificate, which is then registered
+	 * there (RegisterCertificateWithoutCA: safe to repeat). NULL: the cloud issues it from a request; an uncertain
+	 * call is reconciled by listing the newest certificates.
+	 */
+	struct iot_cloud *issuer;
 };
 /*
  * Ensure a device: thing, key, certificate, policy, group, folder. Each step can
@@ -107,6 +116,15 @@ IOT_CHECK enum iot_status iot_device_update(struct iot_cloud *cloud, const struc
 /* Detach and delete its certificates and the thing: all of it or, when it fails or is killed, nothing. */
 IOT_CHECK enum iot_status iot_device_delete(struct iot_cloud *cloud, const char *device, json_t **ret_record,
 					    struct iot_error *err);
+
+/*
+ * Delete a device for good: certificates off, without rights, detached and deleted (one that another thing uses is only
+ * detached), shadows, the thing. On the local cloud all of it or nothing; elsewhere the same call finishes one that was cut
+ * short, and what the service does not yet know to be detached is waited out. With `dry_run` nothing is changed.
+ * *ret_record: {thingName, certificates, calls: [{operation, request}], changed}.
+ */
+IOT_CHECK enum iot_status iot_device_retire(struct iot_cloud *cloud, const char *device, bool dry_run,
+					    json_t **ret_record, struct iot_error *err);
 
 struct iot_rotate_spec {
 	const char *device; /* name or alias */
@@ -252,12 +270,20 @@ struct iot_push_spec {
 	bool force;                     /* also to devices that run this version already */
 	int64_t timeout_minutes;        /* per device, in progress; 0: 60 */
 	int64_t per_minute;             /* roll out to at most so many devices a minute; 0: no limit */
+	int64_t retries;                /* so many more attempts for a device that fails or is timed out; 0: none */
+	int64_t abort_percent;          /* cancel when so many percent of those that ended have failed; 0: never */
+	int64_t abort_after;            /* but not before so many have ended; 0: 1 */
+	const char *start;              /* "YYYY-MM-DDTHH:MM" UTC, at least 30 minutes ahead; NULL: now */
+	bool via_ota_update;            /* have stream and job made by the OTA service (CreateOTAUpdate) */
+	const char *bucket, *role_arn;  /* at AWS: where the image goes, and with which role AWS IoT reads it */
 };
 /*
  * Check the image, sign it, check the signature against the key that devices
  * have, upload, create stream and job. Nothing is created when a check fails;
- * what a later failure leaves behind is removed again.
- * *ret_record: {updateId, jobId, streamId, version, size, sha256, keyId, targets}.
+ * what a later failure leaves behind is removed again. The key that devices
+ * have: verify_key, else the fleet's default one (of a fleet that is elsewhere
+ * too); at AWS it has to be named.
+ * *ret_record: {updateId, jobId, streamId, version, size, sha256, keyId, targets, changed}.
  */
 IOT_CHECK enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec *spec, json_t **ret_record,
 				       struct iot_error *err);
@@ -284,6 +310,12 @@ IOT_CHECK enum iot_status iot_ota_list(struct iot_cloud *cloud,
 /* Cancel; with `force` also where a device is in the middle of it. */
 IOT_CHECK enum iot_status iot_ota_cancel(struct iot_cloud *cloud, const char *update, bool force, json_t **ret_record,
 					 struct iot_error *err);
+/*
+ * Delete streams of updates that no job needs any more: named as updates are, in the document of no job that goes on,
+ * and not changed for `older_ms`. With `dry_run` they are only told. Records {streamId, createdAt, deleted}.
+ */
+IOT_CHECK enum iot_status iot_ota_gc(struct iot_cloud *cloud, int64_t older_ms, bool dry_run, json_t **ret_records,
+				     struct iot_error *err);
 /* Why each device that has not ended is where it is, with what to do: records {thingName, state, cause, cure}. */
 IOT_CHECK enum iot_status iot_ota_doctor(struct iot_cloud *cloud, const char *update, json_t **ret_records,
 					 struct iot_error *err);

@@ -29,6 +29,7 @@ struct iot_messaging_operator {
 struct iot_messaging_where {
 	const char *fleet_dir;                         /* the fleet's own machine: the admin socket of its broker */
 	const struct iot_messaging_operator *as_operator; /* or from elsewhere, as this operator, over TLS */
+	struct iot_cloud *cloud; /* iot_publish only: over HTTPS instead (operation Publish of iot-data) */
 	const char *device_dir; /* or as this device, from its folder (sim.h), over TLS; it wins */
 	int window;             /* QoS 1 messages not yet acknowledged; 0: IOT_WINDOW_DEFAULT */
 };

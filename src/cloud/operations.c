@@ -72,6 +72,7 @@ const struct iot_operation iot_operations[] = {
 #include "operations/fleet.inc"
 #include "operations/messages.inc"
 #include "operations/objects.inc"
+#include "operations/service.inc"
 };
 /* clang-format on */
 const size_t iot_operation_count = IOT_LENGTH(iot_operations);

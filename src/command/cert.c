@@ -181,20 +181,10 @@ static enum iot_status ca_list(struct cli_context *ctx, const void *args, struct
 
 static enum iot_status ca_print(struct cli_context *ctx, const void *args, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *path = NULL;
-	const struct iot_profile *profile = NULL;
 	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	enum iot_status status = command_profile(ctx, &profile, err);
+	enum iot_status status = iot_fleet_root(command_cloud(ctx), &pem, err);
 
 	(void)args;
-	if (status == IOT_OK && profile != NULL) /* it brings the root along */
-		return output_raw(ctx->out, profile->ca, strlen(profile->ca), err);
-	if (status == IOT_OK)
-		status = iot_fleet_need_local(command_cloud(ctx), err);
-	if (status != IOT_OK)
-		return status;
-	path = iot_path(iot_local_paths(command_cloud(ctx))->ca_dir, "root.pem");
-	status = iot_fs_read(path, &pem, err);
 	if (status == IOT_OK)
 		status = output_raw(ctx->out, pem.data, pem.len, err);
 	iot_buf_release(&pem);

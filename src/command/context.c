@@ -78,7 +78,7 @@ static enum iot_status open_aws(struct cli_context *ctx, struct iot_cloud **ret,
 
 	if (status != IOT_OK)
 		return status;
-	if (profile != NULL) { /* the HTTPS API of a fleet: what is needed for it comes together */
+	if (profile != NULL && profile->access_key_id != NULL) { /* the HTTPS API of a fleet: what is needed for it comes together */
 		source = iot_strf("operator profile '%s'", settings_profile(ctx->settings));
 		options.access_key = profile->access_key_id;
 		options.secret_key = profile->secret;
@@ -101,6 +101,24 @@ enum iot_status command_open_cloud(struct cli_context *ctx, struct iot_error *er
 	if (status == IOT_OK && data->cloud == NULL)
 		status = iot_local_open(data->fleet_dir, &data->cloud, err);
 	return status;
+}
+
+enum iot_status command_issuer(struct cli_context *ctx, bool needed, struct iot_cloud **ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *dir = NULL;
+	struct iot_error ignored = IOT_ERROR_INIT;
+	const struct iot_profile *profile = NULL;
+	enum iot_status status;
+
+	if (!is_aws(ctx))
+		return IOT_OK;
+	status = command_profile(ctx, &profile, err);
+	if (status != IOT_OK || (profile != NULL && profile->access_key_id != NULL)) /* a fleet elsewhere has its own */
+		return status;
+	status = find_fleet(ctx, &dir, needed ? err : &ignored);
+	if (status != IOT_OK)
+		return needed ? status : IOT_OK;
+	return iot_local_open(dir, ret, err);
 }
 
 static enum iot_status prepare(struct cli_context *ctx, unsigned needs, struct iot_error *err)

@@ -39,6 +39,13 @@ IOT_CHECK enum iot_status command_open_cloud(struct cli_context *ctx, struct iot
 IOT_CHECK enum iot_status command_messaging(struct cli_context *ctx, const char *as, struct iot_messaging_where *ret,
 					    struct iot_error *err);
 
+/*
+ * At AWS: the local fleet of the settings, whose CA is to issue certificates. *ret stays NULL on other clouds, and where
+ * there is no such fleet, unless it is `needed`. The caller frees it.
+ */
+IOT_CHECK enum iot_status command_issuer(struct cli_context *ctx, bool needed, struct iot_cloud **ret,
+					 struct iot_error *err);
+
 /* Directory of a fleet given by name or path; new memory. */
 char *command_fleet_dir(const char *name_or_path);
 

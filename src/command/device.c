@@ -8,8 +8,11 @@ struct create_args {
 	const char *name, *alias, *type, *csr, *out;
 	struct cli_list policies, groups, attributes;
 	int64_t days;
+	int issuer;
 	bool update;
 };
+
+enum { ISSUER_AUTO, ISSUER_FLEET, ISSUER_AWS };
 
 static const struct output_column create_columns[] = {
 	{.key = "thingName", .heading = "Device"},
@@ -39,8 +42,15 @@ static enum iot_status create(struct cli_context *ctx, const void *args_, struct
 {
 	const struct create_args *args = args_;
 	struct iot_device_spec spec = spec_of(args);
+	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *issuer = NULL;
 	IOT_JSON record = NULL;
-	enum iot_status status = iot_device_create(command_cloud(ctx), &spec, &record, err);
+	enum iot_status status = args->out != NULL && args->issuer != ISSUER_AWS
+					 ? command_issuer(ctx, args->issuer == ISSUER_FLEET, &issuer, err)
+					 : IOT_OK;
+
+	spec.issuer = issuer;
+	if (status == IOT_OK)
+		status = iot_device_create(command_cloud(ctx), &spec, &record, err);
 
 	if (status == IOT_OK && args->out != NULL && args->policies.count == 0)
 		iot_warn("no policy was given: the device can connect to nothing until one is attached");
@@ -73,6 +83,9 @@ static const struct cli_command cmd_create = {
 				  .complete = COMPLETE_FILE),
 			 OPT_INT(0, "days", "N", struct create_args, days, "validity of the certificate", .min = 1,
 				 .max = 36500),
+			 OPT_ENUM(0, "issuer", "WHO", struct create_args, issuer,
+				  "at AWS: whose CA makes the certificate; auto: that of the fleet folder, where there is one",
+				  .choices = CLI_CHOICES("auto", "fleet", "aws"), .fallback = "auto"),
 			 OPT_FLAG(0, "update", struct create_args, update, "change a device that exists with another spec")),
 	.examples = CLI_EXAMPLES({"device create pump-0001 --type pump --policy device --out ./pump-0001",
 				  "a device with its own key and certificate"},
@@ -156,7 +169,7 @@ static const struct cli_command cmd_list = {
 
 struct one_args {
 	const char *device;
-	bool yes;
+	bool yes, dry_run;
 };
 
 static const struct output_column show_columns[] = {
@@ -281,6 +294,46 @@ static const struct cli_command cmd_delete = {
 	CLI_RUN(delete, struct one_args),
 };
 
+/* The table of a dry run: one line for each call. */
+static enum iot_status print_calls(struct cli_context *ctx, const json_t *record, struct iot_error *err)
+{
+	static const struct output_column columns[] = {
+		{.key = "operation", .heading = "Operation", .width = 24}, {.key = "request", .heading = "Request"}, {0}};
+
+	return output_array(ctx->out, columns, json_object_get(record, "calls"), err);
+}
+
+static enum iot_status retire(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct one_args *args = args_;
+	IOT_JSON record = NULL;
+	enum iot_status status = IOT_OK;
+
+	if (!args->yes && !args->dry_run)
+		status = cli_confirm(ctx, "--yes", err, "retire device '%s' for good?", args->device);
+	if (status == IOT_OK)
+		status = iot_device_retire(command_cloud(ctx), args->device, args->dry_run, &record, err);
+	if (status != IOT_OK)
+		return status;
+	return args->dry_run ? print_calls(ctx, record, err) : output_object(ctx->out, delete_columns, record, err);
+}
+
+static const struct cli_command cmd_retire = {
+	.name = "retire",
+	.summary = "Delete a device with all that speaks for it or of it",
+	.description = "As 'device delete', and its shadows too, which at AWS outlive a thing. --dry-run lists every call that "
+		       "would be made. A call that was interrupted is finished by the same call; where the service does "
+		       "not know at once that something was detached, that is waited for.",
+	.args = ONE_DEVICE,
+	.opts = CLI_OPTS(OPT_FLAG('y', "yes", struct one_args, yes, "do not ask"),
+			 OPT_FLAG('n', "dry-run", struct one_args, dry_run, "only list the calls")),
+	.examples = CLI_EXAMPLES({"device retire pump-0001 --dry-run", "which calls that takes"},
+				 {"device retire pump-0001 --yes", "without asking"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_ABORTED),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(retire, struct one_args),
+};
+
 const struct cli_command cmd_device = {
 	.name = "device",
 	.group = "registry",
@@ -288,5 +341,5 @@ const struct cli_command cmd_device = {
 	.description = "A device is a thing of AWS IoT with the certificates attached to it. Wherever a device is named, its "
 		       "alias does as well.",
 	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_list, &cmd_show, &cmd_update, &cmd_delete, &cmd_enable, &cmd_disable,
-				    &cmd_device_rotate, &cmd_device_claim, &cmd_device_claims, &cmd_device_unclaim),
+				    &cmd_retire, &cmd_device_rotate, &cmd_device_claim, &cmd_device_claims, &cmd_device_unclaim),
 };

@@ -40,7 +40,11 @@ static enum iot_status read_found(const char *path, struct settings **settings, 
 	const struct settings_source source = {.extra = command_settings, .profile = named, .only_profile = true};
 	enum iot_status status = settings_load(&source, settings, err);
 
-	return status == IOT_OK ? command_profile_read(*settings, profile, err) : status;
+	if (status == IOT_OK)
+		status = command_profile_read(*settings, profile, err);
+	if (status == IOT_OK && profile->values.access_key_id == NULL)
+		status = iot_fail(err, IOT_SETTINGS, "'%s' is the profile of an AWS account", path);
+	return status;
 }
 
 static enum iot_status make(struct cli_context *ctx, const struct operator_args *args, const char *policy, bool rotate,

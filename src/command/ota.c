@@ -6,10 +6,11 @@
 
 struct push_args {
 	const char *image, *version, *id, *key, *signature, *verify_key, *device_path, *certificate_path;
+	const char *start, *bucket, *role_arn;
 	struct cli_list devices, groups;
 	bool wait, legacy, unsigned_image, unchecked, force;
-	int kind;
-	int64_t timeout_ms, device_timeout_ms, per_minute;
+	int kind, via;
+	int64_t timeout_ms, device_timeout_ms, per_minute, retries, abort_percent, abort_after;
 };
 
 struct update_args {
@@ -103,6 +104,13 @@ static enum iot_status push(struct cli_context *ctx, const void *args_, struct i
 		.force = args->force,
 		.timeout_minutes = (args->device_timeout_ms + 59999) / 60000,
 		.per_minute = args->per_minute,
+		.retries = args->retries,
+		.abort_percent = args->abort_percent,
+		.abort_after = args->abort_after,
+		.start = args->start,
+		.via_ota_update = args->via == 1,
+		.bucket = args->bucket != NULL ? args->bucket : settings_get(ctx->settings, "aws-bucket"),
+		.role_arn = args->role_arn != NULL ? args->role_arn : settings_get(ctx->settings, "aws-role-arn"),
 	};
 	static const struct output_column columns[] = {
 		{.key = "updateId", .heading = "Update"},   {.key = "version", .heading = "Version"},
@@ -149,6 +157,20 @@ static const struct cli_command cmd_push = {
 			     "a device that takes longer is timed out", .fallback = "1h", .min = 60000, .max = 604800000),
 		OPT_INT(0, "per-minute", "N", struct push_args, per_minute, "roll out to at most so many devices a minute",
 			.min = 1, .max = 1000),
+		OPT_INT(0, "retries", "N", struct push_args, retries, "try again so often where a device fails", .min = 1,
+			.max = 10),
+		OPT_INT(0, "abort-percent", "N", struct push_args, abort_percent,
+			"cancel it when so many percent of the devices that ended have failed", .min = 1, .max = 100),
+		OPT_INT(0, "abort-after", "N", struct push_args, abort_after,
+			"with --abort-percent: not before so many have ended", .min = 1, .max = 1000000),
+		OPT_STR(0, "start", "TIME", struct push_args, start,
+			"begin then: YYYY-MM-DDTHH:MM in UTC, at least 30 minutes ahead"),
+		OPT_ENUM(0, "via", "WAY", struct push_args, via, "a stream and a job made here, or the OTA service",
+			 .choices = CLI_CHOICES("job", "ota-update"), .fallback = "job"),
+		OPT_STR(0, "bucket", "BUCKET", struct push_args, bucket,
+			"at AWS: where the image goes (or the setting aws-bucket)"),
+		OPT_STR(0, "role-arn", "ARN", struct push_args, role_arn,
+			"at AWS: role with which AWS IoT reads it (or the setting aws-role-arn)"),
 		OPT_STR('k', "key", "KEY", struct push_args, key, "code-signing key: name, file or pkcs11: URI",
 			.complete = COMPLETE_KEY),
 		OPT_PATH(0, "signature", "FILE", struct push_args, signature, "use this signature, made by 'image sign'",
@@ -255,6 +277,41 @@ static const struct cli_command cmd_cancel = {
 	CLI_RUN(cancel, struct update_args),
 };
 
+struct gc_args {
+	int64_t older_ms;
+	bool dry_run;
+};
+
+static enum iot_status gc(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	static const struct output_column columns[] = {
+		{.key = "streamId", .heading = "Stream"},
+		{.key = "changedAt", .heading = "Changed"},
+		{.key = "deleted", .heading = "Deleted", .kind = OUTPUT_BOOL},
+		{0},
+	};
+	const struct gc_args *args = args_;
+	IOT_JSON records = NULL;
+	enum iot_status status =
+		iot_ota_gc(command_cloud(ctx), args->older_ms, args->dry_run, &records, err);
+
+	return status == IOT_OK ? output_array(ctx->out, columns, records, err) : status;
+}
+
+static const struct cli_command cmd_gc = {
+	.name = "gc",
+	.summary = "Delete the streams of updates that are over",
+	.description = "A stream outlives its job, and an account may have only so many. A stream is dead when it is named as "
+		       "updates are, no job that goes on or is scheduled names it, and nobody has changed it for a while.",
+	.opts = CLI_OPTS(OPT_DURATION(0, "older-than", "TIME", struct gc_args, older_ms, "spare what was changed since",
+				      .fallback = "1h", .min = 0, .max = 31536000000),
+			 OPT_FLAG('n', "dry-run", struct gc_args, dry_run, "only list them")),
+	.examples = CLI_EXAMPLES({"ota gc --dry-run", "which streams nobody needs"}),
+	.exits = CLI_EXITS(IOT_DENIED),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(gc, struct gc_args),
+};
+
 static enum iot_status doctor(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	static const struct output_column columns[] = {
@@ -284,5 +341,5 @@ static const struct cli_command cmd_doctor_ota = {
 const struct cli_command cmd_ota = {
 	.name = "ota",
 	.summary = "Signed over-the-air updates",
-	.subcommands = CLI_COMMANDS(&cmd_push, &cmd_list, &cmd_show, &cmd_watch, &cmd_cancel, &cmd_doctor_ota),
+	.subcommands = CLI_COMMANDS(&cmd_push, &cmd_list, &cmd_show, &cmd_watch, &cmd_cancel, &cmd_doctor_ota, &cmd_gc),
 };

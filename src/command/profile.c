@@ -11,6 +11,8 @@
 const struct setting command_settings[] = {
 	{.name = "aws-rates", .help = "calls a second at AWS, like CreateThing=50,*=10"},
 	{.name = "aws-ca-file", .help = "PEM file of the CAs that the AWS endpoints' certificates are checked with"},
+	{.name = "aws-bucket", .help = "bucket that images go to at AWS"},
+	{.name = "aws-role-arn", .help = "role with which AWS IoT reads images from it"},
 	{.name = "broker", .help = "broker of the fleet as HOST:PORT, reached with the profile's certificate"},
 	{.name = "operator", .help = "operator whose profile this is"},
 	{.name = "access-key-id", .help = "access key for the HTTPS API of a fleet"},
@@ -46,6 +48,12 @@ static enum iot_status decode(const struct settings *settings, const char *name,
 	return IOT_OK;
 }
 
+/* An operator of a fleet at AWS: the certificate is in this file, the keys are in ~/.aws. */
+static bool by_aws_profile(const struct settings *settings)
+{
+	return settings_get(settings, "aws-profile") != NULL && settings_get(settings, "access-key-id") == NULL;
+}
+
 enum iot_status command_profile_read(const struct settings *settings, struct command_profile *ret,
 				     struct iot_error *err)
 {
@@ -53,14 +61,14 @@ enum iot_status command_profile_read(const struct settings *settings, struct com
 	struct iot_profile *values = &profile.values;
 	enum iot_status status = need(settings, "operator", &values->name, err);
 
-	if (status == IOT_OK)
-		status = need(settings, "broker", &values->broker, err);
-	if (status == IOT_OK)
+	values->broker = settings_get(settings, "broker"); /* needed when it is connected to */
+	if (status == IOT_OK && !by_aws_profile(settings)) {
 		status = need(settings, "endpoint-url", &values->endpoint_url, err);
-	if (status == IOT_OK)
-		status = need(settings, "access-key-id", &values->access_key_id, err);
-	if (status == IOT_OK)
-		status = need(settings, "secret-access-key", &values->secret, err);
+		if (status == IOT_OK)
+			status = need(settings, "access-key-id", &values->access_key_id, err);
+		if (status == IOT_OK)
+			status = need(settings, "secret-access-key", &values->secret, err);
+	}
 	if (status == IOT_OK)
 		status = decode(settings, "client-certificate-data", &profile.certificate, err);
 	if (status == IOT_OK)
@@ -115,6 +123,11 @@ static enum iot_status as_operator(struct cli_context *ctx, struct iot_messaging
 	if (profile == NULL) {
 		iot_fail(err, IOT_SETTINGS, "there is no operator's profile to connect to the broker with");
 		iot_error_hint(err, "name one with --profile, or connect as a device with --as");
+		return IOT_SETTINGS;
+	}
+	if (profile->broker == NULL || *profile->broker == '\0') {
+		iot_fail(err, IOT_SETTINGS, "profile '%s' has no 'broker'", settings_profile(ctx->settings));
+		iot_error_hint(err, "set it to HOST:PORT of the fleet's broker");
 		return IOT_SETTINGS;
 	}
 	data->identity = (struct iot_messaging_operator){

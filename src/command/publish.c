@@ -191,13 +191,27 @@ static enum iot_status find_devices(struct cli_context *ctx, const struct publis
 				: status;
 }
 
+/* At AWS without an operator's certificate, and from elsewhere without a broker: over HTTPS. */
+static enum iot_status find_way(struct cli_context *ctx, const char *as, struct iot_messaging_where *where,
+				struct iot_error *err)
+{
+	const char *broker = settings_get(ctx->settings, "broker");
+	enum iot_status status;
+
+	if (as != NULL || strcmp(settings_get(ctx->settings, "cloud"), "aws") != 0 || (broker != NULL && *broker != '\0'))
+		return command_messaging(ctx, as, where, err);
+	status = command_open_cloud(ctx, err);
+	where->cloud = command_cloud(ctx);
+	return status;
+}
+
 static enum iot_status publish_now(struct cli_context *ctx, const struct publish_args *args,
 				   struct iot_publish_options *options, struct iot_error *err)
 {
 	struct iot_messaging_where where = {.window = (int)args->window};
 	struct iot_publish_device *devices = NULL;
 	IOT_JSON record = NULL;
-	enum iot_status status = command_messaging(ctx, args->as, &where, err);
+	enum iot_status status = find_way(ctx, args->as, &where, err);
 
 	if (status == IOT_OK)
 		status = find_devices(ctx, args, &devices, &options->device_count, err);
@@ -262,7 +276,9 @@ const struct cli_command cmd_publish = {
 	.description =
 		"On the fleet's own machine messages go through the broker's administrative socket; with --as they are "
 		"a "
-		"device's, judged by its policy. A device that is connected itself loses its connection then.\n\n"
+		"device's, judged by its policy. A device that is connected itself loses its connection then. From elsewhere an operator's certificate is used, "
+		"and "
+		"where the profile names no broker, at AWS, HTTPS: one message after the other.\n\n"
 		"{name} in a topic is replaced by the thing name of each device named with --to, --group or --all, "
 		"{type} by its "
 		"thing type.\n\n"

@@ -121,7 +121,7 @@ const struct cli_command cmd_type = {
 /* --- groups ---------------------------------------------------------------------------------- */
 
 struct group_args {
-	const char *group, *parent, *description;
+	const char *group, *parent, *description, *dynamic;
 	struct cli_list devices;
 	bool direct;
 };
@@ -136,6 +136,7 @@ static const struct output_column group_show_columns[] = {
 	{.key = "thingGroupName", .heading = "Group"},
 	{.key = "thingGroupProperties.thingGroupDescription", .heading = "Description"},
 	{.key = "thingGroupMetadata.parentGroupName", .heading = "Parent"},
+	{.key = "queryString", .heading = "Query"},
 	{.key = "version", .heading = "Version", .kind = OUTPUT_INT},
 	{.key = "thingGroupMetadata.creationDate", .heading = "Created", .kind = OUTPUT_TIME},
 	{.key = "thingGroupArn", .heading = "ARN"},
@@ -151,9 +152,12 @@ static enum iot_status group_create(struct cli_context *ctx, const void *args_, 
 	json_t *request = json_pack("{s:s}", "thingGroupName", args->group);
 
 	iot_json_set_str(request, "parentGroupName", args->parent);
+	iot_json_set_str(request, "queryString", args->dynamic);
 	if (args->description != NULL)
 		json_object_set_new(request, "thingGroupProperties",
 				    json_pack("{s:s}", "thingGroupDescription", args->description));
+	if (args->dynamic != NULL)
+		return command_print_call(ctx, "CreateDynamicThingGroup", request, group_show_columns, err);
 	return command_print_call(ctx, "CreateThingGroup", request, group_show_columns, err);
 }
 
@@ -214,8 +218,19 @@ static enum iot_status group_remove(struct cli_context *ctx, const void *args, s
 static enum iot_status group_delete(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct group_args *args = args_;
+	IOT_JSON group = NULL;
+	bool dynamic;
+	enum iot_status status =
+		command_call(ctx, "DescribeThingGroup", json_pack("{s:s}", "thingGroupName", args->group), &group, err);
 
-	return command_call(ctx, "DeleteThingGroup", json_pack("{s:s}", "thingGroupName", args->group), NULL, err);
+	/* One that is not there: the service says whether that is a fault. */
+	if (status != IOT_OK && status != IOT_NOT_FOUND)
+		return status;
+	if (status == IOT_NOT_FOUND)
+		iot_error_clear(err);
+	dynamic = iot_json_str(group, "queryString", NULL) != NULL;
+	return command_call(ctx, dynamic ? "DeleteDynamicThingGroup" : "DeleteThingGroup",
+			    json_pack("{s:s}", "thingGroupName", args->group), NULL, err);
 }
 
 static const struct cli_command cmd_group_create = {
@@ -223,7 +238,9 @@ static const struct cli_command cmd_group_create = {
 	.summary = "Make a group",
 	.args = CLI_ARGS(ONE_GROUP),
 	.opts = CLI_OPTS(OPT_STR(0, "parent", "GROUP", struct group_args, parent, "group above it", .complete = COMPLETE_GROUP),
-			 OPT_STR(0, "description", "TEXT", struct group_args, description, "what it is")),
+			 OPT_STR(0, "description", "TEXT", struct group_args, description, "what it is"),
+			 OPT_STR(0, "dynamic", "QUERY", struct group_args, dynamic,
+				 "at AWS: filled by this query of the fleet index")),
 	.examples = CLI_EXAMPLES({"group create beta", "devices that get updates first"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT),
 	.needs = CLI_NEEDS_CLOUD,

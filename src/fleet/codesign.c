@@ -37,8 +37,8 @@ enum iot_status iot_codesign_path(struct iot_cloud *cloud, const char *name_or_p
 		return IOT_OK;
 	}
 	if (!fleet_is_local(cloud)) {
-		iot_fail(err, IOT_USAGE, "there is no fleet folder with a code-signing key '%s'", name_or_path);
-		iot_error_hint(err, "name a key file (with a slash) or a pkcs11: URI, or choose a fleet with --cloud local");
+		iot_fail(err, IOT_USAGE, "there is no fleet folder with a code-signing key '%s' here", name_or_path);
+		iot_error_hint(err, "name your key file (with a slash) or its pkcs11: URI, or a signature made before");
 		return IOT_USAGE;
 	}
 	path = key_file(cloud, name_or_path, ".key");

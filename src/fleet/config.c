@@ -5,7 +5,7 @@
  */
 #include "iotctl/configuration.h"
 
-#include "fleet/fleet_private.h"
+#include "fleet/config_private.h"
 #include "iotctl/base.h"
 #include "iotctl/layout.h"
 #include "iotctl/local.h"
@@ -72,9 +72,8 @@ static enum iot_status add_named(struct work *work, const char *device, struct i
 
 	if (status != IOT_OK)
 		return status;
-	return fleet_each(work->cloud, "ListDeviceConfigs",
-			  json_pack("{s:s, s:b}", "thingName", thing, "unconfigured", 1), "configs", add_target, work,
-			  err);
+	return fleet_config_each(work->cloud, json_pack("{s:s, s:b}", "thingName", thing, "unconfigured", 1),
+				 add_target, work, err);
 }
 
 static enum iot_status find_targets(struct work *work, const struct iot_config_set *spec, struct iot_error *err)
@@ -85,10 +84,9 @@ static enum iot_status find_targets(struct work *work, const struct iot_config_s
 	for (size_t i = 0; status == IOT_OK && spec->devices != NULL && spec->devices[i] != NULL; i++)
 		status = add_named(work, spec->devices[i], err);
 	if (status == IOT_OK && spec->group != NULL)
-		status = fleet_each(work->cloud, "ListDeviceConfigs",
-				    json_pack("{s:s, s:b, s:i}", "thingGroupName", spec->group, "unconfigured", 1,
-					      "maxResults", 250),
-				    "configs", add_target, work, err);
+		status = fleet_config_each(work->cloud,
+					   json_pack("{s:s, s:b}", "thingGroupName", spec->group, "unconfigured", 1),
+					   add_target, work, err);
 	if (status == IOT_OK && json_object_size(work->targets) == 0)
 		return spec->group != NULL ? iot_fail(err, IOT_NOT_FOUND, "group '%s' has no devices", spec->group)
 					   : iot_fail(err, IOT_USAGE, "no device is named");
@@ -177,7 +175,7 @@ static enum iot_status set_one(struct work *work, const char *thing, const json_
 	if (status != IOT_OK)
 		return status;
 	iot_json_set_int(request, "expectedVersion", version);
-	status = iot_cloud_call(work->cloud, "SetDeviceConfig", request, NULL, &reply, NULL, err);
+	status = fleet_config_set(work->cloud, request, &reply, err);
 	if (status == IOT_CONFLICT)
 		iot_error_hint(err, work->if_version >= 0
 					    ? "'iotctl config history' shows who set it"
@@ -228,15 +226,9 @@ enum iot_status iot_config_get(struct iot_cloud *cloud, const char *device, int6
 			       struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *thing = NULL;
-	IOT_JSON request = NULL;
 	enum iot_status status = iot_fleet_resolve(cloud, device, &thing, err);
 
-	if (status != IOT_OK)
-		return status;
-	request = json_pack("{s:s}", "thingName", thing);
-	if (version > 0)
-		iot_json_set_int(request, "version", version);
-	return iot_cloud_call(cloud, "GetDeviceConfig", request, NULL, ret_record, NULL, err);
+	return status == IOT_OK ? fleet_config_get(cloud, thing, version, ret_record, err) : status;
 }
 
 enum iot_status iot_config_history(struct iot_cloud *cloud, const char *device, json_t **ret_records,
@@ -245,9 +237,7 @@ enum iot_status iot_config_history(struct iot_cloud *cloud, const char *device, 
 	IOT_CLEAN(iot_free_p) char *thing = NULL;
 	enum iot_status status = iot_fleet_resolve(cloud, device, &thing, err);
 
-	return status == IOT_OK ? fleet_collect(cloud, "ListDeviceConfigVersions",
-						json_pack("{s:s}", "thingName", thing), "versions", ret_records, err)
-				: status;
+	return status == IOT_OK ? fleet_config_versions(cloud, thing, ret_records, err) : status;
 }
 
 struct listing {
@@ -269,12 +259,12 @@ static enum iot_status list_one(json_t *record, void *data, struct iot_error *er
 static enum iot_status list_some(struct iot_cloud *cloud, const char *thing, struct listing *listing,
 				 struct iot_error *err)
 {
-	json_t *request = json_pack("{s:i}", "maxResults", 250);
+	json_t *request = json_object();
 
 	iot_json_set_str(request, "thingName", thing);
 	iot_json_set_str(request, "thingGroupName", listing->filter->group);
 	iot_json_set_str(request, "thingTypeName", listing->filter->type);
-	return fleet_each(cloud, "ListDeviceConfigs", request, "configs", list_one, listing, err);
+	return fleet_config_each(cloud, request, list_one, listing, err);
 }
 
 enum iot_status iot_config_list(struct iot_cloud *cloud, const struct iot_config_filter *filter,

@@ -323,8 +323,8 @@ enum iot_status iot_config_schema_get(struct iot_cloud *cloud, const char *type,
 			*ret = json_incref(json_object_get(reply, "schema"));
 		return status;
 	}
-	status = need_type(cloud, type, err);
-	if (status == IOT_OK)
+	status = fleet_is_local(cloud) ? need_type(cloud, type, err) : IOT_OK;
+	if (status == IOT_OK && fleet_is_local(cloud)) /* AWS has no place for one */
 		status = iot_local_meta_get(cloud, key, &text, err);
 	if (status != IOT_OK)
 		return status;

@@ -30,6 +30,7 @@ enum {
 
 struct making {
 	struct iot_cloud *cloud;
+	struct iot_cloud *issuer; /* whose CA issues; NULL: the service does */
 	const struct iot_device_spec *spec;
 	bool changed;
 	bool fresh_key;
@@ -133,10 +134,10 @@ static enum iot_status check_issuer(struct making *making, const struct iot_cert
 	enum iot_status status;
 
 	free(iot_take(making->certificate_id));
-	if (!fleet_is_local(making->cloud))
+	if (making->issuer == NULL)
 		return fleet_aws_certificate_id(making->cloud, cert, path, &making->certificate_id, err);
 	making->certificate_id = iot_strdup(iot_cert_id(cert));
-	ca_path = iot_path(iot_local_paths(making->cloud)->ca_dir, "issuing.pem");
+	ca_path = iot_path(iot_local_paths(making->issuer)->ca_dir, "issuing.pem");
 	status = iot_cert_load(ca_path, &ca, err);
 	if (status == IOT_OK && iot_cert_verify_issued_by(cert, ca, NULL) != IOT_OK)
 		status = iot_fail(err, IOT_CONFLICT, "'%s' was not issued by this fleet", path);
@@ -160,7 +161,7 @@ static enum iot_status check_found(struct making *making, struct iot_error *err)
 		return status;
 	if (key == NULL || !iot_key_equal(iot_cert_key(cert), key))
 		iot_fail(err, IOT_CONFLICT, "'%s' is not a certificate for the device's key", path);
-	else if (fleet_is_local(making->cloud) &&
+	else if (making->issuer != NULL &&
 		 (iot_cert_common_name(cert, &name, NULL) != IOT_OK || strcmp(name, spec->name) != 0))
 		iot_fail(err, IOT_CONFLICT, "'%s' is the certificate of another device", path);
 	else if ((status = check_issuer(making, cert, path, err)) == IOT_OK)
@@ -342,10 +343,10 @@ static enum iot_status issue(struct making *making, const struct iot_key *key, s
 	enum iot_status status = IOT_OK;
 
 	if (request.days == 0) {
-		status = iot_local_meta_get(making->cloud, "certificate_days", &days, err);
+		status = iot_local_meta_get(making->issuer, "certificate_days", &days, err);
 		request.days = days != NULL ? (int)strtol(days, NULL, 10) : DEFAULT_DAYS;
 	}
-	return status == IOT_OK ? fleet_issue(making->cloud, &request, 0, ret, err) : status;
+	return status == IOT_OK ? fleet_issue(making->issuer, &request, 0, ret, err) : status;
 }
 
 /* The certificate on disk when there is one for this key, else a new one, written before it is registered. */
@@ -363,7 +364,7 @@ static enum iot_status ensure_certificate(struct making *making, const struct io
 		iot_cert_pem(cert, pem);
 		return iot_buf_check(pem, path, err);
 	}
-	if (fleet_is_local(making->cloud)) {
+	if (making->issuer != NULL) {
 		status = issue(making, key, &cert, err);
 		if (status == IOT_OK)
 			iot_cert_pem(cert, pem);
@@ -382,8 +383,8 @@ static enum iot_status register_certificate(struct making *making, const char *p
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
 	enum iot_status status;
 
-	if (!fleet_is_local(making->cloud))
-		return IOT_OK; /* AWS has registered it by issuing it */
+	if (making->issuer == NULL)
+		return IOT_OK; /* it was registered by being issued */
 	status = iot_cert_parse_pem(pem, strlen(pem), "certificate", &cert, err);
 	if (status != IOT_OK)
 		return status;
@@ -467,18 +468,6 @@ static enum iot_status join_groups(struct making *making, struct iot_error *err)
 
 /* --- the folder ----------------------------------------------------------------------- */
 
-static enum iot_status copy_file(const char *from, const char *dir, const char *name, struct iot_error *err)
-{
-	IOT_CLEAN(iot_free_p) char *to = iot_path(dir, name);
-	struct iot_buf data = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	enum iot_status status = iot_fs_read(from, &data, err);
-
-	if (status == IOT_OK)
-		status = iot_fs_write(to, 0644, data.data, data.len, err);
-	iot_buf_release(&data);
-	return status;
-}
-
 /* Its type as the registry has it, which may have been given earlier, and the topics that its layout makes of it. */
 static enum iot_status device_topics(struct making *making, char **ret_type, json_t **ret, struct iot_error *err)
 {
@@ -490,52 +479,50 @@ static enum iot_status device_topics(struct making *making, char **ret_type, jso
 	return status == IOT_OK ? iot_layout_device_topics(layout, thing, *ret_type, ret, err) : status;
 }
 
-static enum iot_status write_device_json(struct making *making, struct iot_error *err)
+static enum iot_status write_device_json(struct making *making, const struct fleet_surroundings *surroundings,
+					 struct iot_error *err)
 {
 	const struct iot_device_spec *spec = making->spec;
 	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "device.json");
-	IOT_CLEAN(iot_free_p) char *endpoint = NULL;
-	IOT_CLEAN(iot_free_p) char *port = NULL;
 	IOT_CLEAN(iot_free_p) char *type = NULL;
 	IOT_CLEAN(iot_free_p) char *text = NULL;
 	IOT_CLEAN(iot_free_p) char *line = NULL;
 	IOT_JSON topics = NULL;
 	IOT_JSON record = json_object();
-	enum iot_status status = iot_local_meta_get(making->cloud, "endpoint", &endpoint, err);
+	enum iot_status status = device_topics(making, &type, &topics, err);
 
-	if (status == IOT_OK)
-		status = iot_local_meta_get(making->cloud, "port", &port, err);
-	if (status == IOT_OK)
-		status = device_topics(making, &type, &topics, err);
 	if (status != IOT_OK)
 		return status;
 	iot_json_set_str(record, "thingName", spec->name);
 	iot_json_set_str(record, "thingType", *type != '\0' ? type : NULL);
-	iot_json_set_str(record, "endpoint", endpoint);
-	iot_json_set_int(record, "port", port != NULL ? strtol(port, NULL, 10) : 8883);
+	iot_json_set_str(record, "endpoint", surroundings->endpoint);
+	iot_json_set_int(record, "port", surroundings->port);
 	json_object_set(record, "topics", topics);
 	text = json_dumps(record, JSON_INDENT(2));
 	line = iot_strf("%s\n", text);
 	return iot_fs_write(path, 0644, line, strlen(line), err);
 }
 
+static enum iot_status write_pem(const char *dir, const char *name, const struct iot_buf *pem, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_path(dir, name);
+
+	return pem->len > 0 ? iot_fs_write(path, 0644, pem->data, pem->len, err) : IOT_OK;
+}
+
 static enum iot_status write_folder(struct making *making, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *root = NULL;
-	IOT_CLEAN(iot_free_p) char *signer = NULL;
-	const struct iot_fleet_paths *paths;
-	enum iot_status status;
+	struct fleet_surroundings surroundings;
+	enum iot_status status = fleet_surroundings(making->cloud, &surroundings, err);
 
-	if (!fleet_is_local(making->cloud))
-		return fleet_aws_write_folder(making->cloud, making->spec, err);
-	paths = iot_local_paths(making->cloud);
-	root = iot_path(paths->ca_dir, "root.pem");
-	signer = iot_path(paths->codesign_dir, "default.pub");
-	status = copy_file(root, making->spec->out, "ca.pem", err);
+	if (status != IOT_OK)
+		return status;
+	status = write_pem(making->spec->out, "ca.pem", &surroundings.ca, err);
 	if (status == IOT_OK)
-		status = copy_file(signer, making->spec->out, "codesign.pem", err);
+		status = write_pem(making->spec->out, "codesign.pem", &surroundings.signer, err);
 	if (status == IOT_OK)
-		status = write_device_json(making, err);
+		status = write_device_json(making, &surroundings, err);
+	fleet_surroundings_release(&surroundings);
 	return status;
 }
 
@@ -599,7 +586,7 @@ static enum iot_status make_identity(struct making *making, struct iot_error *er
 enum iot_status iot_device_create(struct iot_cloud *cloud, const struct iot_device_spec *spec, json_t **ret_record,
 				  struct iot_error *err)
 {
-	struct making making = {.cloud = cloud, .spec = spec};
+	struct making making = {.cloud = cloud, .spec = spec, .issuer = fleet_is_local(cloud) ? cloud : spec->issuer};
 	struct iot_error scratch = IOT_ERROR_INIT;
 	enum iot_status status;
 

@@ -1,6 +1,6 @@
 /*
- * A device's certificate at AWS: the key is made here and stays here, AWS
- * issues the certificate from a request. The same call finishes one that was
+ * A device's certificate where a service issues it (AWS, a fleet elsewhere): the
+ * key is made here and stays here, a request is sent. The same call finishes one that was
  * killed: a certificate that was made for the key meanwhile is found again.
  */
 #include "fleet/create_private.h"
@@ -11,8 +11,6 @@
 
 #include <string.h>
 #include <sys/stat.h>
-
-#define AMAZON_ROOT "/etc/ssl/certs/Amazon_Root_CA_1.pem"
 
 /* The board's own request, or one for the key in the folder. */
 static enum iot_status make_request(const struct iot_device_spec *spec, struct iot_buf *csr, struct iot_error *err)
@@ -83,40 +81,8 @@ enum iot_status fleet_aws_certificate_id(struct iot_cloud *cloud, const struct i
 	iot_error_clear(err);
 	status = iot_aws_find_certificate(cloud, iot_cert_key(cert), iot_cert_not_before(cert), &found, err);
 	if (status == IOT_OK && found == NULL)
-		return iot_fail(err, IOT_CONFLICT, "'%s' is not a certificate of this AWS account", path);
+		return iot_fail(err, IOT_CONFLICT, "'%s' is not a certificate that the service knows", path);
 	if (status == IOT_OK)
 		*ret_id = iot_strdup(iot_json_str(found, "certificateId", ""));
-	return status;
-}
-
-enum iot_status fleet_aws_write_folder(struct iot_cloud *cloud, const struct iot_device_spec *spec,
-				       struct iot_error *err)
-{
-	IOT_CLEAN(iot_free_p) char *path = iot_path(spec->out, "device.json");
-	IOT_CLEAN(iot_free_p) char *ca = iot_path(spec->out, "ca.pem");
-	IOT_CLEAN(iot_free_p) char *text = NULL;
-	IOT_CLEAN(iot_free_p) char *line = NULL;
-	struct iot_buf root = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	IOT_JSON reply = NULL;
-	IOT_JSON record = json_object();
-	enum iot_status status =
-		fleet_call(cloud, "DescribeEndpoint", json_pack("{s:s}", "endpointType", "iot:Data-ATS"), &reply, err);
-
-	if (status != IOT_OK)
-		return status;
-	iot_json_set_str(record, "thingName", spec->name);
-	iot_json_set_str(record, "thingType", spec->type);
-	iot_json_set_str(record, "endpoint", iot_json_str(reply, "endpointAddress", ""));
-	iot_json_set_int(record, "port", 8883);
-	text = json_dumps(record, JSON_INDENT(2));
-	line = iot_strf("%s\n", text);
-	status = iot_fs_write(path, 0644, line, strlen(line), err);
-	/* What AWS's endpoints show; where the system has it not, devices bring their own. */
-	if (status == IOT_OK && iot_fs_exists(AMAZON_ROOT)) {
-		status = iot_fs_read(AMAZON_ROOT, &root, err);
-		if (status == IOT_OK)
-			status = iot_fs_write(ca, 0644, root.data, root.len, err);
-	}
-	iot_buf_release(&root);
 	return status;
 }

@@ -16,8 +16,5 @@ IOT_CHECK enum iot_status fleet_aws_issue(struct iot_cloud *cloud, const struct 
 /* Its id (new memory). IOT_CONFLICT if the account does not know this certificate, which lies at `path`. */
 IOT_CHECK enum iot_status fleet_aws_certificate_id(struct iot_cloud *cloud, const struct iot_cert *cert,
 						   const char *path, char **ret_id, struct iot_error *err);
-/* device.json with the account's endpoint, and Amazon's root certificate where the system has it. */
-IOT_CHECK enum iot_status fleet_aws_write_folder(struct iot_cloud *cloud, const struct iot_device_spec *spec,
-						 struct iot_error *err);
 
 #endif

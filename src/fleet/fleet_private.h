@@ -9,8 +9,8 @@
 #define FLEET_OTA_PREFIX "AFR_OTA-"
 
 /* iot_cloud_call with a request that is released; reply may be NULL. */
-IOT_CHECK enum iot_status fleet_call(struct iot_cloud *cloud, const char *operation, json_t *request, json_t **ret_reply,
-				     struct iot_error *err);
+IOT_CHECK enum iot_status fleet_call(struct iot_cloud *cloud, const char *operation, json_t *request,
+				     json_t **ret_reply, struct iot_error *err);
 
 /* Thing attribute of devices that a board's kind matters for: "expresslink". */
 #define FLEET_BOARD_ATTRIBUTE "board"
@@ -51,6 +51,23 @@ IOT_CHECK enum iot_status fleet_end(struct iot_cloud *cloud, enum iot_status sta
 char *fleet_arn(struct iot_cloud *cloud, const char *kind, const char *name);
 /* What follows the first '/' of an ARN; borrowed from it. */
 const char *fleet_arn_name(const char *arn);
+
+/* What a device must know of its fleet. `signer` is empty at AWS, `ca` where the system has not Amazon's root. */
+struct fleet_surroundings {
+	char *endpoint;
+	int64_t port;
+	struct iot_buf ca, signer; /* PEM */
+};
+IOT_CHECK enum iot_status fleet_surroundings(struct iot_cloud *cloud, struct fleet_surroundings *ret,
+					     struct iot_error *err);
+void fleet_surroundings_release(struct fleet_surroundings *surroundings);
+
+/*
+ * Store an image as an object, in parts when it has more than 8 MiB. *ret_version (new memory): of the object, NULL
+ * where the bucket keeps none.
+ */
+IOT_CHECK enum iot_status fleet_upload(struct iot_cloud *cloud, const char *bucket, const char *key, const void *data,
+				       size_t len, char **ret_version, struct iot_error *err);
 
 /* A certificate by the fleet's own issuing CA; until: its end, or 0: by the request's days. */
 IOT_CHECK enum iot_status fleet_issue(struct iot_cloud *cloud, const struct iot_cert_request *request, int64_t until,

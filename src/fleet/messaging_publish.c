@@ -7,6 +7,8 @@
  * ours). Then the publisher connects again and goes on with what was not
  * answered, since every such turn has at least one message less to send. A
  * connection that ends for another reason ends the call.
+ *
+ * Without a broker the messages go over HTTPS, each acknowledged by its answer.
  */
 #include "fleet/messaging_private.h"
 
@@ -295,6 +297,68 @@ static enum iot_status run(struct publisher *p, struct iot_error *err)
 	return status;
 }
 
+/* --- over HTTPS ----------------------------------------------------------------------------- */
+
+/* One message, acknowledged by its answer (AWS: HTTPS, publishing). What the service refuses does not end the others. */
+static enum iot_status post(struct publisher *p, struct slot *slot, struct iot_error *err)
+{
+	const struct message *message = &slot->message;
+	IOT_JSON request = json_pack("{s:s, s:i}", "topic", message->topic, "qos", message->qos);
+	const struct iot_body body = {.data = message_payload(message, p->options), .len = message->len, .fd = -1};
+	enum iot_status status;
+
+	if (message->retain)
+		iot_json_set_bool(request, "retain", true);
+	status = iot_cloud_call(p->where->cloud, "iotdata:Publish", request, &body, NULL, NULL, err);
+	if (status == IOT_OK) {
+		slot->message.qos = 1; /* whatever it asks of those who receive it: this answer is an acknowledgement */
+		finish_slot(p, slot, 0);
+	} else if (status == IOT_DENIED || status == IOT_USAGE) {
+		slot->done = true;
+		tell_refused(p, message, err->what);
+		iot_error_clear(err);
+		status = IOT_OK;
+	}
+	drop_done(p);
+	return status;
+}
+
+static enum iot_status wait_for_line(struct publisher *p, struct iot_error *err)
+{
+	int64_t wait = p->options->per_minute > 0 ? next_due(p) - iot_monotonic_ms() : 0;
+	struct pollfd fds[] = {
+		{.fd = p->waits ? p->options->lines_fd : -1, .events = POLLIN},
+		{.fd = p->options->interrupt_fd, .events = POLLIN},
+	};
+
+	if (poll(fds, IOT_LENGTH(fds), p->waits ? POLL_MS : wait > 0 ? (int)wait : 0) < 0 || fds[0].revents == 0)
+		return IOT_OK;
+	p->waits = false;
+	return source_read(p->source, err);
+}
+
+static enum iot_status run_https(struct publisher *p, struct iot_error *err)
+{
+	enum iot_status status = IOT_OK;
+
+	p->err = err;
+	while (status == IOT_OK && !p->ended) {
+		if (interrupted(p))
+			return iot_fail(err, IOT_INTERRUPTED, "interrupted");
+		if (p->waits || (p->options->per_minute > 0 && next_due(p) > iot_monotonic_ms()))
+			status = wait_for_line(p, err);
+		else if (take(p) && p->count > 0)
+			status = post(p, slot_at(p, 0), err);
+		if (status == IOT_OK)
+			status = p->status;
+		if (status == IOT_OK && p->journal != NULL)
+			status = receipts_flush(p->journal, err);
+		if (p->options->progress != NULL)
+			p->options->progress(p->acknowledged + p->sent, p->options->data);
+	}
+	return status;
+}
+
 /* --- the end ---------------------------------------------------------------------------------- */
 
 static void name_rest(struct publisher *p, const struct message *message)
@@ -384,6 +448,8 @@ static enum iot_status begin(struct publisher *p, struct iot_error *err)
 
 	if (status == IOT_OK && options->resume != NULL)
 		status = receipts_open(options->resume, &p->journal, err);
+	if (status == IOT_OK && p->where->cloud != NULL)
+		return IOT_OK;
 	if (status == IOT_OK)
 		status = iot_messaging_connect(p->where, &events, p, (int)options->timeout_ms, &p->mqtt, &p->who, err);
 	if (status == IOT_OK && options->connected != NULL)
@@ -422,7 +488,7 @@ enum iot_status iot_publish(const struct iot_messaging_where *where, const struc
 	if (status == IOT_OK) {
 		p.ring = iot_alloc_array(p.size, sizeof(*p.ring));
 		p.started = p.heard = iot_monotonic_ms();
-		status = run(&p, err);
+		status = where->cloud != NULL ? run_https(&p, err) : run(&p, err);
 		if (status != IOT_OK)
 			drain(&p);
 		status = judge(&p, status, err);

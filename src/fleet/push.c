@@ -1,19 +1,14 @@
 /*
  * Pushing an update: look at the image, sign it, check the signature with the
- * key that devices have, store the image, create stream and job. Nothing is
- * created before all checks passed; stream and job are created together.
- *
- * The job document is the one FreeRTOS OTA agents parse (member afr_ota). Its
- * second member, iotctl, is ours: version, digest and signing key, so that
- * lists and devices' reports can be compared later. Agents skip it.
+ * key that devices have. Nothing is created before all checks passed; what then
+ * is, is push_create.c's.
  */
-#include "fleet/fleet_private.h"
+#include "fleet/push_private.h"
 
 #include "iotctl/base.h"
 #include "iotctl/cert.h"
 #include "iotctl/clock.h"
 #include "iotctl/fs.h"
-#include "iotctl/image.h"
 #include "iotctl/local.h"
 #include "iotctl/text.h"
 
@@ -22,9 +17,7 @@
 #include <time.h>
 
 #define TARGETS_MAX 100   /* AWS: targets of a job */
-#define ID_MAX 36         /* the stream is named AFR_OTA-ID, and agents take at most 44 */
 #define FILE_MAX 24000000 /* AWS: a file of a stream, 24 MB */
-#define ROLE_ARN "arn:aws:iam::000000000000:role/iotctl" /* required by the API, without meaning on the local cloud */
 
 const char *const iot_push_kind_names[] = {"firmware", "host", "module", "module-cert", "root-ca", "host-cert", NULL};
 
@@ -38,20 +31,6 @@ static const struct kind {
 	[IOT_PUSH_FIRMWARE] = {0, false, false, false}, [IOT_PUSH_HOST] = {202, false, false, false},
 	[IOT_PUSH_MODULE] = {101, true, false, false},  [IOT_PUSH_MODULE_CERT] = {103, true, true, false},
 	[IOT_PUSH_ROOT_CA] = {107, false, true, true},  [IOT_PUSH_HOST_CERT] = {204, false, true, true},
-};
-
-struct push {
-	struct iot_cloud *cloud;
-	const struct iot_push_spec *spec;
-	const struct kind *kind;
-	struct iot_image_info info;
-	struct iot_image_signature signature;
-	bool has_signature;
-	char version[32];
-	char id[ID_MAX + 1];
-	char name[sizeof(FLEET_OTA_PREFIX) + ID_MAX]; /* of job and stream */
-	json_t *targets;                              /* ARNs */
-	json_t *modules;                              /* names of all ExpressLink modules; NULL: not asked yet */
 };
 
 /* --- the image --------------------------------------------------------------------- */
@@ -83,7 +62,7 @@ static enum iot_status check_image(struct push *push, struct iot_error *err)
 			 (long long)push->info.size, FILE_MAX);
 		return IOT_USAGE;
 	}
-	if (push->kind->certificate)
+	if (kinds[push->spec->kind].certificate)
 		return check_certificate(push, err);
 	if (spec->version == NULL && *push->info.version == '\0') {
 		iot_fail(err, IOT_USAGE, "image '%s' does not say which version it is", spec->image);
@@ -117,16 +96,49 @@ static enum iot_status sign(struct push *push, struct iot_error *err)
 	return status;
 }
 
-static enum iot_status verify(struct push *push, struct iot_error *err)
+/* The key that devices of a fleet elsewhere have. */
+static enum iot_status remote_verify_key(struct push *push, struct iot_key **ret, struct iot_error *err)
+{
+	IOT_JSON fleet = NULL;
+	const char *pem;
+	enum iot_status status = fleet_call(push->cloud, "iotctl:DescribeFleet", NULL, &fleet, err);
+
+	if (status != IOT_OK)
+		return status;
+	pem = iot_json_str(fleet, "codesignPublicKey", NULL);
+	if (pem != NULL)
+		return iot_key_from_public_pem(pem, strlen(pem), "the fleet's code-signing key", ret, err);
+	iot_fail(err, IOT_NOT_FOUND, "the fleet has no code-signing key 'default'");
+	iot_error_hint(err, "name the public key that devices have with --verify-key");
+	return IOT_NOT_FOUND;
+}
+
+/* AWS knows no such key: what was not named can only be the one that signed. */
+static enum iot_status load_verify_key(struct push *push, struct iot_key **ret, struct iot_error *err)
 {
 	const struct iot_push_spec *spec = push->spec;
 	IOT_CLEAN(iot_free_p) char *path = NULL;
-	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
-	enum iot_status status;
 
-	path = spec->verify_key != NULL ? iot_strdup(spec->verify_key)
-					: iot_path(iot_local_paths(push->cloud)->codesign_dir, "default.pub");
-	status = iot_key_load_public(path, &key, err);
+	if (spec->verify_key != NULL)
+		return iot_key_load_public(spec->verify_key, ret, err);
+	if (fleet_is_remote(push->cloud))
+		return remote_verify_key(push, ret, err);
+	if (fleet_is_local(push->cloud)) {
+		path = iot_path(iot_local_paths(push->cloud)->codesign_dir, "default.pub");
+		return iot_key_load_public(path, ret, err);
+	}
+	iot_fail(err, IOT_USAGE, "nobody says which key the devices have");
+	iot_error_hint(err,
+		       "name its public half with --verify-key, so that a wrong signature is found before it is sent");
+	return IOT_USAGE;
+}
+
+static enum iot_status verify(struct push *push, struct iot_error *err)
+{
+	const struct iot_push_spec *spec = push->spec;
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	enum iot_status status = load_verify_key(push, &key, err);
+
 	if (status == IOT_OK)
 		status = iot_image_verify_signature(spec->image, key, &push->signature, spec->legacy, err);
 	if (status == IOT_VERIFY)
@@ -141,9 +153,10 @@ static enum iot_status check_signature(struct push *push, struct iot_error *err)
 	const struct iot_push_spec *spec = push->spec;
 	enum iot_status status;
 
-	if (push->kind->bare)
+	if (kinds[push->spec->kind].bare)
 		return IOT_OK;
-	if (push->kind->vendor && (spec->signature == NULL || (spec->verify_key == NULL && !spec->unchecked))) {
+	if (kinds[push->spec->kind].vendor &&
+	    (spec->signature == NULL || (spec->verify_key == NULL && !spec->unchecked))) {
 		iot_fail(err, IOT_USAGE, "a %s update is signed by the module's vendor",
 			 iot_push_kind_names[spec->kind]);
 		iot_error_hint(err,
@@ -318,10 +331,10 @@ static enum iot_status choose_id(struct push *push, struct iot_error *err)
 	if (id != NULL) {
 		if (iot_starts_with(id, FLEET_OTA_PREFIX))
 			id += strlen(FLEET_OTA_PREFIX);
-		if (*id == '\0' || strlen(id) > ID_MAX || strspn(id, allowed) != strlen(id))
+		if (*id == '\0' || strlen(id) > PUSH_ID_MAX || strspn(id, allowed) != strlen(id))
 			return iot_fail(err, IOT_USAGE,
 					"'%.80s' is no id for an update: letters, digits, '-' and '_', at most %d", id,
-					ID_MAX);
+					PUSH_ID_MAX);
 		snprintf(push->id, sizeof(push->id), "%s", id);
 	} else {
 		gmtime_r(&now, &tm);
@@ -337,82 +350,11 @@ static enum iot_status choose_id(struct push *push, struct iot_error *err)
 	return IOT_OK;
 }
 
-static json_t *job_document(const struct push *push)
-{
-	const struct iot_push_spec *spec = push->spec;
-	const char *slash = strrchr(spec->image, '/');
-	const char *path = spec->device_path != NULL ? spec->device_path : slash != NULL ? slash + 1 : spec->image;
-	const char *certificate = spec->certificate_path != NULL ? spec->certificate_path : "codesign.pem";
-	json_t *file = json_pack("{s:s, s:I, s:i, s:s}", "filepath", path, "filesize", (json_int_t)push->info.size,
-				 "fileid", 0, "certfile", certificate);
-	json_t *ours = json_pack("{s:s, s:s}", "version", push->version, "sha256", push->info.sha256);
-
-	if (push->kind->file_type != 0)
-		json_object_set_new(file, "fileType", json_integer(push->kind->file_type));
-	if (push->has_signature) {
-		json_object_set_new(file, push->signature.scheme->name, json_string(push->signature.signature));
-		if (*push->signature.key_id != '\0')
-			json_object_set_new(ours, "keyId", json_string(push->signature.key_id));
-	}
-	return json_pack("{s:{s:[s], s:s, s:[o]}, s:o}", "afr_ota", "protocols", "MQTT", "streamname", push->name,
-			 "files", file, "iotctl", ours);
-}
-
-static enum iot_status store_image(struct push *push, struct iot_error *err)
-{
-	char sha256[65];
-	int64_t size;
-	enum iot_status status = iot_local_image_add(push->cloud, push->spec->image, sha256, &size, err);
-
-	if (status == IOT_OK && strcmp(sha256, push->info.sha256) != 0)
-		return iot_fail(err, IOT_CONFLICT, "image '%s' changed while it was being pushed", push->spec->image);
-	return status;
-}
-
-static enum iot_status create_stream(struct push *push, struct iot_error *err)
-{
-	return fleet_call(push->cloud, "CreateStream",
-			  json_pack("{s:s, s:s, s:[{s:i, s:{s:s, s:s}}], s:s}", "streamId", push->name, "description",
-				    push->version, "files", "fileId", 0, "s3Location", "bucket", "local", "key",
-				    push->info.sha256, "roleArn", ROLE_ARN),
-			  NULL, err);
-}
-
-static enum iot_status create_job(struct push *push, struct iot_error *err)
-{
-	const struct iot_push_spec *spec = push->spec;
-	IOT_JSON document = job_document(push);
-	IOT_CLEAN(iot_free_p) char *text = iot_json_text(document);
-	json_t *request =
-		json_pack("{s:s, s:O, s:s, s:s, s:{s:I}}", "jobId", push->name, "targets", push->targets, "document",
-			  text, "targetSelection", "SNAPSHOT", "timeoutConfig", "inProgressTimeoutInMinutes",
-			  (json_int_t)(spec->timeout_minutes > 0 ? spec->timeout_minutes : 60));
-
-	if (spec->per_minute > 0)
-		json_object_set_new(request, "jobExecutionsRolloutConfig",
-				    json_pack("{s:I}", "maximumPerMinute", (json_int_t)spec->per_minute));
-	return fleet_call(push->cloud, "CreateJob", request, NULL, err);
-}
-
-static enum iot_status create(struct push *push, struct iot_error *err)
-{
-	enum iot_status status = store_image(push, err);
-
-	if (status == IOT_OK)
-		status = fleet_begin(push->cloud, err);
-	if (status != IOT_OK)
-		return status;
-	status = create_stream(push, err);
-	if (status == IOT_OK)
-		status = create_job(push, err);
-	return fleet_end(push->cloud, status, err);
-}
-
 enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec *spec, json_t **ret_record,
 			     struct iot_error *err)
 {
-	struct push push = {.cloud = cloud, .spec = spec, .kind = &kinds[spec->kind]};
-	enum iot_status status = iot_fleet_need_local(cloud, err);
+	struct push push = {.cloud = cloud, .spec = spec, .file_type = kinds[spec->kind].file_type};
+	enum iot_status status = push_check_cloud(&push, err);
 
 	if (status == IOT_OK)
 		status = check_image(&push, err);
@@ -425,17 +367,20 @@ enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec
 	if (status == IOT_OK)
 		status = check_signature(&push, err);
 	if (status == IOT_OK)
-		status = create(&push, err);
+		status = push_create(&push, err);
 	if (status == IOT_OK) {
 		*ret_record =
 			json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:O}", "updateId", push.id, "jobId", push.name,
 				  "streamId", push.name, "version", push.version, "size", (json_int_t)push.info.size,
 				  "sha256", push.info.sha256, "targets", push.targets);
+		iot_json_set_bool(*ret_record, "changed", push.changed);
 		if (push.has_signature && *push.signature.key_id != '\0')
 			iot_json_set_str(*ret_record, "keyId", push.signature.key_id);
 	}
 	iot_error_while(err, "pushing '%s'", spec->image);
 	json_decref(push.targets);
 	json_decref(push.modules);
+	free(push.object_key);
+	free(push.object_version);
 	return status;
 }

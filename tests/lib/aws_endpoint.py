@@ -25,6 +25,8 @@ import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import aws_updates
+
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 KEYS = {
@@ -286,12 +288,6 @@ def create_group(name, query, body, headers):
     return {"thingGroupName": name, "thingGroupArn": arn("thinggroup", name), "thingGroupId": name}
 
 
-def describe_group(name, query, body, headers):
-    if name not in STATE["groups"]:
-        missing("Thing group %s" % name)
-    return {"thingGroupName": name, "thingGroupArn": arn("thinggroup", name), "version": 1}
-
-
 def add_member(query, body, headers):
     STATE["members"].add((body["thingGroupName"], body["thingName"]))
     return {}
@@ -299,13 +295,6 @@ def add_member(query, body, headers):
 
 def get_shadow(name, query, body, headers):
     return STATE["shadows"].get((name, query.get("name"))) or missing("No shadow exists with name: '%s'" % name)
-
-
-def set_shadow(name, query, body, headers):
-    old = STATE["shadows"].get((name, query.get("name")), b"{}")
-    version = json.loads(old).get("version", 0) + 1
-    STATE["shadows"][(name, query.get("name"))] = json.dumps(dict(body, version=version)).encode()
-    return STATE["shadows"][(name, query.get("name"))]
 
 
 ROUTES = [(m, re.compile(p), n, s, f) for m, p, n, s, f in [
@@ -325,7 +314,6 @@ ROUTES = [(m, re.compile(p), n, s, f) for m, p, n, s, f in [
     ("GET", r"/things/([^/]+)/jobs", "ListJobExecutionsForThing", "iot", lambda n, q, b, h: {"executionSummaries": []}),
     ("PUT", r"/thing-groups/addThingToThingGroup", "AddThingToThingGroup", "iot", add_member),
     ("POST", r"/thing-groups/([^/]+)", "CreateThingGroup", "iot", create_group),
-    ("GET", r"/thing-groups/([^/]+)", "DescribeThingGroup", "iot", describe_group),
     ("GET", r"/thing-groups", "ListThingGroups", "iot", lambda q, b, h: {"thingGroups": [
         {"groupName": g, "groupArn": arn("thinggroup", g)} for g in sorted(STATE["groups"])]}),
     ("POST", r"/thing-types/([^/]+)", "CreateThingType", "iot", create_type),
@@ -346,8 +334,9 @@ ROUTES = [(m, re.compile(p), n, s, f) for m, p, n, s, f in [
     ("POST", r"/keys-and-certificate", "CreateKeysAndCertificate", "iot", lambda q, b, h: {"certificateId": "0" * 64}),
     ("GET", r"/endpoint", "DescribeEndpoint", "iot", lambda q, b, h: {"endpointAddress": "x-ats.iot.%s.amazonaws.com" % REGION}),
     ("GET", r"/things/([^/]+)/shadow", "GetThingShadow", "iotdata", get_shadow),
-    ("POST", r"/things/([^/]+)/shadow", "UpdateThingShadow", "iotdata", set_shadow),
 ]]
+S3_ROUTES, MORE = aws_updates.routes(STATE, Refused, arn, page)
+ROUTES += [(m, re.compile(p), n, s, f) for m, p, n, s, f in MORE]
 
 
 def assume_role(form):
@@ -406,6 +395,19 @@ class Handler(BaseHTTPRequestHandler):
             self.say(200, b"{}")
         elif self.path == "/log":
             self.say(200, ("\n".join(STATE["log"]) + "\n").encode(), "text/plain")
+        elif self.path == "/published":
+            self.say(200, json.dumps(STATE["published"]).encode())
+        elif self.path == "/run":  # devices: {"job": ..., "thing": ..., "status": ...}
+            given = json.loads(body)
+            job = STATE["jobs"][given["job"]]
+            job["executions"][given["thing"]] = given["status"]
+            if all(s not in ("QUEUED", "IN_PROGRESS") for s in job["executions"].values()):
+                job["status"] = "COMPLETED"
+            self.say(200, b"{}")
+        elif self.path == "/report":  # a device reports its configuration
+            given = json.loads(body)
+            aws_updates.REPORT(given["thing"], {"name": "config"}, {"state": {"reported": given["reported"]}}, {})
+            self.say(200, b"{}")
         elif self.path == "/count":
             self.say(200, json.dumps({k: len(v) for k, v in STATE.items() if isinstance(v, (dict, set))}).encode())
         else:
@@ -415,12 +417,36 @@ class Handler(BaseHTTPRequestHandler):
     def carry_out(self, service, body):
         path, _, query = self.path.partition("?")
         parameters = {urllib.parse.unquote(n): urllib.parse.unquote(v) for n, _, v in (p.partition("=") for p in query.split("&") if p)}
+        if service == "s3":
+            return self.carry_out_s3(path, parameters, body)
         for method, pattern, name, wanted, function in ROUTES:
             match = pattern.fullmatch(path)
             if method == self.command and match is not None and wanted == service:
+                raw = name in ("Publish",)
+                self.check_model(service, name, parameters, None if raw or name == "UpdateThingShadow" else
+                                 json.loads(body) if body else {})
                 return name, lambda: function(*[urllib.parse.unquote(g) for g in match.groups()], parameters,
-                                              json.loads(body) if body else {}, self.headers)
+                                              body if raw else json.loads(body) if body else {}, self.headers)
         raise Refused(404, "UnknownOperationException", "no such operation: %s %s" % (self.command, path))
+
+    def check_model(self, service, name, parameters, body):
+        fault = aws_updates.check_model(service, name, parameters, body)
+        if fault is not None:
+            raise Refused(400, "ModelException", "AWS's model of %s: %s" % (name, fault))
+
+    def carry_out_s3(self, path, parameters, body):
+        """Rows share method and path: the one counts that has all of its flags in the query, and the most of them."""
+        found = None
+        for method, pattern, name, _, function, flags in S3_ROUTES:
+            match = re.fullmatch(pattern, path)
+            if method == self.command and match is not None and all(f in parameters for f in flags) and \
+                    (found is None or len(flags) > len(found[3])):
+                found = (name, function, match, flags)
+        if found is None:
+            raise Refused(405, "MethodNotAllowed", "no such operation")
+        name, function, match, _ = found
+        self.check_model("s3", name, parameters, None)
+        return name, lambda: function(*[urllib.parse.unquote(g) for g in match.groups()], parameters, body, self.headers)
 
     def before(self, fault):
         """What happens instead of the operation. True: the request is dealt with."""
@@ -445,6 +471,9 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def after(self, fault, reply):
+        more = ()
+        if isinstance(reply, tuple):
+            reply, more = reply
         text = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         if fault == "drop":
             self.hang_up()
@@ -457,8 +486,14 @@ class Handler(BaseHTTPRequestHandler):
             self.say(200, text[:-1])
         elif fault == "html500-after":
             self.say(500, b"<html></html>", "text/html")
+        elif self.command == "HEAD":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            for name, value in more:
+                self.send_header(name, value)
+            self.end_headers()
         else:
-            self.say(200, text)
+            self.say(200, text, "application/xml" if text.startswith(b"<") else "application/json", more)
 
     def throttle(self):
         now = time.monotonic()
@@ -497,7 +532,7 @@ class Handler(BaseHTTPRequestHandler):
                     self.say(fault.status, json.dumps({"message": fault.message}).encode(), more=[
                         ("x-amzn-errortype", "%s:http://internal.amazon.com/coral/" % fault.code)])
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do
 
 
 class DeviceHandler(Handler):

@@ -186,6 +186,15 @@ bool aws_code_identity(const char *code);
  */
 bool aws_xml_text(const char *xml, const char *name, char *out, size_t size);
 
+/* s3.c */
+bool aws_is_s3(const struct iot_operation *op);
+/* A key as part of a path: its slashes stay. */
+void aws_s3_key(const char *key, struct iot_buf *path);
+/* The one body there is: that of CompleteMultipartUpload. */
+void aws_s3_body(const json_t *members, struct iot_buf *body);
+IOT_CHECK enum iot_status aws_s3_value(const struct iot_operation *op, const struct iot_http_reply *reply, json_t **ret,
+				       struct iot_buf *out, struct iot_error *err);
+
 /* engine.c */
 struct aws_call {
 	struct aws_call *next;

@@ -201,7 +201,7 @@ static void refused(struct aws_call *call, const struct aws_answer *answer)
 static void accepted(struct aws_call *call, const struct iot_http_reply *reply)
 {
 	enum iot_status status = aws_answer_value(call->op, reply, &call->reply, call->out, &call->err);
-	bool empty = status == IOT_OK && call->op->reply[0] != NULL && reply->body.len == 0;
+	bool empty = status == IOT_OK && call->op->reply[0] != NULL && reply->body.len == 0 && !aws_is_s3(call->op);
 
 	aws_rate_succeeded(call->aws, call->op);
 	if (call->aws->quota < QUOTA)

@@ -126,6 +126,8 @@ enum iot_status aws_answer_value(const struct iot_operation *op, const struct io
 	char type[80] = "";
 	struct iot_error why = IOT_ERROR_INIT;
 
+	if (aws_is_s3(op))
+		return aws_s3_value(op, reply, ret, out, err);
 	if (is_payload(op)) {
 		if (out != NULL)
 			iot_buf_add(out, reply->body.data, reply->body.len);

@@ -77,24 +77,31 @@ static const struct iot_member *path_member(const struct iot_operation *op, cons
 	return NULL;
 }
 
+/* Up to a '?': what follows is a flag of the query. */
 static enum iot_status build_path(const struct iot_operation *op, const json_t *request, struct iot_buf *path,
 				  struct iot_error *err)
 {
-	for (const char *at = op->uri; *at != '\0'; at++) {
-		size_t len = strcspn(at, "}");
+	for (const char *at = op->uri; *at != '\0' && *at != '?'; at++) {
+		size_t len = strcspn(at, "}"), name;
 		const struct iot_member *member;
+		bool rest;
 		IOT_CLEAN(iot_free_p) char *text = NULL;
 
 		if (*at != '{') {
 			iot_buf_addc(path, *at);
 			continue;
 		}
-		member = path_member(op, at + 1, len - 1);
+		rest = at[len - 1] == '+'; /* of the path, slashes and all */
+		name = len - 1 - rest;
+		member = path_member(op, at + 1, name);
 		if (member == NULL || json_object_get(request, member->name) == NULL)
-			return iot_cloud_fail(err, "InvalidRequestException", "%s needs %.*s", op->name, (int)(len - 1),
+			return iot_cloud_fail(err, "InvalidRequestException", "%s needs %.*s", op->name, (int)name,
 					      at + 1);
 		text = plain_text(json_object_get(request, member->name));
-		iot_percent_encode(text, strlen(text), path);
+		if (rest)
+			aws_s3_key(text, path);
+		else
+			iot_percent_encode(text, strlen(text), path);
 		at += len;
 	}
 	return IOT_OK;
@@ -154,11 +161,18 @@ enum iot_status aws_wire_build(const struct iot_operation *op, const json_t *req
 				.body = IOT_BUF_INIT(AWS_MAX_REQUEST)};
 	IOT_JSON body = json_object();
 	bool has_body = false;
+	const char *flag = strchr(op->uri, '?');
 	enum iot_status status = build_path(op, request, &wire.path, err);
 
+	if (flag != NULL)
+		iot_buf_addf(&wire.query, "%s=", flag + 1);
 	if (status == IOT_OK)
 		status = build_members(op, request, body, &wire, &has_body, err);
-	if (status == IOT_OK && has_body && payload == NULL) {
+	if (status == IOT_OK && has_body && aws_is_s3(op)) {
+		aws_s3_body(body, &wire.body);
+		wire.content_type = "application/xml";
+		status = iot_buf_check(&wire.body, "the request", err);
+	} else if (status == IOT_OK && has_body && payload == NULL) {
 		IOT_CLEAN(iot_free_p) char *text = iot_json_text(body);
 
 		iot_buf_adds(&wire.body, text);
@@ -183,6 +197,7 @@ struct signing {
 	struct iot_sigv4_header to_sign[AWS_MAX_HEADERS + 4];
 	size_t count;
 	char date[IOT_SIGV4_DATE_SIZE];
+	char id[33]; /* makes two equal requests of one second two signatures, as AWS's SDKs do */
 };
 
 static void put(struct signing *signing, const char *name, const char *value)
@@ -225,6 +240,7 @@ enum iot_status aws_wire_send(struct aws *aws, const struct aws_wire *wire, cons
 	struct signing signing = {.count = 0};
 	struct iot_sigv4_request request;
 	int64_t now = iot_now_ms() + aws->skew_ms;
+	unsigned char random[16];
 	enum iot_status status = aws_endpoint(aws, wire->service, &endpoint, err);
 
 	if (status != IOT_OK)
@@ -238,6 +254,8 @@ enum iot_status aws_wire_send(struct aws *aws, const struct aws_wire *wire, cons
 		put(&signing, "X-Amz-Security-Token", credentials->token);
 	if (wire->service == AWS_S3)
 		put(&signing, "X-Amz-Content-Sha256", wire->hash);
+	iot_random(random, sizeof(random));
+	put(&signing, "amz-sdk-invocation-id", iot_hex(random, sizeof(random), signing.id));
 	for (size_t i = 0; i < wire->header_count; i++)
 		put(&signing, wire->signed_headers[i].name, wire->signed_headers[i].value);
 	request = (struct iot_sigv4_request){wire->method,    path,          iot_buf_str(&wire->query),

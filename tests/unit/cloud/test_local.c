@@ -164,13 +164,24 @@ static size_t handlers_of(const struct iot_operation *op)
 	return count;
 }
 
-/* Every operation of the table is carried out, by one handler, and there is no handler besides. */
+/*
+ * Every operation of the table is carried out, by one handler, and there is no handler besides; but for the last rows
+ * (operations/service.inc), which only AWS has, and whose refusal says so.
+ */
 static void test_complete(void)
 {
+	const struct iot_operation *end = iot_operation_find("CreateDynamicThingGroup");
 	size_t handlers = 0;
 	size_t operations = 0;
 
+	ASSERT_STATUS(iot_cloud_call(cloud, "ListJobTemplates", NULL, NULL, NULL, NULL, &err), IOT_USAGE, &err);
+	CU_ASSERT_STRING_EQUAL(err.code, "NotImplementedException");
+	iot_error_clear(&err);
 	for (size_t i = 0; i < iot_operation_count; i++) {
+		if (&iot_operations[i] >= end) {
+			CU_ASSERT_EQUAL(handlers_of(&iot_operations[i]), 0);
+			continue;
+		}
 		if (handlers_of(&iot_operations[i]) != 1)
 			fprintf(stderr, "\n%s:%s has no handler\n", iot_operations[i].service, iot_operations[i].name);
 		CU_ASSERT_EQUAL(handlers_of(&iot_operations[i]), 1);
