@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2154 # what common.bash sets
 # Every fault of the module simulator at every step of provisioning: the rows are in expresslink_faults.table.
 
 setup() {

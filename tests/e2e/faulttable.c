@@ -9,6 +9,8 @@
  * with exactly one identity, which the broker has seen, and after a success
  * change nothing.
  */
+#include "faulttable.h"
+
 #include "iotctl/base.h"
 #include "iotctl/cert.h"
 #include "iotctl/clock.h"
@@ -31,171 +33,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ROWS_MAX = 2000, FIELDS_MAX = 10, AT_ONCE = 24, FAULTS_MAX = 4, ROW_S = 120, START_MS = 20000 };
-enum { ANSWER_MS = 1000, CONNECT_MS = 4000, PROOF_MS = 6000, ANY = -1, KILLED = -2 };
+enum { AT_ONCE = 24, ROW_S = 120, START_MS = 20000, ANSWER_MS = 1000, CONNECT_MS = 4000, PROOF_MS = 6000 };
 
 #define SSID "plant"
 #define PASSWORD "correct horse"
 #define POLICY "device"
 
-struct row {
-	char name[160];
-	char *faults[FAULTS_MAX];
-	size_t fault_count;
-	const char *scenario, *registered, *endpoint, *text;
-	const char *kill_at, *unplug_at; /* steps; NULL: not */
-	int code;                        /* of the program; ANY; KILLED */
-};
-
-static struct table {
-	char *lines[ROWS_MAX][FIELDS_MAX];
-	size_t count;
-} table;
-static struct row rows[ROWS_MAX];
-static size_t row_count;
 static const char *fleet, *other_fleet;
 static char *journal, *password_file;
 static int broker_port;
-
-static void die(const char *what)
-{
-	fprintf(stderr, "%s\n", what);
-	exit(2);
-}
-
-/* --- the table -------------------------------------------------------------------------- */
-
-static char *trimmed(char *text)
-{
-	size_t len;
-
-	text += strspn(text, " \t");
-	len = strlen(text);
-	while (len > 0 && strchr(" \t\n", text[len - 1]) != NULL)
-		text[--len] = '\0';
-	return text;
-}
-
-static void read_table(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	char line[512];
-
-	if (file == NULL)
-		die("cannot read the table");
-	while (fgets(line, sizeof(line), file) != NULL) {
-		char *rest = line;
-		size_t field = 0;
-
-		if (*trimmed(line) == '#' || *trimmed(line) == '\0')
-			continue;
-		if (table.count == ROWS_MAX)
-			die("too many lines");
-		while (rest != NULL && field < FIELDS_MAX)
-			table.lines[table.count][field++] = iot_strdup(trimmed(strsep(&rest, "|")));
-		while (field < FIELDS_MAX)
-			table.lines[table.count][field++] = iot_strdup("");
-		table.count++;
-	}
-	fclose(file);
-}
-
-/* The next line of that kind after `*at`; NULL: there is none. */
-static char **next_line(const char *kind, size_t *at)
-{
-	for (; *at < table.count; (*at)++)
-		if (strcmp(table.lines[*at][0], kind) == 0)
-			return table.lines[(*at)++];
-	return NULL;
-}
-
-static int code_of(const char *text)
-{
-	return strcmp(text, "any") == 0 ? ANY : atoi(text);
-}
-
-/* The text with the command in place of %. */
-static char *filled(const char *text, const char *command)
-{
-	const char *mark = strchr(text, '%');
-
-	return mark != NULL ? iot_strf("%.*s%s%s", (int)(mark - text), text, command, mark + 1) : iot_strdup(text);
-}
-
-static struct row *add_row(const char *scenario, const char *registered, const char *endpoint, const char *code,
-			   char *text)
-{
-	struct row *row = &rows[row_count++];
-
-	if (row_count == ROWS_MAX)
-		die("too many rows");
-	*row = (struct row){.scenario = scenario,
-			    .registered = registered,
-			    .endpoint = endpoint,
-			    .code = code_of(code),
-			    .text = text};
-	return row;
-}
-
-static void add_fault(struct row *row, char *fault)
-{
-	row->faults[row->fault_count++] = fault;
-	snprintf(row->name, sizeof(row->name), "%s, %s", row->scenario, row->faults[0]);
-}
-
-static char **exception(const char *kind, const char *command, const char *fault)
-{
-	char **line;
-
-	for (size_t at = 0; (line = next_line("except", &at)) != NULL;)
-		if (strcmp(line[1], kind) == 0 && strcmp(line[2], command) == 0 && strcmp(line[3], fault) == 0)
-			return line;
-	return NULL;
-}
-
-/* A command and a fault. */
-static void add_cell(char **command, char **fault, bool once)
-{
-	const char *nth = strcmp(command[3], "-") != 0 ? command[3] : "1";
-	IOT_CLEAN(iot_free_p) char *aim = once ? iot_strf("%s#%s", command[6], nth) : iot_strdup(command[6]);
-	char **except = exception(fault[0], command[6], fault[1]);
-	char **expected = except != NULL ? except + 4 : fault + 2;
-
-	add_fault(add_row(command[2], command[4], command[5], expected[0], filled(expected[1], command[6])),
-		  filled(fault[1], aim));
-}
-
-static void add_step(char **line)
-{
-	struct row *killed = add_row("fresh", "any", "any", "any", iot_strdup(""));
-	struct row *unplugged = add_row("fresh", line[3], line[4], line[2], iot_strdup(""));
-
-	killed->kill_at = unplugged->unplug_at = line[1];
-	killed->code = KILLED;
-	snprintf(killed->name, sizeof(killed->name), "killed at %s", line[1]);
-	snprintf(unplugged->name, sizeof(unplugged->name), "unplugged at %s", line[1]);
-}
-
-static void make_rows(void)
-{
-	char **line, **fault, *rest;
-
-	for (size_t at = 0; (line = next_line("step", &at)) != NULL;)
-		add_step(line);
-	for (size_t at = 0; (line = next_line("command", &at)) != NULL;) {
-		for (size_t inner = 0; (fault = next_line("once", &inner)) != NULL;)
-			add_cell(line, fault, true);
-		/* A later occurrence cannot be reached past a fault that is always there. */
-		for (size_t inner = 0; strcmp(line[3], "-") == 0 && (fault = next_line("always", &inner)) != NULL;)
-			add_cell(line, fault, false);
-	}
-	for (size_t at = 0; (line = next_line("row", &at)) != NULL;) {
-		struct row *row = add_row(line[1], line[2], line[3], line[5], iot_strdup(line[6]));
-
-		for (rest = line[4]; rest != NULL && row->fault_count < FAULTS_MAX;)
-			add_fault(row, iot_strdup(trimmed(strsep(&rest, ";"))));
-	}
-}
 
 /* --- a module and a provisioning, in processes of their own -------------------------------- */
 
@@ -510,17 +356,6 @@ static bool play(const struct row *row)
 
 /* --- all of them ------------------------------------------------------------------------------------ */
 
-static bool has_line(const char *kind, int field, const char *text)
-{
-	char **line;
-
-	for (size_t at = 0; (line = next_line(kind, &at)) != NULL;)
-		if (strncmp(text, line[field], strlen(line[field])) == 0 &&
-		    strchr("= ", text[strlen(line[field])]) != NULL)
-			return true;
-	return false;
-}
-
 /* Every command that provisioning said has its lines in the table. From a transcript: "SECONDS > TEXT". */
 static bool check_commands(const char *transcript)
 {
@@ -531,8 +366,8 @@ static bool check_commands(const char *transcript)
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
 		const char *said = strstr(line, " > AT+");
 
-		trimmed(line);
-		if (said != NULL && !has_line("command", 6, said + strlen(" > AT+")))
+		line[strcspn(line, "\n")] = '\0';
+		if (said != NULL && !table_has("command", 6, said + strlen(" > AT+")))
 			good = complaint("the table has no line for the command '%.40s'", said + strlen(" > AT+"));
 	}
 	if (file != NULL)
@@ -554,10 +389,10 @@ static bool check_steps(void)
 		return complaint("no journal");
 	while (iot_stmt_step(stmt, &more, &err) == IOT_OK && more) {
 		steps++;
-		if (!has_line("step", 1, iot_stmt_text(stmt, 0)))
+		if (!table_has("step", 1, iot_stmt_text(stmt, 0)))
 			good = complaint("the table has no line for the step '%s'", iot_stmt_text(stmt, 0));
 	}
-	for (size_t at = 0; next_line("step", &at) != NULL;)
+	for (size_t at = 0; table_next("step", &at) != NULL;)
 		lines++;
 	return good && (lines == steps + 2 || complaint("%zu steps in the journal, %zu in the table", steps, lines));
 }
@@ -692,12 +527,12 @@ int main(int argc, char **argv)
 	password_file = iot_path(here, "wifi");
 	if (iot_fs_create_private(password_file, PASSWORD "\n", strlen(PASSWORD) + 1, NULL) != IOT_OK)
 		die("cannot write the password");
-	read_table(argv[1]);
+	table_read(argv[1]);
 	/* Without a fault, one after the other: what is made once for a fleet is made, and every command is said. */
 	for (size_t i = 0; i < IOT_LENGTH(scenarios); i++)
-		snprintf(add_row(scenarios[i], "yes", "ours", "0", iot_strdup(""))->name, sizeof(rows->name),
+		snprintf(table_add_row(scenarios[i], "yes", "ours", "0", iot_strdup(""))->name, sizeof(rows->name),
 			 "plain, %s", scenarios[i]);
-	make_rows();
+	table_make_rows();
 	setenv("TRANSCRIPT", "plain.txt", 1);
 	for (size_t i = 0; i < IOT_LENGTH(scenarios); i++)
 		bad += play_rows(i, i + 1, NULL, &played);

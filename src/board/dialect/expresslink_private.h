@@ -32,6 +32,9 @@ IOT_CHECK enum iot_status el_read(struct el *el, const char *key, struct iot_buf
 /* A certificate of the module, whatever form it gives it in; *ret NULL: it holds none. */
 IOT_CHECK enum iot_status el_read_cert(struct el *el, const char *key, struct iot_cert **ret, struct iot_error *err);
 
+/* What it says of its connection, the same twice. */
+IOT_CHECK enum iot_status el_read_status(struct el *el, struct iot_el_status *ret, struct iot_error *err);
+IOT_CHECK enum iot_status el_identify(void *self, struct iot_board_identity *ret, struct iot_error *err);
 IOT_CHECK enum iot_status el_look(void *self, struct iot_board_item *item, struct iot_error *err);
 IOT_CHECK enum iot_status el_install(void *self, struct iot_board_item *item, struct iot_error *err);
 
