@@ -174,4 +174,39 @@ IOT_CHECK enum iot_status iot_sim_jwt_run(const struct iot_sim_jwt_options *opti
 					  void (*event)(const char *name, const char *detail, void *data), void *data,
 					  struct iot_error *err);
 
+/*
+ * A device with symmetric cryptography only, behind a gateway (frame.h): TLS with a pre-shared key, a PSA attestation
+ * token for the gateway's challenge, then a state, and a measurement every interval. What was not acknowledged is said
+ * again after a new connection; a new start is a new boot.
+ */
+struct iot_sim_psk_options {
+	const char *host;
+	int port;
+	const char *identity;
+	const void *key;
+	size_t key_len;
+	const void *attest_key; /* its attestation key, shared with the registry */
+	size_t attest_key_len;
+	const char *suites;    /* NULL: PSK-AES128-CCM, as TF-M Profile Small has it */
+	int64_t count;         /* end when so many measurements are acknowledged; 0: none are sent, it only listens */
+	int64_t interval_ms;   /* between measurements */
+	int64_t exit_after_ms; /* 0: never */
+	/*
+	 * One way to misbehave; NULL: none. bad-key, bad-token (the MAC is wrong), wrong-nonce, replay (the token of the
+	 * connection before), lifecycle (of a debugged device), other-device (another instance id), huge (a message of 4 GB),
+	 * garbage (after the handshake), early-data (before it is accepted), silent (after the challenge), slow (a byte of the
+	 * token per interval).
+	 */
+	const char *fault;
+	int interrupt_fd; /* readable when it is to end; -1: none */
+};
+/*
+ * Events: connected, accepted, refused, sent, acknowledged, busy, config, command, copy, lost. IOT_DENIED: the gateway
+ * does not know identity or key; IOT_VERIFY: it refused the token; IOT_TIMEOUT: exit_after_ms came first (IOT_OK if it
+ * only listens); IOT_AGAIN: with a fault, the gateway ended the connection.
+ */
+IOT_CHECK enum iot_status iot_sim_psk_run(const struct iot_sim_psk_options *options,
+					  void (*event)(const char *name, const char *detail, void *data), void *data,
+					  struct iot_error *err);
+
 #endif

@@ -31,6 +31,8 @@ struct iot_schema {
 extern const struct iot_schema iot_registry_schema;
 /* The schema of a station's journal (store/journal_schema.c). */
 extern const struct iot_schema iot_journal_schema;
+/* The schema of a gateway's queue (store/gateway_schema.c). */
+extern const struct iot_schema iot_gateway_schema;
 
 enum iot_store_mode {
 	IOT_STORE_READ,   /* read only: never creates, never migrates */

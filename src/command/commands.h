@@ -22,6 +22,7 @@ extern const struct cli_command cmd_device_unclaim;
 extern const struct cli_command cmd_doctor;
 extern const struct cli_command cmd_events;
 extern const struct cli_command cmd_events_route; /* a verb of events, in route.c */
+extern const struct cli_command cmd_gateway;
 extern const struct cli_command cmd_group;
 extern const struct cli_command cmd_image;
 extern const struct cli_command cmd_init;
@@ -46,6 +47,6 @@ extern const struct cli_command cmd_subscribe;
 extern const struct cli_command cmd_type;
 extern const struct cli_command cmd_version;
 
-extern const struct cli_command cmd_sim_expresslink, cmd_sim_host, cmd_sim_jwt_device; /* below cmd_sim */
+extern const struct cli_command cmd_sim_expresslink, cmd_sim_host, cmd_sim_jwt_device, cmd_sim_psk; /* below cmd_sim */
 
 #endif

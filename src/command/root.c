@@ -20,7 +20,7 @@ const struct cli_command cmd_root = {
 				    &cmd_state,
 				    &cmd_events,
 				    /* small devices */
-				    &cmd_psk, &cmd_attest, &cmd_jwt,
+				    &cmd_gateway, &cmd_psk, &cmd_attest, &cmd_jwt,
 				    /* tools */
 				    &cmd_sim, &cmd_api, &cmd_settings, &cmd_completion, &cmd_version),
 	.examples = CLI_EXAMPLES({"init demo", "make a fleet"}, {"serve --detach", "start its cloud"},

@@ -13,6 +13,7 @@ iot_bench(policy iot_policy)
 iot_bench(journal iot_fleet)
 iot_bench(api iot_crypto PkgConfig::OPENSSL Threads::Threads)
 iot_bench(aws iot_flags PkgConfig::CURL Threads::Threads)
+iot_bench(gateway iot_cloud iot_transport iot_crypto PkgConfig::OPENSSL)
 iot_bench(plugin iot_plugin_plain PkgConfig::MOSQUITTO PkgConfig::OPENSSL)
 target_include_directories(bench_plugin PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit/broker)
 
@@ -27,7 +28,7 @@ add_dependencies(bench_empty bench_needed)
 set_property(TARGET bench_empty APPEND PROPERTY LINK_DEPENDS ${needed})
 
 add_custom_target(bench DEPENDS iotctl bench_startup bench_fill bench_ota_bare bench_ota_device bench_policy bench_plugin bench_api
-	bench_journal bench_empty)
+	bench_journal bench_gateway bench_empty)
 
 add_test(NAME bench/smoke COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/run --smoke --build ${PROJECT_BINARY_DIR})
 set_tests_properties(bench/smoke PROPERTIES TIMEOUT 300 LABELS bench)

@@ -13,7 +13,8 @@ declare -A layer_of=(
   [at]=board [board]=board [expresslink]=board [credential]=board [swd]=board [cloud]=cloud [local]=cloud
   [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet [configuration]=fleet
   [remote_command]=fleet [http]=transport [aws]=cloud [operator]=cloud [profile]=fleet [cbor]=crypto [cose]=crypto
-  [attest]=crypto [jwt]=crypto [psk]=broker [pskfile]=fleet [events]=fleet
+  [attest]=crypto [jwt]=crypto [psk]=broker [pskfile]=fleet [events]=fleet [frame]=crypto [psklink]=transport
+  [gateway]=gateway [children]=fleet
 )
 declare -A may_use=(
   [base]="base" [cli]="cli base" [crypto]="crypto base" [policy]="policy base" [store]="store base"
@@ -24,7 +25,8 @@ declare -A may_use=(
   [broker/plugin]="broker store policy crypto base"
   [sim]="sim board cloud policy crypto transport base"
   [fleet]="fleet board cloud store policy crypto transport base"
-  [command]="command cli fleet broker sim board cloud policy crypto transport base"
+  [gateway]="gateway fleet broker cloud store policy crypto transport base"
+  [command]="command cli gateway fleet broker sim board cloud policy crypto transport base"
 )
 
 folder_of() { # src/broker/plugin/x.c -> broker/plugin; src/cloud/local/x.c -> cloud
@@ -60,7 +62,8 @@ only_in() { # PATTERN FOLDER...: this include appears in these folders alone
     bad=1
   done < <(grep -rnE "^#include <($pattern)" src include --include='*.[ch]')
 }
-only_in 'openssl/|cbor' src/crypto
+only_in 'openssl/' src/crypto src/transport/psk
+only_in 'cbor' src/crypto
 only_in 'sqlite3' src/store
 only_in 'microhttpd' src/broker
 only_in 'mosquitto\.h' src/transport src/broker/plugin

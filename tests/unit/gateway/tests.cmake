@@ -1,0 +1,2 @@
+iot_unit(gateway/test_queue iot_gateway)
+target_include_directories(unit_gateway_test_queue PRIVATE ${PROJECT_SOURCE_DIR}/src)
