@@ -145,6 +145,9 @@ elsewhere() { # a fleet with its API, an operator who may do all, a device that 
   iotctl config schema set pump away/schema.json >/dev/null
   works config schema show -- pump
 
+  works state list -- pump-0001 --query '.[0].state.firmware'
+  [ "$out" = 1.0.0 ]
+  works state watch -- pump-0001 --timeout 100ms
   works shadow update -- pump-0001 --desired '{"a": 1}'
   works shadow get -- pump-0001 --query .state.desired.a
   works shadow list -- pump-0001
@@ -256,7 +259,8 @@ acknowledged() { [ "$(iotctl config list pump-0001 --query '.[].acknowledgedVers
 # Those that the tests above call in a line of their own, and those whose work is behind a serial port or in a file, without any
 # fleet, and which other tests run.
 by_hand() {
-  printf '%s\n' 'ota watch' serve 'board probe' 'sim expresslink' 'sim host' 'attest decode' 'attest policy' 'attest verify'
+  printf '%s\n' 'ota watch' serve 'board probe' 'sim expresslink' 'sim host' 'sim jwt-device' 'attest decode' 'attest policy' \
+    'attest verify'
 }
 
 @test "no verb was left out" {

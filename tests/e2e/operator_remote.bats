@@ -141,5 +141,5 @@ start_remote() { # ROLE...: a fleet with its API, and an operator for each role
   until_true 10 heard tail.out '.kind == "presence" and .device == "pump-0001" and .event == "disconnected"'
   until_true 10 heard tail.out '.kind == "device" and .device == "pump-0001" and .event == "hello"'
   fault 5 'refused' away observe -q events tail --kind denial --timeout 5s
-  fault 2 "the fleet's own machine" away observe events route list
+  fault 2 "this is done on the machine of a local fleet only" away observe events route list
 }

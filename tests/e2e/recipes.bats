@@ -73,7 +73,7 @@ runs() { device_says "$1" .firmware "$2"; } # NAME VERSION
 # The page's operator, by the recipe before.
 make_ci() {
   local mine=$BATS_TEST_DESCRIPTION
-  pumps "$@"
+  pumps
   iotctl serve --stop
   iotctl serve --detach --api-port "$(free_port)"
   BATS_TEST_DESCRIPTION='An operator for CI, who may do what CI does'
@@ -95,6 +95,9 @@ in_ci() { # COMMAND...: in a home that has nothing
   fault 5 'iot:CreateThing' in_ci iotctl --profile ../ci.profile device create pump-0009
   fault 5 'iot:CreateJob' in_ci iotctl --profile ../ci.profile job create j ../ci.json --to pump-0001
   fault 5 'iotctl:CreatePsk' in_ci iotctl --profile ../ci.profile psk create pump-0001
+  iotctl device create tram-1 --type pump >/dev/null
+  echo '{}' >ci/c.json
+  fault 5 'iot:DescribeThing' in_ci iotctl --profile ../ci.profile config set c.json --to tram-1
   expect 0 in_ci iotctl --profile ../ci.profile subscribe 'pump/+/state' --timeout 100ms
   expect 5 in_ci iotctl --profile ../ci.profile publish pump/pump-0001/command -m x
 }
