@@ -35,6 +35,10 @@ _iotctl_value() {
 	'serve --listen') echo 'none' ;;
 	'serve --port') echo 'none' ;;
 	'serve --staging-port') echo 'none' ;;
+	'serve --psk-port') echo 'none' ;;
+	'serve --jwt-port') echo 'none' ;;
+	'serve --project') echo 'none' ;;
+	'serve --token-skew') echo 'none' ;;
 	'serve --api-port') echo 'none' ;;
 	'serve --api-listen') echo 'none' ;;
 	'serve --plugin') echo 'file' ;;
@@ -55,6 +59,7 @@ _iotctl_value() {
 	'device create --out') echo 'dir' ;;
 	'device create --csr') echo 'file' ;;
 	'device create --days') echo 'none' ;;
+	'device create --issuer') echo 'words auto fleet aws' ;;
 	'device list -t' | 'device list --type') echo 'live type' ;;
 	'device list -g' | 'device list --group') echo 'live group' ;;
 	'device list -a' | 'device list --attribute') echo 'none' ;;
@@ -75,6 +80,7 @@ _iotctl_value() {
 	'type create --description') echo 'none' ;;
 	'group create --parent') echo 'live group' ;;
 	'group create --description') echo 'none' ;;
+	'group create --dynamic') echo 'none' ;;
 	'group list --parent') echo 'live group' ;;
 	'policy show --version') echo 'none' ;;
 	'policy delete --version') echo 'none' ;;
@@ -117,6 +123,13 @@ _iotctl_value() {
 	'ota push --timeout') echo 'none' ;;
 	'ota push --device-timeout') echo 'none' ;;
 	'ota push --per-minute') echo 'none' ;;
+	'ota push --retries') echo 'none' ;;
+	'ota push --abort-percent') echo 'none' ;;
+	'ota push --abort-after') echo 'none' ;;
+	'ota push --start') echo 'none' ;;
+	'ota push --via') echo 'words job ota-update' ;;
+	'ota push --bucket') echo 'none' ;;
+	'ota push --role-arn') echo 'none' ;;
 	'ota push -k' | 'ota push --key') echo 'live key' ;;
 	'ota push --signature') echo 'file' ;;
 	'ota push --verify-key') echo 'file' ;;
@@ -124,6 +137,7 @@ _iotctl_value() {
 	'ota push --device-path') echo 'none' ;;
 	'ota push --device-cert') echo 'none' ;;
 	'ota watch --timeout') echo 'none' ;;
+	'ota gc --older-than') echo 'none' ;;
 	'job create --to') echo 'live device' ;;
 	'job create -g' | 'job create --group') echo 'live group' ;;
 	'job create --description') echo 'none' ;;
@@ -180,6 +194,8 @@ _iotctl_value() {
 	'shadow watch -n' | 'shadow watch --name') echo 'none' ;;
 	'shadow watch -c' | 'shadow watch --count') echo 'none' ;;
 	'shadow watch --timeout') echo 'none' ;;
+	'state watch -n' | 'state watch --count') echo 'none' ;;
+	'state watch --timeout') echo 'none' ;;
 	'events tail -k' | 'events tail --kind') echo 'none' ;;
 	'events tail -d' | 'events tail --device') echo 'live device' ;;
 	'events tail -n' | 'events tail --count') echo 'none' ;;
@@ -191,6 +207,27 @@ _iotctl_value() {
 	'events route add --keep') echo 'none' ;;
 	'events route add -t' | 'events route add --topic') echo 'none' ;;
 	'events route add --before') echo 'none' ;;
+	'gateway create --out') echo 'dir' ;;
+	'gateway create --type') echo 'live type' ;;
+	'gateway create --children') echo 'none' ;;
+	'gateway create --days') echo 'none' ;;
+	'gateway add --copy-to') echo 'none' ;;
+	'gateway run --listen') echo 'none' ;;
+	'gateway run --port') echo 'none' ;;
+	'gateway run --policy') echo 'file' ;;
+	'gateway run --nonce') echo 'none' ;;
+	'gateway run --suites') echo 'none' ;;
+	'gateway run --state') echo 'dir' ;;
+	'gateway run --endpoint') echo 'none' ;;
+	'gateway run --endpoint-port') echo 'none' ;;
+	'gateway run --ca') echo 'file' ;;
+	'gateway run --devices') echo 'none' ;;
+	'gateway run --handshake-timeout') echo 'none' ;;
+	'gateway run --attestation-timeout') echo 'none' ;;
+	'gateway run --message-timeout') echo 'none' ;;
+	'gateway run --idle-timeout') echo 'none' ;;
+	'gateway run --queue-messages') echo 'none' ;;
+	'gateway run --queue-size') echo 'none' ;;
 	'psk create --identity') echo 'none' ;;
 	'psk create --size') echo 'none' ;;
 	'psk create --out') echo 'file' ;;
@@ -244,6 +281,28 @@ _iotctl_value() {
 	'sim fleet --exit-after') echo 'none' ;;
 	'sim fleet --fault') echo 'none' ;;
 	'sim fleet --behaviour') echo 'file' ;;
+	'sim jwt-device -k' | 'sim jwt-device --key') echo 'file' ;;
+	'sim jwt-device --ca') echo 'file' ;;
+	'sim jwt-device --project') echo 'none' ;;
+	'sim jwt-device --host') echo 'none' ;;
+	'sim jwt-device --port') echo 'none' ;;
+	'sim jwt-device --location') echo 'none' ;;
+	'sim jwt-device --registry') echo 'none' ;;
+	'sim jwt-device --audience') echo 'none' ;;
+	'sim jwt-device --lifetime') echo 'none' ;;
+	'sim jwt-device --interval') echo 'none' ;;
+	'sim jwt-device --renewals') echo 'none' ;;
+	'sim jwt-device --exit-after') echo 'none' ;;
+	'sim jwt-device --fault') echo 'none' ;;
+	'sim psk-device --host') echo 'none' ;;
+	'sim psk-device --port') echo 'none' ;;
+	'sim psk-device -k' | 'sim psk-device --key') echo 'file' ;;
+	'sim psk-device --attestation-key') echo 'file' ;;
+	'sim psk-device --suites') echo 'none' ;;
+	'sim psk-device -n' | 'sim psk-device --count') echo 'none' ;;
+	'sim psk-device --interval') echo 'none' ;;
+	'sim psk-device --exit-after') echo 'none' ;;
+	'sim psk-device --fault') echo 'words bad-key bad-token wrong-nonce replay lifecycle other-device huge garbage early-data silent slow' ;;
 	'sim expresslink --link') echo 'file' ;;
 	'sim expresslink --state') echo 'dir' ;;
 	'sim expresslink --broker-port') echo 'none' ;;
@@ -290,7 +349,7 @@ _iotctl_node() {
 	subs='' args=() opts=' --output --query --profile --fleet --cloud --region --endpoint-url --aws-profile --color --progress --quiet --verbose --no-input --help'
 	case $1 in
 	'')
-		subs='init serve operator backup restore doctor device type group policy cert ca board provision codesign image ota job stream publish subscribe command layout config shadow events psk attest jwt sim api settings completion version'
+		subs='init serve operator backup restore doctor device type group policy cert ca board provision codesign image ota job stream publish subscribe command layout config shadow state events gateway psk attest jwt sim api settings completion version'
 		opts+=''
 		args=()
 		;;
@@ -301,7 +360,7 @@ _iotctl_node() {
 		;;
 	'serve')
 		subs=''
-		opts+=' --detach --stop --status --listen --port --staging-port --api-port --api-listen --plugin --mosquitto'
+		opts+=' --detach --stop --status --listen --port --staging-port --psk-port --jwt-port --project --token-skew --api-port --api-listen --plugin --mosquitto'
 		args=()
 		;;
 	'operator')
@@ -350,13 +409,13 @@ _iotctl_node() {
 		args=()
 		;;
 	'device')
-		subs='create list show update delete enable disable rotate claim claims unclaim'
+		subs='create list show update delete enable disable retire rotate claim claims unclaim'
 		opts+=''
 		args=()
 		;;
 	'device create')
 		subs=''
-		opts+=' --alias --type --group --attribute --policy --out --csr --days --update'
+		opts+=' --alias --type --group --attribute --policy --out --csr --days --issuer --update'
 		args=('none')
 		;;
 	'device list')
@@ -387,6 +446,11 @@ _iotctl_node() {
 	'device disable')
 		subs=''
 		opts+=''
+		args=('live device')
+		;;
+	'device retire')
+		subs=''
+		opts+=' --yes --dry-run'
 		args=('live device')
 		;;
 	'device rotate')
@@ -446,7 +510,7 @@ _iotctl_node() {
 		;;
 	'group create')
 		subs=''
-		opts+=' --parent --description'
+		opts+=' --parent --description --dynamic'
 		args=('live group')
 		;;
 	'group list')
@@ -665,13 +729,13 @@ _iotctl_node() {
 		args=('file')
 		;;
 	'ota')
-		subs='push list show watch cancel doctor'
+		subs='push list show watch cancel doctor gc'
 		opts+=''
 		args=()
 		;;
 	'ota push')
 		subs=''
-		opts+=' --to --group --version --kind --wait --timeout --device-timeout --per-minute --key --signature --verify-key --id --device-path --device-cert --force --allow-legacy --unsigned --unchecked'
+		opts+=' --to --group --version --kind --wait --timeout --device-timeout --per-minute --retries --abort-percent --abort-after --start --via --bucket --role-arn --key --signature --verify-key --id --device-path --device-cert --force --allow-legacy --unsigned --unchecked'
 		args=('file')
 		;;
 	'ota list')
@@ -698,6 +762,11 @@ _iotctl_node() {
 		subs=''
 		opts+=''
 		args=('live ota')
+		;;
+	'ota gc')
+		subs=''
+		opts+=' --older-than --dry-run'
+		args=()
 		;;
 	'job')
 		subs='create list show executions cancel cancel-one delete'
@@ -894,6 +963,21 @@ _iotctl_node() {
 		opts+=' --name --count --timeout'
 		args=('live device')
 		;;
+	'state')
+		subs='list watch'
+		opts+=''
+		args=()
+		;;
+	'state list')
+		subs=''
+		opts+=''
+		args=('live device')
+		;;
+	'state watch')
+		subs=''
+		opts+=' --count --timeout'
+		args=('live device')
+		;;
 	'events')
 		subs='tail route'
 		opts+=''
@@ -933,6 +1017,36 @@ _iotctl_node() {
 		subs=''
 		opts+=''
 		args=()
+		;;
+	'gateway')
+		subs='create add remove children run'
+		opts+=''
+		args=()
+		;;
+	'gateway create')
+		subs=''
+		opts+=' --out --type --children --days'
+		args=('none')
+		;;
+	'gateway add')
+		subs=''
+		opts+=' --copy-to'
+		args=('live device' 'live device')
+		;;
+	'gateway remove')
+		subs=''
+		opts+=''
+		args=('live device' 'live device')
+		;;
+	'gateway children')
+		subs=''
+		opts+=''
+		args=('live device')
+		;;
+	'gateway run')
+		subs=''
+		opts+=' --listen --port --policy --nonce --suites --state --endpoint --endpoint-port --ca --devices --handshake-timeout --attestation-timeout --message-timeout --idle-timeout --queue-messages --queue-size'
+		args=('dir')
 		;;
 	'psk')
 		subs='create list show rotate revoke delete export import'
@@ -1035,7 +1149,7 @@ _iotctl_node() {
 		args=('live device' 'none')
 		;;
 	'sim')
-		subs='firmware device fleet expresslink host'
+		subs='firmware device fleet jwt-device psk-device expresslink host'
 		opts+=''
 		args=()
 		;;
@@ -1053,6 +1167,16 @@ _iotctl_node() {
 		subs=''
 		opts+=' --count --connect-window --image --block-size --window --watchdog --request-timeout --exit-after --once --fault --behaviour'
 		args=('dir')
+		;;
+	'sim jwt-device')
+		subs=''
+		opts+=' --key --ca --project --host --port --location --registry --audience --lifetime --interval --renewals --exit-after --fault'
+		args=('none')
+		;;
+	'sim psk-device')
+		subs=''
+		opts+=' --host --port --key --attestation-key --suites --count --interval --exit-after --fault'
+		args=()
 		;;
 	'sim expresslink')
 		subs=''

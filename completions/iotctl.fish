@@ -15,7 +15,7 @@ function __iotctl_path
                 set skip 1
             case '-*'
             case '*'
-                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device rotate' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'provision' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'events' 'events tail' 'events route' 'events route add' 'events route list' 'events route show' 'events route remove' 'events route check' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim expresslink' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
+                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device retire' 'device rotate' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'provision' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'ota gc' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'state' 'state list' 'state watch' 'events' 'events tail' 'events route' 'events route add' 'events route list' 'events route show' 'events route remove' 'events route check' 'gateway' 'gateway create' 'gateway add' 'gateway remove' 'gateway children' 'gateway run' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim jwt-device' 'sim psk-device' 'sim expresslink' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
                     break
                 end
                 set path $path $word
@@ -77,7 +77,9 @@ complete -c iotctl -n "__iotctl_at ''" -a command -d 'Commands to devices, and t
 complete -c iotctl -n "__iotctl_at ''" -a layout -d 'Which topics carry configuration, commands, events and state'
 complete -c iotctl -n "__iotctl_at ''" -a config -d 'Configurations of devices, by version'
 complete -c iotctl -n "__iotctl_at ''" -a shadow -d 'Device shadows: desired and reported state'
+complete -c iotctl -n "__iotctl_at ''" -a state -d 'What devices report of themselves, lately and now'
 complete -c iotctl -n "__iotctl_at ''" -a events -d 'What happens in the fleet, and where events of devices go'
+complete -c iotctl -n "__iotctl_at ''" -a gateway -d 'Gateways for devices that are too small for certificates'
 complete -c iotctl -n "__iotctl_at ''" -a psk -d 'Secrets shared with devices that are too small for certificates'
 complete -c iotctl -n "__iotctl_at ''" -a attest -d 'Attestation tokens of PSA devices'
 complete -c iotctl -n "__iotctl_at ''" -a jwt -d 'Tokens of devices that were made for JWT clouds'
@@ -99,6 +101,10 @@ complete -c iotctl -n "__iotctl_at 'serve'" -l status -d 'show the one that runs
 complete -c iotctl -n "__iotctl_at 'serve'" -l listen -x -d 'address for devices'
 complete -c iotctl -n "__iotctl_at 'serve'" -l port -x -d 'port for devices; kept, new device folders name it'
 complete -c iotctl -n "__iotctl_at 'serve'" -l staging-port -x -d 'port for modules that know no fleet yet; 0: none; kept'
+complete -c iotctl -n "__iotctl_at 'serve'" -l psk-port -x -d 'port for devices with a shared secret (TLS-PSK); 0: none; kept'
+complete -c iotctl -n "__iotctl_at 'serve'" -l jwt-port -x -d 'port for devices that show tokens (JWT); 0: none; kept'
+complete -c iotctl -n "__iotctl_at 'serve'" -l project -x -d 'whom tokens are made for; at first the fleet\'s name; kept'
+complete -c iotctl -n "__iotctl_at 'serve'" -l token-skew -x -d 'by how much the clocks of such devices may be wrong; at first 10m; kept'
 complete -c iotctl -n "__iotctl_at 'serve'" -l api-port -x -d 'port of the HTTPS API, as 8443; 0: none; kept'
 complete -c iotctl -n "__iotctl_at 'serve'" -l api-listen -x -d 'address of the HTTPS API; kept; that of --listen if it was never given'
 complete -c iotctl -n "__iotctl_at 'serve'" -l plugin -r -F -d 'the broker plugin, if it is elsewhere'
@@ -135,6 +141,7 @@ complete -c iotctl -n "__iotctl_at 'device'" -a update -d 'Change a device\'s ty
 complete -c iotctl -n "__iotctl_at 'device'" -a delete -d 'Delete a device with its certificates'
 complete -c iotctl -n "__iotctl_at 'device'" -a enable -d 'Let a device connect again'
 complete -c iotctl -n "__iotctl_at 'device'" -a disable -d 'Keep a device out; a live connection ends within a second'
+complete -c iotctl -n "__iotctl_at 'device'" -a retire -d 'Delete a device with all that speaks for it or of it'
 complete -c iotctl -n "__iotctl_at 'device'" -a rotate -d 'Renew a device\'s key and certificate'
 complete -c iotctl -n "__iotctl_at 'device'" -a claim -d 'Let a module become a device when it first shows up'
 complete -c iotctl -n "__iotctl_at 'device'" -a claims -d 'List claims that no module has answered yet'
@@ -148,6 +155,7 @@ complete -c iotctl -n "__iotctl_at 'device create'" -s p -l policy -x -a '(__iot
 complete -c iotctl -n "__iotctl_at 'device create'" -l out -x -a '(__fish_complete_directories (commandline -ct))' -d 'folder for key and certificate'
 complete -c iotctl -n "__iotctl_at 'device create'" -l csr -r -F -d 'certificate request made on the board'
 complete -c iotctl -n "__iotctl_at 'device create'" -l days -x -d 'validity of the certificate'
+complete -c iotctl -n "__iotctl_at 'device create'" -l issuer -x -a 'auto fleet aws' -d 'at AWS: whose CA makes the certificate; auto: that of the fleet folder, where there is one'
 complete -c iotctl -n "__iotctl_at 'device create'" -l update -d 'change a device that exists with another spec'
 
 complete -c iotctl -n "__iotctl_at 'device list'" -s t -l type -x -a '(__iotctl_live type)' -d 'only of this type'
@@ -169,6 +177,10 @@ complete -c iotctl -n "__iotctl_at 'device delete'" -x -a '(__iotctl_live device
 complete -c iotctl -n "__iotctl_at 'device enable'" -x -a '(__iotctl_live device)'
 
 complete -c iotctl -n "__iotctl_at 'device disable'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'device retire'" -s y -l yes -d 'do not ask'
+complete -c iotctl -n "__iotctl_at 'device retire'" -s n -l dry-run -d 'only list the calls'
+complete -c iotctl -n "__iotctl_at 'device retire'" -x -a '(__iotctl_live device)'
 
 complete -c iotctl -n "__iotctl_at 'device rotate'" -l out -x -a '(__fish_complete_directories (commandline -ct))' -d 'new folder for key and certificate'
 complete -c iotctl -n "__iotctl_at 'device rotate'" -l csr -r -F -d 'certificate request made on the board'
@@ -214,6 +226,7 @@ complete -c iotctl -n "__iotctl_at 'group'" -a delete -d 'Delete a group; its de
 
 complete -c iotctl -n "__iotctl_at 'group create'" -l parent -x -a '(__iotctl_live group)' -d 'group above it'
 complete -c iotctl -n "__iotctl_at 'group create'" -l description -x -d 'what it is'
+complete -c iotctl -n "__iotctl_at 'group create'" -l dynamic -x -d 'at AWS: filled by this query of the fleet index'
 complete -c iotctl -n "__iotctl_at 'group create'" -x -a '(__iotctl_live group)'
 
 complete -c iotctl -n "__iotctl_at 'group list'" -l parent -x -a '(__iotctl_live group)' -d 'only below this one'
@@ -368,6 +381,7 @@ complete -c iotctl -n "__iotctl_at 'ota'" -a show -d 'Show an update device by d
 complete -c iotctl -n "__iotctl_at 'ota'" -a watch -d 'Follow an update to its end'
 complete -c iotctl -n "__iotctl_at 'ota'" -a cancel -d 'End an update for the devices that have not begun it'
 complete -c iotctl -n "__iotctl_at 'ota'" -a doctor -d 'Say why devices have not ended an update'
+complete -c iotctl -n "__iotctl_at 'ota'" -a gc -d 'Delete the streams of updates that are over'
 
 complete -c iotctl -n "__iotctl_at 'ota push'" -l to -x -a '(__iotctl_live device)' -d 'to this device; may be repeated'
 complete -c iotctl -n "__iotctl_at 'ota push'" -s g -l group -x -a '(__iotctl_live group)' -d 'to the devices of this group; may be repeated'
@@ -377,6 +391,13 @@ complete -c iotctl -n "__iotctl_at 'ota push'" -s w -l wait -d 'follow the updat
 complete -c iotctl -n "__iotctl_at 'ota push'" -l timeout -x -d 'with --wait: stop watching after this'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l device-timeout -x -d 'a device that takes longer is timed out'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l per-minute -x -d 'roll out to at most so many devices a minute'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l retries -x -d 'try again so often where a device fails'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l abort-percent -x -d 'cancel it when so many percent of the devices that ended have failed'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l abort-after -x -d 'with --abort-percent: not before so many have ended'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l start -x -d 'begin then: YYYY-MM-DDTHH:MM in UTC, at least 30 minutes ahead'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l via -x -a 'job ota-update' -d 'a stream and a job made here, or the OTA service'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l bucket -x -d 'at AWS: where the image goes (or the setting aws-bucket)'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l role-arn -x -d 'at AWS: role with which AWS IoT reads it (or the setting aws-role-arn)'
 complete -c iotctl -n "__iotctl_at 'ota push'" -s k -l key -x -a '(__iotctl_live key)' -d 'code-signing key: name, file or pkcs11: URI'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l signature -r -F -d 'use this signature, made by \'image sign\''
 complete -c iotctl -n "__iotctl_at 'ota push'" -l verify-key -r -F -d 'public key that the devices have'
@@ -399,6 +420,9 @@ complete -c iotctl -n "__iotctl_at 'ota cancel'" -s f -l force -d 'also for devi
 complete -c iotctl -n "__iotctl_at 'ota cancel'" -x -a '(__iotctl_live ota)'
 
 complete -c iotctl -n "__iotctl_at 'ota doctor'" -x -a '(__iotctl_live ota)'
+
+complete -c iotctl -n "__iotctl_at 'ota gc'" -l older-than -x -d 'spare what was changed since'
+complete -c iotctl -n "__iotctl_at 'ota gc'" -s n -l dry-run -d 'only list them'
 
 complete -c iotctl -n "__iotctl_at 'job'" -a create -d 'Give devices a job of your own'
 complete -c iotctl -n "__iotctl_at 'job'" -a list -d 'List jobs'
@@ -566,6 +590,15 @@ complete -c iotctl -n "__iotctl_at 'shadow watch'" -s c -l count -x -d 'end afte
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -l timeout -x -d 'end after this time'
 complete -c iotctl -n "__iotctl_at 'shadow watch'" -x -a '(__iotctl_live device)'
 
+complete -c iotctl -n "__iotctl_at 'state'" -a list -d 'List the states a device reported last, newest first'
+complete -c iotctl -n "__iotctl_at 'state'" -a watch -d 'Print states as a device reports them'
+
+complete -c iotctl -n "__iotctl_at 'state list'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'state watch'" -s n -l count -x -d 'end after so many'
+complete -c iotctl -n "__iotctl_at 'state watch'" -l timeout -x -d 'end after this; exit code 8 if --count of them did not come'
+complete -c iotctl -n "__iotctl_at 'state watch'" -x -a '(__iotctl_live device)'
+
 complete -c iotctl -n "__iotctl_at 'events'" -a tail -d 'Print events as they happen'
 complete -c iotctl -n "__iotctl_at 'events'" -a route -d 'Where serve takes events of devices'
 
@@ -593,6 +626,44 @@ complete -c iotctl -n "__iotctl_at 'events route add'" -l before -x -d 'ask it b
 
 
 
+
+complete -c iotctl -n "__iotctl_at 'gateway'" -a create -d 'Make a gateway: a device with the rights of its children'
+complete -c iotctl -n "__iotctl_at 'gateway'" -a add -d 'Make a device a child of a gateway'
+complete -c iotctl -n "__iotctl_at 'gateway'" -a remove -d 'Take a child from a gateway'
+complete -c iotctl -n "__iotctl_at 'gateway'" -a children -d 'List the children of a gateway'
+complete -c iotctl -n "__iotctl_at 'gateway'" -a run -d 'Run a gateway on the fleet\'s machine'
+
+complete -c iotctl -n "__iotctl_at 'gateway create'" -l out -x -a '(__fish_complete_directories (commandline -ct))' -d 'folder for key and certificate'
+complete -c iotctl -n "__iotctl_at 'gateway create'" -l type -x -a '(__iotctl_live type)' -d 'thing type'
+complete -c iotctl -n "__iotctl_at 'gateway create'" -l children -x -d 'names of its children begin so'
+complete -c iotctl -n "__iotctl_at 'gateway create'" -l days -x -d 'validity of the certificate'
+
+complete -c iotctl -n "__iotctl_at 'gateway add'" -l copy-to -x -d 'another child that hears what it says'
+complete -c iotctl -n "__iotctl_at 'gateway add'" -x -a '(__iotctl_live device)'
+complete -c iotctl -n "__iotctl_at 'gateway add'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'gateway remove'" -x -a '(__iotctl_live device)'
+complete -c iotctl -n "__iotctl_at 'gateway remove'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'gateway children'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l listen -x -d 'address for devices'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l port -x -d 'port for devices; 0: any'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l policy -r -F -d 'attestation policy, of a device or a type'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l nonce -x -d 'size of the challenge: 32, 48 or 64'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l suites -x -d 'TLS suites, in OpenSSL\'s words'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l state -x -a '(__fish_complete_directories (commandline -ct))' -d 'folder of the queue; by default DIR/queue'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l endpoint -x -d 'another broker than the folder\'s'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l endpoint-port -x -d 'its port'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l ca -r -F -d 'what that broker\'s certificate is checked against'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l devices -x -d 'connections at once'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l handshake-timeout -x -d 'a handshake must be over by then'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l attestation-timeout -x -d 'the token must be there by then'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l message-timeout -x -d 'a message that has begun must be whole'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l idle-timeout -x -d 'a silent device is dropped'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l queue-messages -x -d 'kept for one device'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l queue-size -x -d 'kept for all'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -x -a '(__fish_complete_directories (commandline -ct))'
 
 complete -c iotctl -n "__iotctl_at 'psk'" -a create -d 'Make a secret for a device'
 complete -c iotctl -n "__iotctl_at 'psk'" -a list -d 'List secrets, without the secrets themselves'
@@ -692,6 +763,8 @@ complete -c iotctl -n "__iotctl_at 'jwt remove-key'" -x -a '(__iotctl_live devic
 complete -c iotctl -n "__iotctl_at 'sim'" -a firmware -d 'Make firmware for software devices'
 complete -c iotctl -n "__iotctl_at 'sim'" -a device -d 'Run a software device from its folder'
 complete -c iotctl -n "__iotctl_at 'sim'" -a fleet -d 'Run many software devices in one process'
+complete -c iotctl -n "__iotctl_at 'sim'" -a jwt-device -d 'Run a software device that shows tokens, as made for Google\'s IoT Core'
+complete -c iotctl -n "__iotctl_at 'sim'" -a psk-device -d 'Run a small device behind a gateway'
 complete -c iotctl -n "__iotctl_at 'sim'" -a expresslink -d 'Run a software ExpressLink module on a pseudo terminal'
 complete -c iotctl -n "__iotctl_at 'sim'" -a host -d 'Run a software host microcontroller behind an ExpressLink module'
 
@@ -726,6 +799,30 @@ complete -c iotctl -n "__iotctl_at 'sim fleet'" -l once -d 'end when no job is l
 complete -c iotctl -n "__iotctl_at 'sim fleet'" -l fault -x -d 'misbehave in this way'
 complete -c iotctl -n "__iotctl_at 'sim fleet'" -l behaviour -r -F -d 'do what this file says; bus and depot are there already'
 complete -c iotctl -n "__iotctl_at 'sim fleet'" -x -a '(__fish_complete_directories (commandline -ct))'
+
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -s k -l key -r -F -d 'its private key: file or pkcs11: URI'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l ca -r -F -d 'CA of the broker'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l project -x -d 'the project\'s id'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l host -x -d 'the broker'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l port -x -d 'its port for tokens'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l location -x -d 'of the client id'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l registry -x -d 'of the client id'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l audience -x -d 'whom tokens are made for; by default the project'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l lifetime -x -d 'how long a token is good'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l interval -x -d 'between events'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l renewals -x -d 'end after so many tokens'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l exit-after -x -d 'end after this'
+complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l fault -x -d 'misbehave in this way'
+
+complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l host -x -d 'the gateway'
+complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l port -x -d 'its port'
+complete -c iotctl -n "__iotctl_at 'sim psk-device'" -s k -l key -r -F -d 'its secret, as \'psk create --out\' writes it'
+complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l attestation-key -r -F -d 'the key of its tokens, likewise'
+complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l suites -x -d 'TLS suites, in OpenSSL\'s words'
+complete -c iotctl -n "__iotctl_at 'sim psk-device'" -s n -l count -x -d 'end after so many measurements; 0: only listen'
+complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l interval -x -d 'between measurements'
+complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l exit-after -x -d 'end after this'
+complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l fault -x -a 'bad-key bad-token wrong-nonce replay lifecycle other-device huge garbage early-data silent slow' -d 'misbehave in this way'
 
 complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l link -r -F -d 'where its serial port appears'
 complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l state -x -a '(__fish_complete_directories (commandline -ct))' -d 'its flash; by default PATH.state'
