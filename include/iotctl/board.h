@@ -11,16 +11,19 @@
 #ifndef IOTCTL_BOARD_H
 #define IOTCTL_BOARD_H
 
+#include "iotctl/cert.h"
 #include "iotctl/serial.h"
+
+#include <jansson.h>
 
 enum iot_board_capability {
 	IOT_BOARD_BORN_WITH_CERTIFICATE = 1 << 0, /* identify gives one; its key never leaves the board */
 	IOT_BOARD_NAMED_BY_UID = 1 << 1,          /* its thing name is its UID and cannot be chosen */
 	IOT_BOARD_MAKES_KEY = 1 << 2,             /* and gives a certificate request */
-	IOT_BOARD_TAKES_KEY = 1 << 3,             /* made elsewhere, over the wire */
+	IOT_BOARD_TAKES_KEY = 1 << 3,             /* made elsewhere; it crosses the wire in clear text */
 	IOT_BOARD_CONNECTS = 1 << 4,              /* to the broker, when told to */
-	IOT_BOARD_SIGNS = 1 << 5,                 /* a challenge, with its key */
-	IOT_BOARD_LOCKS = 1 << 6,                 /* for good */
+	IOT_BOARD_SIGNS = 1 << 5,                 /* shows that it holds its private key */
+	IOT_BOARD_LOCKS = 1 << 6,                 /* keeps what it was given from being changed or read */
 	IOT_BOARD_RESETS = 1 << 7                 /* to its factory state */
 };
 
@@ -34,6 +37,7 @@ enum iot_board_item_kind {
 	IOT_ITEM_WIFI_PASSWORD, /* secret */
 	IOT_ITEM_APN,
 	IOT_ITEM_CUSTOM_NAME,
+	IOT_ITEM_PORT,     /* of the broker, decimal */
 	IOT_ITEM_ENDPOINT, /* last: it is what makes the board another fleet's */
 	IOT_ITEM_COUNT
 };
@@ -57,43 +61,58 @@ struct iot_board_item {
 struct iot_board_identity {
 	char vendor[65], model[65], version[33];
 	char protocol[17];   /* of the dialect: "v1.1" */
-	char uid[129];       /* never changes */
+	char uid[129];       /* never changes; "": it has no id of its own that can be asked for */
+	char thing_name[129]; /* that it was given, where that can be chosen; "": none */
 	char custom_name[129];
 	char endpoint[257];  /* where it connects to now; "" if nowhere */
 	bool claimed_known;  /* it tells whether its endpoint is still the factory's */
 	bool claimed;        /* it is not: somebody has set it up */
 	bool connected;
 	struct iot_buf certificate; /* PEM; empty if it has none */
+	bool key_known;             /* it tells whether it has a key: */
+	struct iot_buf public_key;  /* PEM; empty if it has none */
 };
-#define IOT_BOARD_IDENTITY_INIT {.certificate = IOT_BUF_INIT(32768)}
+#define IOT_BOARD_IDENTITY_INIT {.certificate = IOT_BUF_INIT(32768), .public_key = IOT_BUF_INIT(32768)}
 void iot_board_identity_release(struct iot_board_identity *identity);
 
+struct iot_board_description; /* board_description.h */
+
 struct iot_board_options {
+	/* Line settings; of boards on a debug probe the path is the probe (swd.h), and the transcript what OpenOCD says. */
 	struct iot_serial_options serial;
+	const struct iot_board_description *description; /* borrowed; NULL where the dialect needs none */
 	int answer_ms; /* how long an ordinary command may take to be answered; 0: the dialect's own, some seconds. Tests give less */
 	/* A step that takes long begins ("connecting"). May be NULL. */
 	void (*progress)(const char *text, void *data);
 	void *data;
 };
 
+/* How far locking may go. */
+enum iot_board_lock { IOT_BOARD_LOCK_NONE, IOT_BOARD_LOCK_REVERSIBLE, IOT_BOARD_LOCK_PERMANENT };
+
 struct iot_board_ops {
 	const char *name;    /* "expresslink": the word after --board */
 	const char *summary; /* "AWS IoT ExpressLink module" */
 	unsigned capabilities;
 	unsigned items;      /* 1 << kind of each item that install takes */
+	const char *const *members; /* of a description that are the dialect's own, NULL-terminated; NULL: none */
+	/* Look at those members. NULL: there is nothing to look at. */
+	enum iot_status (*check)(const json_t *description, struct iot_error *err);
 	enum iot_status (*open)(const struct iot_board_options *options, void **ret_self, struct iot_error *err);
 	void (*close)(void *self);
 	enum iot_status (*identify)(void *self, struct iot_board_identity *ret, struct iot_error *err);
-	enum iot_status (*make_key)(void *self, const char *common_name, struct iot_buf *csr, struct iot_error *err);
+	enum iot_status (*make_key)(void *self, const char *common_name, bool keep, struct iot_buf *csr,
+				    struct iot_error *err);
 	enum iot_status (*take_key)(void *self, const struct iot_buf *pem, struct iot_error *err);
 	enum iot_status (*look)(void *self, struct iot_board_item *item, struct iot_error *err);
 	enum iot_status (*install)(void *self, struct iot_board_item *item, struct iot_error *err);
 	enum iot_status (*connect)(void *self, int timeout_ms, struct iot_error *err);
 	enum iot_status (*disconnect)(void *self, struct iot_error *err);
-	enum iot_status (*prove)(void *self, const void *challenge, size_t len, struct iot_buf *signature,
-				 struct iot_error *err);
+	enum iot_status (*commit)(void *self, struct iot_error *err);
+	enum iot_status (*prove)(void *self, const struct iot_cert *cert, const char **ret_how, struct iot_error *err);
+	enum iot_status (*start)(void *self, struct iot_error *err);
 	enum iot_status (*reset)(void *self, struct iot_error *err);
-	enum iot_status (*lock)(void *self, struct iot_error *err);
+	enum iot_status (*lock)(void *self, enum iot_board_lock strength, json_t *done, struct iot_error *err);
 };
 
 /* All dialects; ends with NULL. */
@@ -113,9 +132,12 @@ const struct iot_board_ops *iot_board_ops_of(const struct iot_board *board);
 /* Read all that tells who it is; changes nothing. `ret` must be initialised. */
 IOT_CHECK enum iot_status iot_board_identify(struct iot_board *board, struct iot_board_identity *ret,
 					     struct iot_error *err);
-/* Make a key on the board; a certificate request (PEM) for it is appended. */
-IOT_CHECK enum iot_status iot_board_make_key(struct iot_board *board, const char *common_name, struct iot_buf *csr,
-					     struct iot_error *err);
+/*
+ * Make a key on the board; a certificate request (PEM) for it is appended. `keep`: the key that it has, if it has one
+ * and can make a request for it.
+ */
+IOT_CHECK enum iot_status iot_board_make_key(struct iot_board *board, const char *common_name, bool keep,
+					     struct iot_buf *csr, struct iot_error *err);
 /* Hand a private key over (PEM in a secret buffer): it crosses the wire. */
 IOT_CHECK enum iot_status iot_board_take_key(struct iot_board *board, const struct iot_buf *pem, struct iot_error *err);
 /* Does it hold this item already? outcome: SAME, or NOT_TRIED when it differs or cannot be read. Changes nothing. */
@@ -123,15 +145,29 @@ IOT_CHECK enum iot_status iot_board_look(struct iot_board *board, struct iot_boa
 /* Ensure one item: read, write if it differs (what cannot be read is written), read back. */
 IOT_CHECK enum iot_status iot_board_install(struct iot_board *board, struct iot_board_item *item,
 					    struct iot_error *err);
+/*
+ * Make what was installed last: save, or write, what the board or we collected, in this conversation or in one that was
+ * cut. Nothing to do for boards that keep each item at once. Afterwards iot_board_look() tells what it really holds.
+ */
+IOT_CHECK enum iot_status iot_board_commit(struct iot_board *board, struct iot_error *err);
 /* Connect to the endpoint with the board's own identity. IOT_VERIFY, with the likely cure, when it cannot. */
 IOT_CHECK enum iot_status iot_board_connect(struct iot_board *board, int timeout_ms, struct iot_error *err);
 IOT_CHECK enum iot_status iot_board_disconnect(struct iot_board *board, struct iot_error *err);
-/* Let the board sign a challenge with its key; the signature is appended. */
-IOT_CHECK enum iot_status iot_board_prove(struct iot_board *board, const void *challenge, size_t len,
-					  struct iot_buf *signature, struct iot_error *err);
+/*
+ * Let the board show that it holds the private key of this certificate. *ret_how: how it did, for a record ("it signed
+ * ..."). IOT_VERIFY: it has another key.
+ */
+IOT_CHECK enum iot_status iot_board_prove(struct iot_board *board, const struct iot_cert *cert, const char **ret_how,
+					  struct iot_error *err);
+/* Let it run with what it was given. Nothing to do for boards that run all the time. */
+IOT_CHECK enum iot_status iot_board_start(struct iot_board *board, struct iot_error *err);
 /* Back to the factory state, and wait until it is up again. */
 IOT_CHECK enum iot_status iot_board_reset(struct iot_board *board, struct iot_error *err);
-/* Irreversible. */
-IOT_CHECK enum iot_status iot_board_lock(struct iot_board *board, struct iot_error *err);
+/*
+ * Put on all locks of up to this strength that are not optional, and show that each holds. `done`: array that gets a text
+ * for each, "NAME: put on, a write was refused". A permanent one is never taken off again.
+ */
+IOT_CHECK enum iot_status iot_board_lock(struct iot_board *board, enum iot_board_lock strength, json_t *done,
+					 struct iot_error *err);
 
 #endif

@@ -215,6 +215,10 @@ int cli_interrupt_fd(void);
 IOT_CHECK enum iot_status cli_confirm(struct cli_context *ctx, const char *option, struct iot_error *err,
 				      const char *fmt, ...) IOT_PRINTF(4, 5);
 
+/* The same for what cannot be undone: the answer has to be this word. */
+IOT_CHECK enum iot_status cli_confirm_word(struct cli_context *ctx, const char *option, const char *word,
+					   struct iot_error *err, const char *fmt, ...) IOT_PRINTF(5, 6);
+
 /* Values for a completion go through this; `text` explains one, or NULL. */
 typedef void cli_emit_fn(void *emit_data, const char *value, const char *text);
 

@@ -149,10 +149,14 @@ IOT_CHECK enum iot_status iot_device_rotate_finish(struct iot_cloud *cloud, cons
 /* --- provisioning a board ------------------------------------------------------ */
 
 struct iot_provision_spec {
-	const char *board;             /* kind: "expresslink" */
+	const char *board;             /* description: name or path (board_description.h) */
 	const char *port;
 	int baud;                      /* 0: the kind's own */
-	const char *alias;             /* second name, also written into the board; NULL: none */
+	/*
+	 * Of a board that is named by its UID: a second name, also written into the board; NULL: none. Of others the thing
+	 * name; NULL: by the description's template, the serial number, what the journal has, or the chip id.
+	 */
+	const char *name;
 	const char *serial_number;     /* of the product, unique in the fleet; NULL: none */
 	const char *type;              /* thing type, made when it is new; NULL: none */
 	const char *const *policies;   /* NULL-terminated; NULL: "device" */
@@ -162,6 +166,7 @@ struct iot_provision_spec {
 	const char *apn;               /* NULL: left as it is */
 	const char *codesign;          /* code-signing key that updates are checked with; NULL: "default" */
 	bool replace;                  /* take over a board of another fleet; change a device that exists with another spec */
+	int lock;                      /* enum iot_board_lock: what to put on once it is proved */
 	int pulse;                     /* enum iot_serial_pulse: reset the board by this line first */
 	const char *journal;           /* file of the station's journal; made when it is missing */
 	const char *transcript;        /* NULL: none */
@@ -170,18 +175,21 @@ struct iot_provision_spec {
 	int answer_ms;                 /* how long the board may take to answer an ordinary command; 0: the kind's own */
 	int proof_timeout_ms;          /* the broker must have seen it by then; 0: 15 s */
 	void (*progress)(const char *step, void *data); /* may be NULL */
+	/* For tests: a place where a kill leaves something else behind than at the one before. May be NULL. */
+	void (*point)(const char *step, bool done, void *data);
 	void *data;
 };
 /*
- * Make the board on a port a device of the fleet: identify, reserve, register
- * its certificate, thing, policy, program it, let it connect, and see at the
- * broker that it did. Every step is written to the journal before it is done
- * and can be repeated: the same call finishes one that was killed, and changes
- * nothing on a board that is done.
+ * Make the board on a port a device of the fleet: identify, reserve, key,
+ * certificate, thing, register, policy, program, let it prove itself, lock,
+ * record. Every step is written to the journal before it is done and can be
+ * repeated: the same call finishes one that was killed, and changes nothing on a
+ * board that is done. A key that is made here lies beside the journal (0600) from
+ * before its certificate is made until the board is proved, and is wiped then.
  *
- * *ret_record: {thingName, alias?, serialNumber?, board, vendor, model, version, certificateId,
- * keyOrigin, endpoint, items: {NAME: "same"|"written"|"accepted"}, proof: [...],
- * notProved: [...], resumed, changed}.
+ * *ret_record: {thingName, alias?, serialNumber?, board, uid, vendor, model, version, certificateId, keyOrigin:
+ * "board"|"host", exposedOnWire, endpoint, items: {NAME: "same"|"written"|"accepted"}, proof: [...],
+ * notProved: [...], locks: [...], resumed, changed}.
  *
  * IOT_CONFLICT: the board belongs to another fleet, or a name or number is
  * taken. IOT_BOARD: board or port. IOT_VERIFY: it did not prove itself, or its

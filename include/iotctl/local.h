@@ -5,6 +5,7 @@
 #ifndef IOTCTL_LOCAL_H
 #define IOTCTL_LOCAL_H
 
+#include "iotctl/cert.h"
 #include "iotctl/cloud.h"
 #include "iotctl/store.h"
 
@@ -73,9 +74,18 @@ IOT_CHECK enum iot_status iot_local_server_renew(struct iot_cloud *cloud, bool *
 #define IOT_URL_ACCESS_KEY "IOTCTL-URLS"
 IOT_CHECK enum iot_status iot_local_url_key(struct iot_cloud *cloud, char ret_secret[65], struct iot_error *err);
 
-/* Record where the key of a registered certificate was made: "host" or "board". */
+/*
+ * Let the fleet's issuing CA issue this certificate, its days 0: as usual in this fleet. until: its end (ms since the
+ * epoch), or 0: by its days. Nothing is registered.
+ */
+IOT_CHECK enum iot_status iot_local_issue(struct iot_cloud *cloud, const struct iot_cert_request *request, int64_t until,
+					  struct iot_cert **ret, struct iot_error *err);
+/*
+ * Record where the key of a registered certificate was made, "board" or "host", and whether it has crossed a wire in
+ * clear text.
+ */
 IOT_CHECK enum iot_status iot_local_key_origin(struct iot_cloud *cloud, const char *certificate_id, const char *origin,
-					       struct iot_error *err);
+					       bool exposed, struct iot_error *err);
 
 /* --- for serve ------------------------------------------------------------ */
 

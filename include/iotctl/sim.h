@@ -121,6 +121,25 @@ IOT_CHECK enum iot_status iot_sim_expresslink_run(const struct iot_sim_expressli
 						  void *data, struct iot_error *err);
 
 /*
+ * A software board with a dialect of its own on a pty, for provisioning: it holds what it is given as the real one does,
+ * and shows the same weaknesses. Its folder is its flash (state.json), so a kill is a power cut.
+ */
+struct iot_sim_board_options {
+	const char *kind;           /* "freertos" */
+	const char *link;           /* the pty appears here, as a symbolic link */
+	const char *state;          /* folder; NULL: LINK.state */
+	int baud;                   /* pace bytes like a wire of this rate, 8N1; 0: at once */
+	const char *const *faults;  /* see iotctl-simulators(7) */
+	size_t fault_count;
+	uint64_t seed;              /* of the faults' dice */
+	int64_t exit_after_ms;      /* 0: run until SIGTERM */
+};
+/* Returns when told to end. IOT_USAGE: no such kind or fault. Events as of devices. */
+IOT_CHECK enum iot_status iot_sim_board_run(const struct iot_sim_board_options *options,
+					    void (*event)(const char *name, const char *detail, void *data), void *data,
+					    struct iot_error *err);
+
+/*
  * A host microcontroller that knows the network only through an ExpressLink
  * module on a serial port: telemetry, commands, configuration, and its own
  * updates with slots and boot loader as iot_sim_device_run's.

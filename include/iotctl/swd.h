@@ -59,9 +59,9 @@ struct iot_swd_identity {
 IOT_CHECK enum iot_status iot_swd_identify(const struct iot_swd_options *options, struct iot_swd_identity *ret,
 					   struct iot_error *err);
 
-/* Append what a partition holds. The buffer should be a secret one. */
-IOT_CHECK enum iot_status iot_swd_read(const struct iot_swd_options *options, enum iot_swd_partition partition,
-				       struct iot_buf *out, struct iot_error *err);
+/* Append what each partition holds, and let the core run again; NULL: not this one. The buffers should be secret ones. */
+IOT_CHECK enum iot_status iot_swd_read(const struct iot_swd_options *options,
+				       struct iot_buf *const out[static IOT_SWD_PARTITIONS], struct iot_error *err);
 
 /* Bytes for a partition; NULL data leaves it alone. */
 struct iot_swd_image {

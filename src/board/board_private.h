@@ -1,9 +1,15 @@
-/* The dialects, for the registry. */
+/* The dialects, and the descriptions that come with the program. */
 #ifndef IOTCTL_BOARD_PRIVATE_H
 #define IOTCTL_BOARD_PRIVATE_H
 
-#include "iotctl/board.h"
+#include "iotctl/board_description.h"
 
-extern const struct iot_board_ops iot_board_expresslink;
+extern const struct iot_board_ops iot_board_expresslink, iot_board_freertos, iot_board_swd;
+
+/* Generated from descriptions/NAME.json, in the order of iot_board_shipped. */
+extern const char *const board_shipped_texts[];
+
+/* The bytes of the first PEM block with this label, appended; false: there is none, or it is no base64 (pem.c). */
+bool board_pem_decode(const char *text, const char *label, struct iot_buf *der);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-const struct iot_board_ops *const iot_boards[] = {&iot_board_expresslink, NULL};
+const struct iot_board_ops *const iot_boards[] = {&iot_board_expresslink, &iot_board_freertos, &iot_board_swd, NULL};
 
 struct iot_board {
 	const struct iot_board_ops *ops;
@@ -24,6 +24,7 @@ static const struct {
 	[IOT_ITEM_WIFI_PASSWORD] = {"Wi-Fi password", true},
 	[IOT_ITEM_APN] = {"APN", false},
 	[IOT_ITEM_CUSTOM_NAME] = {"custom name", false},
+	[IOT_ITEM_PORT] = {"port", false},
 	[IOT_ITEM_ENDPOINT] = {"endpoint", false},
 };
 
@@ -48,6 +49,7 @@ const struct iot_board_ops *iot_board_find(const char *name)
 void iot_board_identity_release(struct iot_board_identity *identity)
 {
 	iot_buf_release(&identity->certificate);
+	iot_buf_release(&identity->public_key);
 }
 
 enum iot_status iot_board_open(const struct iot_board_ops *ops, const struct iot_board_options *options,
@@ -104,12 +106,12 @@ enum iot_status iot_board_identify(struct iot_board *board, struct iot_board_ide
 	return board->ops->identify(board->self, ret, err);
 }
 
-enum iot_status iot_board_make_key(struct iot_board *board, const char *common_name, struct iot_buf *csr,
+enum iot_status iot_board_make_key(struct iot_board *board, const char *common_name, bool keep, struct iot_buf *csr,
 				   struct iot_error *err)
 {
 	if (board->ops->make_key == NULL)
 		return cannot(board, "make a key", err);
-	return board->ops->make_key(board->self, common_name, csr, err);
+	return board->ops->make_key(board->self, common_name, keep, csr, err);
 }
 
 enum iot_status iot_board_take_key(struct iot_board *board, const struct iot_buf *pem, struct iot_error *err)
@@ -153,12 +155,22 @@ enum iot_status iot_board_disconnect(struct iot_board *board, struct iot_error *
 	return board->ops->disconnect(board->self, err);
 }
 
-enum iot_status iot_board_prove(struct iot_board *board, const void *challenge, size_t len, struct iot_buf *signature,
+enum iot_status iot_board_commit(struct iot_board *board, struct iot_error *err)
+{
+	return board->ops->commit != NULL ? board->ops->commit(board->self, err) : IOT_OK;
+}
+
+enum iot_status iot_board_prove(struct iot_board *board, const struct iot_cert *cert, const char **ret_how,
 				struct iot_error *err)
 {
 	if (board->ops->prove == NULL)
-		return cannot(board, "sign a challenge", err);
-	return board->ops->prove(board->self, challenge, len, signature, err);
+		return cannot(board, "show that it holds a key", err);
+	return board->ops->prove(board->self, cert, ret_how, err);
+}
+
+enum iot_status iot_board_start(struct iot_board *board, struct iot_error *err)
+{
+	return board->ops->start != NULL ? board->ops->start(board->self, err) : IOT_OK;
 }
 
 enum iot_status iot_board_reset(struct iot_board *board, struct iot_error *err)
@@ -168,9 +180,12 @@ enum iot_status iot_board_reset(struct iot_board *board, struct iot_error *err)
 	return board->ops->reset(board->self, err);
 }
 
-enum iot_status iot_board_lock(struct iot_board *board, struct iot_error *err)
+enum iot_status iot_board_lock(struct iot_board *board, enum iot_board_lock strength, json_t *done,
+			       struct iot_error *err)
 {
+	if (strength == IOT_BOARD_LOCK_NONE)
+		return IOT_OK;
 	if (board->ops->lock == NULL)
 		return cannot(board, "be locked", err);
-	return board->ops->lock(board->self, err);
+	return board->ops->lock(board->self, strength, done, err);
 }

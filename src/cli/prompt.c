@@ -58,16 +58,13 @@ static enum iot_status read_answer(char *out, size_t size, struct iot_error *err
 	return IOT_OK;
 }
 
-enum iot_status cli_confirm(struct cli_context *ctx, const char *option, struct iot_error *err, const char *fmt, ...)
+/* The question, and the line that is the answer to it. `choices` follows the question. */
+static enum iot_status ask(struct cli_context *ctx, const char *option, const char *question, const char *choices,
+			   char *answer, size_t size, struct iot_error *err)
 {
-	char question[512], answer[64] = "";
 	IOT_CLEAN(iot_buf_release) struct iot_buf shown = IOT_BUF_INIT(4096);
 	enum iot_status status;
-	va_list ap;
 
-	va_start(ap, fmt);
-	vsnprintf(question, sizeof(question), fmt, ap);
-	va_end(ap);
 	if (ctx->no_input) {
 		iot_fail(err, IOT_USAGE, "nobody to ask '%s'", question);
 		iot_error_hint(err, "give %s to say yes", option);
@@ -75,13 +72,43 @@ enum iot_status cli_confirm(struct cli_context *ctx, const char *option, struct 
 	}
 	progress_hide(ctx->progress);
 	output_escape(&shown, question, strlen(question));
-	fprintf(stderr, "%s [y/N] ", iot_buf_str(&shown));
+	fprintf(stderr, "%s %s ", iot_buf_str(&shown), choices);
 	fflush(stderr);
-	status = read_answer(answer, sizeof(answer), err);
+	status = read_answer(answer, size, err);
+	answer[strcspn(answer, "\r\n")] = '\0';
+	return status;
+}
+
+enum iot_status cli_confirm(struct cli_context *ctx, const char *option, struct iot_error *err, const char *fmt, ...)
+{
+	char question[512], answer[64] = "";
+	enum iot_status status;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(question, sizeof(question), fmt, ap);
+	va_end(ap);
+	status = ask(ctx, option, question, "[y/N]", answer, sizeof(answer), err);
 	if (status != IOT_OK)
 		return status;
-	answer[strcspn(answer, "\r\n")] = '\0';
 	if (strcmp(answer, "y") == 0 || strcmp(answer, "Y") == 0 || strcmp(answer, "yes") == 0)
 		return IOT_OK;
 	return iot_fail(err, IOT_ABORTED, "not confirmed");
+}
+
+enum iot_status cli_confirm_word(struct cli_context *ctx, const char *option, const char *word, struct iot_error *err,
+				 const char *fmt, ...)
+{
+	char question[512], choices[96], answer[64] = "";
+	enum iot_status status;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(question, sizeof(question), fmt, ap);
+	va_end(ap);
+	snprintf(choices, sizeof(choices), "Type '%s' to go on:", word);
+	status = ask(ctx, option, question, choices, answer, sizeof(answer), err);
+	if (status != IOT_OK)
+		return status;
+	return strcmp(answer, word) == 0 ? IOT_OK : iot_fail(err, IOT_ABORTED, "not confirmed");
 }

@@ -47,6 +47,6 @@ extern const struct cli_command cmd_subscribe;
 extern const struct cli_command cmd_type;
 extern const struct cli_command cmd_version;
 
-extern const struct cli_command cmd_sim_expresslink, cmd_sim_host, cmd_sim_jwt_device, cmd_sim_psk; /* below cmd_sim */
+extern const struct cli_command cmd_sim_board, cmd_sim_expresslink, cmd_sim_host, cmd_sim_jwt_device, cmd_sim_psk; /* below cmd_sim */
 
 #endif

@@ -220,5 +220,5 @@ const struct cli_command cmd_sim = {
 	.summary = "Software devices, and firmware for them",
 	.description = "What they keep, what they do and how they can be made to fail: iotctl-simulators(7).",
 	.subcommands = CLI_COMMANDS(&cmd_firmware, &cmd_device_sim, &cmd_fleet_sim, &cmd_sim_jwt_device,
-				    &cmd_sim_psk, &cmd_sim_expresslink, &cmd_sim_host),
+				    &cmd_sim_psk, &cmd_sim_expresslink, &cmd_sim_board, &cmd_sim_host),
 };

@@ -132,6 +132,73 @@ const struct cli_command cmd_sim_expresslink = {
 	CLI_RUN(module, struct module_args),
 };
 
+/* --- board ---------------------------------------------------------------------------- */
+
+struct board_args {
+	const char *kind, *link, *state;
+	struct cli_list faults;
+	int64_t baud, seed, exit_after_ms;
+};
+
+static enum iot_status board(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct board_args *args = args_;
+	const struct iot_sim_board_options options = {
+		.kind = args->kind,
+		.link = args->link,
+		.state = args->state,
+		.baud = (int)args->baud,
+		.faults = args->faults.items,
+		.fault_count = args->faults.count,
+		.seed = (uint64_t)args->seed,
+		.exit_after_ms = args->exit_after_ms,
+	};
+	bool machine = output_get_format(ctx->out) == OUTPUT_JSONL;
+	enum iot_status status = IOT_OK;
+
+	if (machine)
+		status = output_begin_stream(ctx->out, event_columns, err);
+	if (status == IOT_OK)
+		status = iot_sim_board_run(&options, machine ? print_event : NULL, ctx, err);
+	if (machine && status == IOT_OK)
+		status = output_end(ctx->out, err);
+	return status;
+}
+
+const struct cli_command cmd_sim_board = {
+	.name = "board",
+	.summary = "Run a software board of another dialect on a pseudo terminal",
+	.description =
+		"A board as 'iotctl provision' sees it. freertos is the console of FreeRTOS's reference integration for "
+		"STM32U5: it makes its key itself, and keeps what it is given in its folder, which is its flash, so a kill is "
+		"a power cut.\n\n"
+		"Faults of the wire, for any kind: drop=P, double=P and flip=P lose bytes, repeat them, or turn one of their "
+		"bits, each with probability P, both ways; wrong-speed is a line at another rate. slow=TIME is how late it "
+		"says anything; reset@COMMAND[#N] cuts its power instead of carrying a command out, the Nth time (the first "
+		"without N) that a line begins with COMMAND; 'paste' and 'paste-end' are lines of a paste.\n\n"
+		"Faults of freertos, always on or aimed by @COMMAND[#N]: log (log lines in the middle of lines and answers), "
+		"fail-commit, fail-key, fail-import@LABEL, no-overwrite@LABEL, trailing-byte@LABEL, and mute (carries a "
+		"command out and says nothing).",
+	.opts = CLI_OPTS(
+		OPT_STR(0, "kind", "KIND", struct board_args, kind, "which board", .choices = CLI_CHOICES("freertos"),
+			.required = true),
+		OPT_PATH(0, "link", "PATH", struct board_args, link, "where its serial port appears", .required = true,
+			 .complete = COMPLETE_FILE),
+		OPT_PATH(0, "state", "DIR", struct board_args, state, "its flash; by default PATH.state",
+			 .complete = COMPLETE_DIR),
+		OPT_INT(0, "baud", "RATE", struct board_args, baud, "pace bytes as a wire of this rate would",
+			.min = 300, .max = 4000000),
+		OPT_LIST(0, "fault", "FAULT", struct board_args, faults, "misbehave in this way",
+			 .choices = CLI_CHOICES("log", "wrong-speed", "no-overwrite", "fail-commit", "fail-key")),
+		OPT_INT(0, "seed", "N", struct board_args, seed, "of the faults' dice", .fallback = "1"),
+		OPT_DURATION(0, "exit-after", "TIME", struct board_args, exit_after_ms, "end after this")),
+	.examples = CLI_EXAMPLES({"sim board --kind freertos --link ./board1", "a blank board"},
+				 {"sim board --kind freertos --link ./board1 --baud 115200 --fault log --fault drop=0.001",
+				  "one that talks too much, on a bad wire"}),
+	.exits = CLI_EXITS(IOT_CONFLICT),
+	CLI_RUN(board, struct board_args),
+};
+
 /* --- host ------------------------------------------------------------------------------- */
 
 struct host_args {

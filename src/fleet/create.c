@@ -26,8 +26,6 @@ enum {
 	LOCK_STEP_MS = 10,
 };
 
-#define DEFAULT_DAYS 3650 /* of a device certificate, when neither caller nor fleet says */
-
 struct making {
 	struct iot_cloud *cloud;
 	struct iot_cloud *issuer; /* whose CA issues; NULL: the service does */
@@ -310,49 +308,14 @@ static enum iot_status ensure_key(struct making *making, struct iot_key **ret, s
 	return status;
 }
 
-enum iot_status fleet_issue(struct iot_cloud *cloud, const struct iot_cert_request *request, int64_t until,
-			    struct iot_cert **ret, struct iot_error *err)
-{
-	const struct iot_fleet_paths *paths = iot_local_paths(cloud);
-	IOT_CLEAN(iot_free_p) char *ca_path = iot_path(paths->ca_dir, "issuing.pem");
-	IOT_CLEAN(iot_free_p) char *ca_key_path = NULL;
-	IOT_CLEAN(iot_key_free_p) struct iot_key *ca_key = NULL;
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
-	enum iot_status status = iot_local_meta_get(cloud, "ca_key", &ca_key_path, err);
-
-	if (status == IOT_OK && ca_key_path == NULL)
-		ca_key_path = iot_path(paths->ca_dir, "issuing.key");
-	if (status == IOT_OK)
-		status = iot_cert_load(ca_path, &ca, err);
-	if (status == IOT_OK)
-		status = iot_key_load(ca_key_path, NULL, &ca_key, err);
-	if (status == IOT_OK)
-		status = until != 0 ? iot_cert_issue_until(ca_key, ca, request, until, ret, err)
-				    : iot_cert_issue(ca_key, ca, request, ret, err);
-	return status;
-}
-
-static enum iot_status issue(struct making *making, const struct iot_key *key, struct iot_cert **ret,
-			     struct iot_error *err)
-{
-	IOT_CLEAN(iot_free_p) char *days = NULL;
-	struct iot_cert_request request = {.profile = IOT_PROFILE_DEVICE,
-					   .common_name = making->spec->name,
-					   .key = key,
-					   .days = making->spec->days};
-	enum iot_status status = IOT_OK;
-
-	if (request.days == 0) {
-		status = iot_local_meta_get(making->issuer, "certificate_days", &days, err);
-		request.days = days != NULL ? (int)strtol(days, NULL, 10) : DEFAULT_DAYS;
-	}
-	return status == IOT_OK ? fleet_issue(making->issuer, &request, 0, ret, err) : status;
-}
-
 /* The certificate on disk when there is one for this key, else a new one, written before it is registered. */
 static enum iot_status ensure_certificate(struct making *making, const struct iot_key *key, struct iot_buf *pem,
 					  struct iot_error *err)
 {
+	const struct iot_cert_request request = {.profile = IOT_PROFILE_DEVICE,
+						 .common_name = making->spec->name,
+						 .key = key,
+						 .days = making->spec->days};
 	IOT_CLEAN(iot_free_p) char *path = iot_path(making->spec->out, "certificate.pem");
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
 	enum iot_status status;
@@ -365,7 +328,7 @@ static enum iot_status ensure_certificate(struct making *making, const struct io
 		return iot_buf_check(pem, path, err);
 	}
 	if (making->issuer != NULL) {
-		status = issue(making, key, &cert, err);
+		status = iot_local_issue(making->issuer, &request, 0, &cert, err);
 		if (status == IOT_OK)
 			iot_cert_pem(cert, pem);
 	} else {

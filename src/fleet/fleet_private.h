@@ -69,10 +69,6 @@ void fleet_surroundings_release(struct fleet_surroundings *surroundings);
 IOT_CHECK enum iot_status fleet_upload(struct iot_cloud *cloud, const char *bucket, const char *key, const void *data,
 				       size_t len, char **ret_version, struct iot_error *err);
 
-/* A certificate by the fleet's own issuing CA; until: its end, or 0: by the request's days. */
-IOT_CHECK enum iot_status fleet_issue(struct iot_cloud *cloud, const struct iot_cert_request *request, int64_t until,
-				      struct iot_cert **ret, struct iot_error *err);
-
 /* Attach policies (NULL-terminated, may be NULL) and the thing to a certificate; *changed only becomes true. */
 IOT_CHECK enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thing, const char *const *policies,
 				       const char *arn, bool *changed, struct iot_error *err);

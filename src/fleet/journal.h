@@ -11,23 +11,35 @@
 #include "iotctl/store.h"
 
 struct journal_board {
-	const char *fleet, *kind, *uid, *key_id, *serial_number /* may be NULL */, *thing, *certificate_id, *port;
+	const char *fleet, *kind;
+	const char *uid;    /* of a board without an id of its own: its thing name */
+	const char *key_id; /* that the board holds; "": it has none; NULL: nobody knows */
+	bool key_here;      /* its key is made here, so it need not hold it before it is programmed */
+	const char *serial_number; /* NULL: none */
+	const char *thing;
+	const char *certificate_id; /* NULL: not known yet */
+	const char *port;
 };
 
-/* What the journal knew of a board. */
+/* What the journal knew of a board. Release it with journal_entry_release. */
 struct journal_entry {
 	int64_t id;
 	bool known;      /* it was there before */
 	bool unfinished; /* and not done */
 	bool programmed; /* its step "program" was done once */
+	bool key_begun;  /* a key for it was begun to be made */
+	char *key_id;    /* NULL: none yet */
+	char *certificate;               /* PEM, if it was issued here */
+	char *replaces, *replaces_thing; /* certificate id and thing that it had before; NULL: none */
 };
+void journal_entry_release(struct journal_entry *entry);
 
 /* Open or make the journal, with its folder. */
 IOT_CHECK enum iot_status journal_open(const char *path, struct iot_store **ret, struct iot_error *err);
 
 /*
  * Reserve a board's names; on the disk when it returns. IOT_CONFLICT says which of them another board has;
- * `replace`: a board whose key changed gets its row anew.
+ * `replace`: a board whose key or name changed gets its row anew, with what it was in `replaces`. *ret is set in any case.
  */
 IOT_CHECK enum iot_status journal_reserve(struct iot_store *journal, const struct journal_board *board, bool replace,
 					  struct journal_entry *ret, struct iot_error *err);
@@ -37,6 +49,15 @@ IOT_CHECK enum iot_status journal_reserve(struct iot_store *journal, const struc
  */
 IOT_CHECK enum iot_status journal_endpoint(struct iot_store *journal, const char *fleet, const char *uid, char **ret,
 					   bool *ret_in_hand, struct iot_error *err);
+
+/* The thing that the board with this id is in this fleet: new memory, NULL if none. */
+IOT_CHECK enum iot_status journal_thing(struct iot_store *journal, const char *fleet, const char *uid, char **ret,
+					struct iot_error *err);
+/* The board's key was made. On the disk when it returns. IOT_CONFLICT: it is another board's. */
+IOT_CHECK enum iot_status journal_key(struct iot_store *journal, int64_t board, const char *key_id, struct iot_error *err);
+/* Its certificate was issued: kept before anybody else has it. What an earlier one was goes to `replaces`. On the disk. */
+IOT_CHECK enum iot_status journal_certificate(struct iot_store *journal, int64_t board, const char *certificate_id,
+					      const char *pem, struct iot_error *err);
 
 struct journal_step {
 	int number; /* kept for ever: new steps get new ones */

@@ -212,7 +212,7 @@ static enum iot_status make_keys(struct enrolling *e, struct iot_error *err)
 
 	request.key = key;
 	if (status == IOT_OK)
-		status = fleet_issue(e->cloud, &request, iot_now_ms() + e->spec->lifetime_ms, &e->cert, err);
+		status = iot_local_issue(e->cloud, &request, iot_now_ms() + e->spec->lifetime_ms, &e->cert, err);
 	if (status == IOT_OK)
 		status = iot_key_private_pem(key, &e->key, err);
 	if (status != IOT_OK)

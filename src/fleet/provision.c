@@ -1,6 +1,6 @@
 /*
- * Provisioning one board: the steps in their order, each written to the journal
- * before it is done and after. A step looks at what is there first, so a run
+ * Provisioning one board, whatever its kind: the steps in their order, each
+ * written to the journal before it is done and after. A step looks at what is there first, so a run
  * that was killed anywhere is finished by the next, and one on a finished board
  * changes nothing.
  */
@@ -34,8 +34,12 @@ static enum iot_status prepare(struct provision *run, struct iot_error *err)
 	const struct iot_provision_spec *spec = run->spec;
 	enum iot_status status = iot_clock_check(err);
 
-	if (status == IOT_OK && spec->alias != NULL)
-		status = iot_cert_check_name(spec->alias, err);
+	if (status == IOT_OK)
+		status = iot_board_description_load(spec->board, &run->description, err);
+	if (status == IOT_OK && spec->name != NULL)
+		status = iot_cert_check_name(spec->name, err);
+	if (status == IOT_OK && spec->lock != IOT_BOARD_LOCK_NONE && run->description->ops->lock == NULL)
+		status = iot_fail(err, IOT_USAGE, "a board of kind '%s' cannot be locked", spec->board);
 	if (status == IOT_OK)
 		status = read_password(run, err);
 	if (status == IOT_OK)
@@ -50,66 +54,56 @@ static enum iot_status prepare(struct provision *run, struct iot_error *err)
 static enum iot_status open_board(struct provision *run, struct iot_error *err)
 {
 	const struct iot_provision_spec *spec = run->spec;
-	const struct iot_board_ops *ops = iot_board_find(spec->board);
-	const struct iot_board_options options = {
+	struct iot_board_options options = {
 		.serial = {.path = spec->port,
 			   .baud = spec->baud,
 			   .interrupt_fd = spec->interrupt_fd,
 			   .transcript = spec->transcript,
 			   .pulse = (enum iot_serial_pulse)spec->pulse},
+		.description = run->description,
 		.answer_ms = spec->answer_ms,
 	};
 
-	if (ops == NULL)
-		return iot_fail(err, IOT_USAGE, "there is no kind of board '%s'", spec->board);
-	if (!(ops->capabilities & IOT_BOARD_BORN_WITH_CERTIFICATE))
-		return iot_fail(err, IOT_USAGE, "boards of kind '%s' have no certificate of their own", spec->board);
-	return iot_board_open(ops, &options, &run->board, err);
-}
-
-/* --- identify and reserve ------------------------------------------------------------------ */
-
-static enum iot_status identify(struct provision *run, struct iot_error *err)
-{
-	const struct iot_buf *pem = &run->identity.certificate;
-	enum iot_status status = iot_board_identify(run->board, &run->identity, err);
-
-	if (status == IOT_OK)
-		status = iot_cert_parse_pem(iot_buf_str(pem), pem->len, "the board's certificate", &run->cert, err);
-	if (status == IOT_OK)
-		status = iot_key_check_device(iot_cert_key(run->cert), err);
-	return status == IOT_OK ? provision_check_owner(run, err) : status;
-}
-
-static enum iot_status reserve(struct provision *run, struct iot_error *err)
-{
-	char key_id[IOT_SHA256_HEX_SIZE];
-	const struct journal_board board = {
-		.fleet = provision_fleet(run),
-		.kind = run->spec->board,
-		.uid = run->identity.uid,
-		.key_id = iot_key_id(iot_cert_key(run->cert), key_id),
-		.serial_number = run->spec->serial_number,
-		.thing = run->identity.uid,
-		.certificate_id = iot_cert_id(run->cert),
-		.port = run->spec->port,
-	};
-
-	return journal_reserve(run->journal, &board, run->spec->replace, &run->entry, err);
+	iot_board_description_line(run->description, &options.serial);
+	return iot_board_open(run->description->ops, &options, &run->board, err);
 }
 
 /* --- the steps -------------------------------------------------------------------------------- */
 
+static bool needs_key(const struct provision *run)
+{
+	return run->description->key != IOT_BOARD_KEY_FACTORY;
+}
+
+static bool told_to_connect(const struct provision *run)
+{
+	return run->description->prove & IOT_BOARD_PROVE_CONNECT;
+}
+
+static bool is_locked(const struct provision *run)
+{
+	return run->spec->lock != IOT_BOARD_LOCK_NONE;
+}
+
+static bool is_started(const struct provision *run)
+{
+	return run->description->ops->start != NULL;
+}
+
 const struct provision_step provision_steps[] = {
-	{{10, "certificate", false}, provision_check_certificate},
-	{{20, "register", false}, provision_register},
-	{{30, "thing", false}, provision_thing},
-	{{40, "policy", false}, provision_policy},
-	{{50, "program", true}, provision_program},
-	{{60, "connect", false}, provision_connect}, /* nothing that lasts is changed in the board */
-	{{70, "verify", false}, provision_verify},
-	{{80, "record", false}, NULL},
-	{{0}, NULL},
+	{{5, "key", true}, provision_key, needs_key},
+	{{10, "certificate", false}, provision_certificate, NULL},
+	{{30, "thing", false}, provision_thing, NULL}, /* first, so that no certificate is ever without a device */
+	{{20, "register", false}, provision_register, NULL},
+	{{40, "policy", false}, provision_policy, NULL},
+	{{50, "program", true}, provision_program, NULL},
+	{{60, "connect", false}, provision_connect, told_to_connect}, /* nothing that lasts is changed in the board */
+	{{70, "verify", false}, provision_verify, NULL},
+	{{74, "lock", true}, provision_lock, is_locked},
+	{{76, "start", true}, provision_start, is_started},
+	{{78, "tidy", false}, provision_tidy, needs_key},
+	{{80, "record", false}, NULL, NULL},
+	{{0}, NULL, NULL},
 };
 
 static void tell(const struct provision *run, const char *step)
@@ -128,6 +122,12 @@ static void note_failure(struct provision *run, const struct provision_step *ste
 			      &ignored);
 }
 
+static void at_point(const struct provision *run, const struct provision_step *step, bool done)
+{
+	if (run->spec->point != NULL)
+		run->spec->point(step->id.name, done, run->spec->data);
+}
+
 static enum iot_status run_step(struct provision *run, const struct provision_step *step,
 				const struct provision_step *before, struct iot_error *err)
 {
@@ -137,26 +137,38 @@ static enum iot_status run_step(struct provision *run, const struct provision_st
 	status = journal_next(run->journal, run->entry.id, before != NULL ? &before->id : NULL, &step->id, err);
 	if (status != IOT_OK)
 		return status;
+	at_point(run, step, false);
 	/* Done is done: the next run is told by the last one that nothing was left open. */
 	status = step->run != NULL ? step->run(run, err)
 				   : journal_done(run->journal, run->entry.id, &step->id, run->endpoint, err);
 	if (status != IOT_OK)
 		note_failure(run, step, err);
+	else
+		at_point(run, step, true);
 	return status;
 }
 
 static enum iot_status run_steps(struct provision *run, struct iot_error *err)
 {
+	const struct provision_step *before = NULL;
 	enum iot_status status;
 
 	tell(run, "identify");
-	status = identify(run, err);
+	status = iot_board_identify(run->board, &run->identity, err);
+	if (status == IOT_OK)
+		status = provision_name(run, err);
+	if (status == IOT_OK)
+		status = provision_check_owner(run, err);
 	if (status != IOT_OK)
 		return status;
 	tell(run, "reserve");
-	status = reserve(run, err);
-	for (const struct provision_step *step = provision_steps; status == IOT_OK && step->id.name != NULL; step++)
-		status = run_step(run, step, step > provision_steps ? step - 1 : NULL, err);
+	status = provision_reserve(run, err);
+	for (const struct provision_step *step = provision_steps; status == IOT_OK && step->id.name != NULL; step++) {
+		if (step->applies != NULL && !step->applies(run))
+			continue;
+		status = run_step(run, step, before, err);
+		before = step;
+	}
 	return status;
 }
 
@@ -179,18 +191,21 @@ static json_t *make_record(const struct provision *run)
 {
 	json_t *record = json_object();
 
-	iot_json_set_str(record, "thingName", run->identity.uid);
+	iot_json_set_str(record, "thingName", run->thing);
 	json_object_update(record, run->names);
-	iot_json_set_str(record, "board", run->spec->board);
+	iot_json_set_str(record, "board", run->description->name);
+	iot_json_set_str(record, "uid", *run->identity.uid != '\0' ? run->identity.uid : NULL);
 	iot_json_set_str(record, "vendor", run->identity.vendor);
 	iot_json_set_str(record, "model", run->identity.model);
 	iot_json_set_str(record, "version", run->identity.version);
 	iot_json_set_str(record, "certificateId", iot_cert_id(run->cert));
-	iot_json_set_str(record, "keyOrigin", "board");
+	iot_json_set_str(record, "keyOrigin", provision_key_origin(run));
+	iot_json_set_bool(record, "exposedOnWire", run->description->key == IOT_BOARD_KEY_HOST);
 	iot_json_set_str(record, "endpoint", run->endpoint);
 	json_object_set_new(record, "items", items_record(run));
 	json_object_set(record, "proof", run->proof);
 	json_object_set(record, "notProved", run->not_proved);
+	json_object_set(record, "locks", run->locks);
 	iot_json_set_bool(record, "resumed", run->entry.known && run->entry.unfinished);
 	iot_json_set_bool(record, "changed", run->changed);
 	return record;
@@ -200,15 +215,23 @@ static void release(struct provision *run)
 {
 	iot_board_close(run->board);
 	iot_board_identity_release(&run->identity);
+	iot_board_description_free(run->description);
 	iot_cert_free(run->cert);
+	iot_key_free(run->key);
+	journal_entry_release(&run->entry);
 	iot_store_close(run->journal);
 	free(run->endpoint);
+	free(run->port);
+	free(run->thing);
+	free(run->uid);
+	iot_buf_release(&run->cert_pem);
 	iot_buf_release(&run->codesign);
 	iot_buf_release(&run->root_ca);
 	iot_buf_release(&run->wifi_password);
 	json_decref(run->names);
 	json_decref(run->proof);
 	json_decref(run->not_proved);
+	json_decref(run->locks);
 }
 
 enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provision_spec *spec, json_t **ret_record,
@@ -226,6 +249,8 @@ enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provisio
 		.wifi_password = IOT_BUF_SECRET(IOT_SECRET_MAX),
 		.proof = json_array(),
 		.not_proved = json_array(),
+		.locks = json_array(),
+		.cert_pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX),
 	};
 	enum iot_status status;
 

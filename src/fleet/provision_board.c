@@ -1,6 +1,7 @@
 /*
- * The board's half of provisioning: whose it is, what it is given, that it
- * connects, and that the broker saw this very certificate.
+ * The board's half of provisioning: whose it is, what it is given, and how it
+ * proves that it has it: that it connects, and the broker saw this very
+ * certificate, or that it shows its key.
  */
 #include "fleet/provision_private.h"
 
@@ -25,21 +26,36 @@ static bool foreign(const struct provision *run, const char *earlier)
 	       (earlier == NULL || strcmp(identity->endpoint, earlier) != 0);
 }
 
+/* A name alone makes no device; with a certificate it does. */
+static bool is_other_device(const struct provision *run)
+{
+	const struct iot_board_identity *identity = &run->identity;
+
+	return *identity->thing_name != '\0' && identity->certificate.len > 0 &&
+	       strcmp(identity->thing_name, run->thing) != 0;
+}
+
 enum iot_status provision_check_owner(struct provision *run, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *earlier = NULL;
 	bool in_hand;
-	enum iot_status status =
-		journal_endpoint(run->journal, provision_fleet(run), run->identity.uid, &earlier, &in_hand, err);
+	enum iot_status status = journal_endpoint(run->journal, provision_fleet(run), run->uid, &earlier, &in_hand, err);
 
-	/* What a run that ended in the middle of writing left in it is nobody's endpoint. */
-	if (status != IOT_OK || in_hand || !foreign(run, earlier) || run->spec->replace)
+	/* What a run that ended in the middle of writing left in it is nobody's. */
+	if (status != IOT_OK || in_hand || run->spec->replace)
 		return status;
+	if (is_other_device(run)) {
+		iot_fail(err, IOT_CONFLICT, "the board is device '%s' already, not '%s'", run->identity.thing_name, run->thing);
+		iot_error_hint(err, "nothing was changed; --replace makes it another one");
+		return IOT_CONFLICT;
+	}
+	if (!foreign(run, earlier))
+		return IOT_OK;
 	/* A wire may lose a byte; a board is not called a stranger for that. */
 	status = iot_board_identify(run->board, &run->identity, err);
 	if (status != IOT_OK || !foreign(run, earlier))
 		return status;
-	iot_fail(err, IOT_CONFLICT, "board '%s' belongs to another fleet: its endpoint is '%s'", run->identity.uid,
+	iot_fail(err, IOT_CONFLICT, "board '%s' belongs to another fleet: its endpoint is '%s'", run->uid,
 		 run->identity.endpoint);
 	if (run->identity.claimed_known)
 		iot_error_hint(err, "nothing was changed; --replace takes it over");
@@ -66,8 +82,14 @@ static const char *value_of(const struct provision *run, enum iot_board_item_kin
 		return run->wifi_password.len > 0 ? iot_buf_str(&run->wifi_password) : NULL;
 	case IOT_ITEM_APN:
 		return run->spec->apn;
+	case IOT_ITEM_CERTIFICATE:
+		return iot_buf_str(&run->cert_pem);
+	case IOT_ITEM_THING_NAME:
+		return run->thing;
 	case IOT_ITEM_CUSTOM_NAME:
-		return run->spec->alias;
+		return run->spec->name;
+	case IOT_ITEM_PORT:
+		return run->port;
 	case IOT_ITEM_ENDPOINT:
 		return run->endpoint;
 	default:
@@ -99,22 +121,74 @@ static bool needs_password(const struct provision *run)
 	return run->outcomes[IOT_ITEM_WIFI_SSID] == IOT_ITEM_WRITTEN || !run->entry.programmed;
 }
 
+/* What only the operator can know: asked for and not possible, it is refused. */
+static bool is_asked_for(enum iot_board_item_kind kind)
+{
+	return kind == IOT_ITEM_WIFI_SSID || kind == IOT_ITEM_WIFI_PASSWORD || kind == IOT_ITEM_APN;
+}
+
+/* A key that was made here goes first. It is here until the board was proved with it. */
+static enum iot_status hand_key_over(struct provision *run, struct iot_error *err)
+{
+	struct iot_buf pem = IOT_BUF_SECRET(IOT_CERT_PEM_MAX);
+	enum iot_status status;
+
+	if (run->description->key != IOT_BOARD_KEY_HOST || !iot_key_has_private(run->key))
+		return IOT_OK;
+	status = iot_key_private_pem(run->key, &pem, err);
+	if (status == IOT_OK)
+		status = iot_board_take_key(run->board, &pem, err);
+	iot_buf_release(&pem);
+	return status;
+}
+
+/* What the board said when it took an item is one thing, what it holds after it was saved another. */
+static enum iot_status check_committed(struct provision *run, struct iot_error *err)
+{
+	enum iot_status status = IOT_OK;
+
+	for (int kind = 0; status == IOT_OK && kind < IOT_ITEM_COUNT; kind++) {
+		struct iot_board_item item = {(enum iot_board_item_kind)kind, NULL, IOT_ITEM_NOT_TRIED};
+
+		if (run->outcomes[kind] != IOT_ITEM_WRITTEN && run->outcomes[kind] != IOT_ITEM_SAME)
+			continue;
+		item.value = value_of(run, item.kind);
+		status = iot_board_look(run->board, &item, err);
+		if (status == IOT_OK && item.outcome != IOT_ITEM_SAME)
+			status = iot_fail(err, IOT_VERIFY, "the board does not hold the %s that it was given",
+					  iot_board_item_name(item.kind));
+	}
+	return status;
+}
+
+/* A board may tell what it has not saved; only the journal knows that a run before came as far as saving it. */
+static bool needs_commit(const struct provision *run)
+{
+	bool any = !run->entry.programmed;
+
+	for (int kind = 0; kind < IOT_ITEM_COUNT; kind++)
+		any = any || run->outcomes[kind] == IOT_ITEM_WRITTEN || run->outcomes[kind] == IOT_ITEM_TAKEN;
+	return any;
+}
+
 static enum iot_status install_all(struct provision *run, struct iot_error *err)
 {
-	const struct iot_board_ops *ops = iot_board_ops_of(run->board);
-	enum iot_status status = IOT_OK;
+	enum iot_status status = hand_key_over(run, err);
 
 	for (int kind = 0; status == IOT_OK && kind < IOT_ITEM_COUNT; kind++) {
 		const char *value = value_of(run, (enum iot_board_item_kind)kind);
 
-		/* What nobody asked for is left out; what was asked for and does not exist is refused. */
+		/* What nobody asked for is left out. */
 		if (value == NULL || (kind == IOT_ITEM_WIFI_PASSWORD && !needs_password(run)))
 			continue;
-		if (kind == IOT_ITEM_CUSTOM_NAME && !(ops->items & (1U << kind)))
+		if (!(run->description->install & 1U << kind) && !is_asked_for((enum iot_board_item_kind)kind))
 			continue;
 		status = install(run, (enum iot_board_item_kind)kind, err);
 	}
-	return status;
+	if (status != IOT_OK || run->description->ops->commit == NULL || !needs_commit(run))
+		return status;
+	status = iot_board_commit(run->board, err);
+	return status == IOT_OK ? check_committed(run, err) : status;
 }
 
 /* The signer that another fleet left is forgotten by a factory reset only. */
@@ -217,12 +291,13 @@ static enum iot_status not_seen(const struct provision *run, const struct presen
 {
 	if (seen->connected && seen->with_certificate && strcmp(seen->certificate_id, iot_cert_id(run->cert)) != 0) {
 		iot_fail(err, IOT_VERIFY, "not proved: the broker knows '%s' by another certificate (%.16s...)",
-			 run->identity.uid, seen->certificate_id);
-		iot_error_hint(err, "another device may use its name: 'iotctl device show %s'", run->identity.uid);
+			 run->thing, seen->certificate_id);
+		iot_error_hint(err, "another device may use its name: 'iotctl device show %s'", run->thing);
 	} else {
 		iot_fail(err, IOT_VERIFY,
-			 "not proved: board '%s' says that it is connected, the broker does not know of it",
-			 run->identity.uid);
+			 "not proved: board '%s' %s, the broker does not know of it", run->uid,
+			 run->description->prove & IOT_BOARD_PROVE_CONNECT ? "says that it is connected"
+									   : "was started");
 		iot_error_hint(err, "is it this fleet's 'iotctl serve' that answers at '%s'? 'iotctl doctor' looks",
 			       run->endpoint);
 	}
@@ -234,10 +309,16 @@ static void note(json_t *array, const char *text)
 	json_array_append_new(array, json_string(text));
 }
 
-static void collect_proof(struct provision *run, const struct presence *seen)
+static void collect_presence(struct provision *run, const struct presence *seen)
 {
 	note(run->proof, seen->with_certificate ? "the broker saw it connect with this certificate"
 						: "the cloud saw it connect under this name");
+	if (!seen->with_certificate)
+		note(run->not_proved, "which certificate it connected with");
+}
+
+static void collect_items(struct provision *run)
+{
 	for (int kind = 0; kind < IOT_ITEM_COUNT; kind++) {
 		IOT_CLEAN(iot_free_p) char *text = NULL;
 		const char *name = iot_board_item_name((enum iot_board_item_kind)kind);
@@ -248,11 +329,9 @@ static void collect_proof(struct provision *run, const struct presence *seen)
 		text = iot_strf(taken ? "%s: the board accepted it and cannot be asked" : "%s read back", name);
 		note(taken ? run->not_proved : run->proof, text);
 	}
-	if (!seen->with_certificate)
-		note(run->not_proved, "which certificate it connected with");
 }
 
-enum iot_status provision_verify(struct provision *run, struct iot_error *err)
+static enum iot_status verify_connection(struct provision *run, struct iot_error *err)
 {
 	int64_t deadline = iot_deadline(run->spec->proof_timeout_ms > 0 ? run->spec->proof_timeout_ms : PROOF_MS);
 	struct presence seen = {0};
@@ -273,6 +352,68 @@ enum iot_status provision_verify(struct provision *run, struct iot_error *err)
 		return status;
 	if (!good)
 		return not_seen(run, &seen, err);
-	collect_proof(run, &seen);
+	collect_presence(run, &seen);
 	return IOT_OK;
+}
+
+static enum iot_status verify_key(struct provision *run, struct iot_error *err)
+{
+	const char *how = "";
+	enum iot_status status = iot_board_prove(run->board, run->cert, &how, err);
+
+	if (status == IOT_OK)
+		note(run->proof, how);
+	return status;
+}
+
+enum iot_status provision_verify(struct provision *run, struct iot_error *err)
+{
+	unsigned prove = run->description->prove;
+	enum iot_status status = IOT_OK;
+
+	if (prove & IOT_BOARD_PROVE_CONNECT)
+		status = verify_connection(run, err);
+	if (status == IOT_OK && prove & IOT_BOARD_PROVE_SIGN)
+		status = verify_key(run, err);
+	if (status != IOT_OK)
+		return status;
+	collect_items(run);
+	if (!(prove & (IOT_BOARD_PROVE_SIGN | IOT_BOARD_PROVE_CONNECT | IOT_BOARD_PROVE_APPEAR)))
+		note(run->not_proved, "that it can use its key");
+	if (!(prove & (IOT_BOARD_PROVE_CONNECT | IOT_BOARD_PROVE_APPEAR)))
+		note(run->not_proved, "that it connects");
+	return IOT_OK;
+}
+
+/* --- locking and starting ------------------------------------------------------------------------ */
+
+enum iot_status provision_lock(struct provision *run, struct iot_error *err)
+{
+	return iot_board_lock(run->board, (enum iot_board_lock)run->spec->lock, run->locks, err);
+}
+
+enum iot_status provision_start(struct provision *run, struct iot_error *err)
+{
+	bool appear = run->description->prove & IOT_BOARD_PROVE_APPEAR;
+	int timeout_ms = run->spec->connect_timeout_ms > 0 ? run->spec->connect_timeout_ms : CONNECT_MS;
+	struct presence seen = {0};
+	bool good = false;
+	enum iot_status status = IOT_OK;
+
+	if (!run->changed && !run->entry.unfinished && json_array_size(run->locks) == 0 && !appear)
+		return IOT_OK;
+	if (appear) {
+		status = provision_presence(run, &run->before, err);
+		run->told_at = iot_now_ms() / 1000;
+	}
+	if (status == IOT_OK)
+		status = iot_board_start(run->board, err);
+	if (status != IOT_OK || !appear)
+		return status;
+	status = await_presence(run, iot_deadline(timeout_ms), &good, &seen, err);
+	if (status == IOT_OK && !good)
+		return not_seen(run, &seen, err);
+	if (status == IOT_OK)
+		collect_presence(run, &seen);
+	return status;
 }

@@ -1,10 +1,11 @@
 /*
- * The cloud's half of provisioning: the birth certificate of a board is
- * registered as it is, the thing is named as the board, and both are joined.
+ * The cloud's half of provisioning: the certificate of a board, which it was born
+ * with or which is issued here, is registered together with its thing.
  */
 #include "fleet/provision_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/clock.h"
 #include "iotctl/fs.h"
 #include "iotctl/local.h"
 #include "iotctl/log.h"
@@ -31,21 +32,24 @@ static enum iot_status read_root(struct provision *run, struct iot_error *err)
 	return iot_fs_read(path, &run->root_ca, err);
 }
 
-/* Boards know one port. */
-static enum iot_status check_port(struct provision *run, struct iot_error *err)
+/* Many boards know one port. */
+static enum iot_status read_port(struct provision *run, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *port = NULL;
-	enum iot_status status = iot_local_meta_get(run->cloud, "port", &port, err);
+	enum iot_status status = iot_local_meta_get(run->cloud, "port", &run->port, err);
 
-	if (status == IOT_OK && port != NULL && strcmp(port, "8883") != 0)
-		iot_info("boards connect to port 8883, this fleet's is %s", port);
+	if (status == IOT_OK && run->port == NULL)
+		run->port = iot_strdup("8883");
+	if (status == IOT_OK && strcmp(run->port, "8883") != 0 && !(run->description->install & 1U << IOT_ITEM_PORT))
+		iot_info("boards connect to port 8883, this fleet's is %s", run->port);
 	return status;
 }
 
 /* The registry tells where a key was made, where it can. */
 static enum iot_status note_key_origin(struct provision *run, struct iot_error *err)
 {
-	return is_local(run) ? iot_local_key_origin(run->cloud, iot_cert_id(run->cert), "board", err) : IOT_OK;
+	return is_local(run) ? iot_local_key_origin(run->cloud, iot_cert_id(run->cert), provision_key_origin(run),
+						    run->description->key == IOT_BOARD_KEY_HOST, err)
+			     : IOT_OK;
 }
 
 /* --- what is there before ---------------------------------------------------------- */
@@ -77,7 +81,7 @@ enum iot_status provision_look(struct provision *run, struct iot_error *err)
 	if (status == IOT_OK)
 		status = read_endpoint(run, err);
 	if (status == IOT_OK)
-		status = check_port(run, err);
+		status = read_port(run, err);
 	return status == IOT_OK ? read_root(run, err) : status;
 }
 
@@ -85,7 +89,7 @@ enum iot_status provision_look(struct provision *run, struct iot_error *err)
 
 static enum iot_status untrusted(struct provision *run, struct iot_error *err)
 {
-	iot_fail(err, IOT_VERIFY, "no trusted CA issued the certificate of '%s' (issuer '%.160s')", run->identity.uid,
+	iot_fail(err, IOT_VERIFY, "no trusted CA issued the certificate of '%s' (issuer '%.160s')", run->thing,
 		 iot_cert_issuer(run->cert));
 	iot_error_hint(err, "trust the module vendor's CA first: 'iotctl ca trust vendor.pem'");
 	return IOT_VERIFY;
@@ -141,11 +145,12 @@ enum iot_status provision_check_certificate(struct provision *run, struct iot_er
 
 static enum iot_status register_new(struct provision *run, struct iot_error *err)
 {
-	const char *operation =
-		iot_cert_is_self_issued(run->cert) ? "RegisterCertificateWithoutCA" : "RegisterCertificate";
+	/* What was issued here needs no registered CA either. */
+	bool without_ca = iot_cert_is_self_issued(run->cert) || run->description->key != IOT_BOARD_KEY_FACTORY;
+	const char *operation = without_ca ? "RegisterCertificateWithoutCA" : "RegisterCertificate";
 	enum iot_status status = fleet_call(
 		run->cloud, operation,
-		json_pack("{s:s, s:s}", "certificatePem", iot_buf_str(&run->identity.certificate), "status", "ACTIVE"),
+		json_pack("{s:s, s:s}", "certificatePem", iot_buf_str(&run->cert_pem), "status", "ACTIVE"),
 		NULL, err);
 
 	if (status == IOT_OK) {
@@ -168,19 +173,66 @@ static enum iot_status ensure_registered(struct provision *run, struct iot_error
 		status = register_new(run, err);
 	now = iot_json_str(json_object_get(known, "certificateDescription"), "status", "ACTIVE");
 	if (status == IOT_OK && strcmp(now, "ACTIVE") != 0) {
-		iot_fail(err, IOT_CONFLICT, "the certificate of '%s' is registered, but %s", run->identity.uid, now);
+		iot_fail(err, IOT_CONFLICT, "the certificate of '%s' is registered, but %s", run->thing, now);
 		iot_error_hint(err, "somebody switched it off; 'iotctl device enable %s' lets it in again",
-			       run->identity.uid);
+			       run->thing);
 		return IOT_CONFLICT;
 	}
 	return status == IOT_OK ? note_key_origin(run, err) : status;
 }
 
+/* One step, so that no certificate is ever registered without a device. */
 enum iot_status provision_register(struct provision *run, struct iot_error *err)
 {
+	IOT_CLEAN(iot_free_p) char *arn = fleet_arn(run->cloud, "cert", iot_cert_id(run->cert));
 	enum iot_status status = fleet_begin(run->cloud, err);
 
-	return status == IOT_OK ? fleet_end(run->cloud, ensure_registered(run, err), err) : status;
+	if (status != IOT_OK)
+		return status;
+	status = ensure_registered(run, err);
+	if (status == IOT_OK)
+		status = fleet_attach(run->cloud, run->thing, NULL, arn, &run->changed, err);
+	return fleet_end(run->cloud, status, err);
+}
+
+enum iot_status provision_issue(struct provision *run, struct iot_cert **ret, struct iot_error *err)
+{
+	const struct iot_cert_request request = {
+		.profile = IOT_PROFILE_DEVICE, .common_name = run->thing, .key = run->key};
+
+	return iot_local_issue(run->cloud, &request, 0, ret, err);
+}
+
+bool provision_issued_here(struct provision *run, const struct iot_cert *cert)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_path(iot_local_paths(run->cloud)->ca_dir, "issuing.pem");
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
+	struct iot_error ignored = IOT_ERROR_INIT;
+	const char *name = NULL;
+
+	return iot_cert_load(path, &ca, &ignored) == IOT_OK &&
+	       iot_cert_verify_issued_by(cert, ca, &ignored) == IOT_OK &&
+	       iot_cert_common_name(cert, &name, &ignored) == IOT_OK && strcmp(name, run->thing) == 0 &&
+	       iot_cert_not_after(cert) > iot_now_ms();
+}
+
+enum iot_status provision_drop_replaced(struct provision *run, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *arn = NULL;
+	enum iot_status status;
+
+	if (run->entry.replaces == NULL)
+		return IOT_OK;
+	arn = fleet_arn(run->cloud, "cert", run->entry.replaces);
+	status = fleet_begin(run->cloud, err);
+	if (status != IOT_OK)
+		return status;
+	status = fleet_drop_certificate(run->cloud, run->entry.replaces_thing, arn, err);
+	if (status != IOT_OK && fleet_missing(err)) { /* it was never registered, or somebody has deleted it */
+		iot_error_clear(err);
+		status = IOT_OK;
+	}
+	return fleet_end(run->cloud, status, err);
 }
 
 /* --- the thing ----------------------------------------------------------------------- */
@@ -188,16 +240,24 @@ enum iot_status provision_register(struct provision *run, struct iot_error *err)
 static enum iot_status other_certificate(json_t *item, void *data, struct iot_error *err)
 {
 	struct provision *run = data;
+	const char *id = fleet_arn_name(json_string_value(item));
+	bool replaced = run->entry.replaces != NULL && strcmp(id, run->entry.replaces) == 0;
 
 	(void)err;
-	return strcmp(fleet_arn_name(json_string_value(item)), iot_cert_id(run->cert)) != 0 ? IOT_CONFLICT : IOT_OK;
+	return strcmp(id, iot_cert_id(run->cert)) != 0 && !replaced ? IOT_CONFLICT : IOT_OK;
+}
+
+/* What it is called besides. */
+static const char *alias_of(const struct provision *run)
+{
+	return run->description->ops->capabilities & IOT_BOARD_NAMED_BY_UID ? run->spec->name : NULL;
 }
 
 /* A thing of this name that another key speaks for is another device, whatever it calls itself. */
 static enum iot_status check_principals(struct provision *run, struct iot_error *err)
 {
 	enum iot_status status =
-		fleet_each(run->cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", run->identity.uid),
+		fleet_each(run->cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", run->thing),
 			   "principals", other_certificate, run, err);
 
 	if (status == IOT_OK || run->spec->replace) {
@@ -210,7 +270,7 @@ static enum iot_status check_principals(struct provision *run, struct iot_error 
 	}
 	if (status != IOT_CONFLICT)
 		return status;
-	iot_fail(err, IOT_CONFLICT, "device '%s' exists with another certificate", run->identity.uid);
+	iot_fail(err, IOT_CONFLICT, "device '%s' exists with another certificate", run->thing);
 	iot_error_hint(err, "find out whose it is; --replace attaches this one besides");
 	return IOT_CONFLICT;
 }
@@ -218,8 +278,8 @@ static enum iot_status check_principals(struct provision *run, struct iot_error 
 /* *ret NULL: there is none. */
 static enum iot_status find_thing(struct provision *run, json_t **ret, struct iot_error *err)
 {
-	enum iot_status status =
-		fleet_call(run->cloud, "DescribeThing", json_pack("{s:s}", "thingName", run->identity.uid), ret, err);
+	enum iot_status status = fleet_call(run->cloud, "DescribeThing",
+					    json_pack("{s:s}", "thingName", run->thing), ret, err);
 
 	if (status == IOT_OK || !fleet_missing(err))
 		return status;
@@ -234,29 +294,29 @@ static enum iot_status complete_thing(struct provision *run, const json_t *befor
 
 	run->names = json_object();
 	iot_json_set_str(run->names, "alias",
-			 run->spec->alias != NULL ? run->spec->alias : iot_json_str(attributes, "alias", NULL));
+			 alias_of(run) != NULL ? alias_of(run) : iot_json_str(attributes, "alias", NULL));
 	iot_json_set_str(run->names, "serialNumber",
 			 run->spec->serial_number != NULL ? run->spec->serial_number
 							  : iot_json_str(attributes, "serialNumber", NULL));
-	if (before == NULL || strcmp(iot_json_str(attributes, FLEET_BOARD_ATTRIBUTE, ""), run->spec->board) == 0)
+	if (before == NULL || strcmp(iot_json_str(attributes, FLEET_BOARD_ATTRIBUTE, ""), run->description->ops->name) == 0)
 		return IOT_OK;
 	run->changed = true;
 	return fleet_call(run->cloud, "UpdateThing",
-			  json_pack("{s:s, s:{s:{s:s}, s:b}}", "thingName", run->identity.uid, "attributePayload",
-				    "attributes", FLEET_BOARD_ATTRIBUTE, run->spec->board, "merge", 1),
+			  json_pack("{s:s, s:{s:{s:s}, s:b}}", "thingName", run->thing, "attributePayload",
+				    "attributes", FLEET_BOARD_ATTRIBUTE, run->description->ops->name, "merge", 1),
 			  NULL, err);
 }
 
 enum iot_status provision_thing(struct provision *run, struct iot_error *err)
 {
 	const struct iot_provision_spec *spec = run->spec;
-	IOT_CLEAN(iot_free_p) char *board = iot_strf(FLEET_BOARD_ATTRIBUTE "=%s", spec->board);
+	IOT_CLEAN(iot_free_p) char *board = iot_strf(FLEET_BOARD_ATTRIBUTE "=%s", run->description->ops->name);
 	IOT_CLEAN(iot_free_p)
 	char *serial = spec->serial_number != NULL ? iot_strf("serialNumber=%s", spec->serial_number) : NULL;
 	const char *attributes[] = {serial, NULL, NULL};
 	struct iot_device_spec device = {
-		.name = run->identity.uid,
-		.alias = spec->alias,
+		.name = run->thing,
+		.alias = alias_of(run),
 		.type = spec->type,
 		.groups = spec->groups,
 		.attributes = attributes,
@@ -288,7 +348,7 @@ enum iot_status provision_policy(struct provision *run, struct iot_error *err)
 
 	if (status != IOT_OK)
 		return status;
-	status = fleet_attach(run->cloud, run->identity.uid, run->policies, arn, &run->changed, err);
+	status = fleet_attach(run->cloud, run->thing, run->policies, arn, &run->changed, err);
 	return fleet_end(run->cloud, status, err);
 }
 
@@ -301,7 +361,7 @@ enum iot_status provision_presence(struct provision *run, struct presence *ret, 
 	IOT_JSON state = NULL;
 	const char *id;
 	enum iot_status status = fleet_call(run->cloud, "GetThingConnectivityData",
-					    json_pack("{s:s}", "thingName", run->identity.uid), &reply, err);
+					    json_pack("{s:s}", "thingName", run->thing), &reply, err);
 
 	*ret = (struct presence){0};
 	if (status != IOT_OK)
@@ -310,7 +370,7 @@ enum iot_status provision_presence(struct provision *run, struct presence *ret, 
 	ret->since = fleet_time_ms(reply, "timestamp") / 1000;
 	/* Only our own clouds tell with which certificate; elsewhere the thing's name has to do. */
 	if (!ret->connected ||
-	    fleet_call(run->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", run->identity.uid), &state,
+	    fleet_call(run->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", run->thing), &state,
 		       &ignored) != IOT_OK)
 		return IOT_OK;
 	id = iot_json_str(json_object_get(state, "connection"), "certificateId", NULL);

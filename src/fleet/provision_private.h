@@ -5,7 +5,7 @@
 #include "fleet/fleet_private.h"
 #include "fleet/journal.h"
 
-#include "iotctl/board.h"
+#include "iotctl/board_description.h"
 #include "iotctl/cert.h"
 
 /* What the broker says of the connection under a thing's name. */
@@ -20,12 +20,17 @@ struct provision {
 	struct iot_cloud *cloud;
 	const struct iot_provision_spec *spec;
 	const char *const *policies;
+	struct iot_board_description *description;
 	struct iot_board *board;
 	struct iot_board_identity identity;
+	char *thing;           /* its name */
+	char *uid;             /* what the journal knows it by */
+	struct iot_key *key;   /* of a board that was not born with one; with its private part if that is here */
 	struct iot_cert *cert; /* the board's */
+	struct iot_buf cert_pem;
 	struct iot_store *journal;
 	struct journal_entry entry;
-	char *endpoint; /* of the fleet */
+	char *endpoint, *port; /* of the fleet */
 	struct iot_buf codesign, root_ca, wifi_password;
 	enum iot_board_outcome outcomes[IOT_ITEM_COUNT];
 	bool rewired; /* something was written that a connection depends on */
@@ -33,22 +38,39 @@ struct provision {
 	json_t *names;              /* {alias?, serialNumber?} of the thing */
 	struct presence before;     /* before it was told to connect */
 	int64_t told_at;            /* seconds; 0: it was not */
-	json_t *proof, *not_proved; /* arrays of texts */
+	json_t *proof, *not_proved, *locks; /* arrays of texts */
 };
 
 struct provision_step {
 	struct journal_step id;
 	enum iot_status (*run)(struct provision *run, struct iot_error *err); /* NULL: the journal itself */
+	bool (*applies)(const struct provision *run);                         /* NULL: always */
 };
 /* In their order; the last has no name. */
 extern const struct provision_step provision_steps[];
+
+/* --- provision_identity.c: name, key and certificate --- */
+/* Where its key was made, as registry and record have it: "board" or "host". */
+const char *provision_key_origin(const struct provision *run);
+/* After the board was identified: what it is to be called. */
+IOT_CHECK enum iot_status provision_name(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_reserve(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_key(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_certificate(struct provision *run, struct iot_error *err);
+/* The board is proved: its key here is wiped, and an identity that it had before is taken away. */
+IOT_CHECK enum iot_status provision_tidy(struct provision *run, struct iot_error *err);
 
 /* --- provision_cloud.c: all that asks or tells the cloud --- */
 /* The fleet's name in the journal: one station may serve several. Borrowed. */
 const char *provision_fleet(const struct provision *run);
 /* What the cloud has for boards: endpoint and root CA, and are the policies there? Changes nothing. */
 IOT_CHECK enum iot_status provision_look(struct provision *run, struct iot_error *err);
+/* May a certificate that a board was born with be registered? */
 IOT_CHECK enum iot_status provision_check_certificate(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_issue(struct provision *run, struct iot_cert **ret, struct iot_error *err);
+/* Did this fleet issue it, for this name, and is it still valid? */
+bool provision_issued_here(struct provision *run, const struct iot_cert *cert);
+IOT_CHECK enum iot_status provision_drop_replaced(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_register(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_thing(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_policy(struct provision *run, struct iot_error *err);
@@ -60,5 +82,8 @@ IOT_CHECK enum iot_status provision_check_owner(struct provision *run, struct io
 IOT_CHECK enum iot_status provision_program(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_connect(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_verify(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_lock(struct provision *run, struct iot_error *err);
+/* Let it run, and see it at the broker where that is its proof. */
+IOT_CHECK enum iot_status provision_start(struct provision *run, struct iot_error *err);
 
 #endif

@@ -24,7 +24,32 @@ static const char boards[] =
 	" detail TEXT, tries INTEGER NOT NULL DEFAULT 1, begun_at INTEGER NOT NULL, ended_at INTEGER,"
 	" PRIMARY KEY (board, number)) WITHOUT ROWID;";
 
-static const char *const steps[] = {boards};
+/*
+ * Boards whose key is made on the way: their row is there before their key, and holds the certificate before anybody else
+ * has it. SQLite cannot take a NOT NULL away, so the tables are made anew.
+ */
+static const char keys[] =
+	"CREATE TABLE new_boards ("
+	" id INTEGER PRIMARY KEY, fleet TEXT NOT NULL, kind TEXT NOT NULL,"
+	" uid TEXT NOT NULL," /* of a board without an id of its own: its thing name */
+	" key_id TEXT,"       /* NULL: it has none yet */
+	" serial_number TEXT, thing TEXT NOT NULL, certificate_id TEXT, certificate TEXT," /* PEM, if issued here */
+	" replaces TEXT, replaces_thing TEXT," /* an identity that it had, to be taken away: certificate id and its thing */
+	" endpoint TEXT, port TEXT NOT NULL, state TEXT NOT NULL,"
+	" runs INTEGER NOT NULL DEFAULT 1, started_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,"
+	" UNIQUE (fleet, uid), UNIQUE (fleet, key_id), UNIQUE (fleet, serial_number), UNIQUE (fleet, thing));"
+	"INSERT INTO new_boards (id, fleet, kind, uid, key_id, serial_number, thing, certificate_id, endpoint, port, state,"
+	" runs, started_at, updated_at) SELECT id, fleet, kind, uid, key_id, serial_number, thing, certificate_id, endpoint,"
+	" port, state, runs, started_at, updated_at FROM boards;"
+	"CREATE TABLE new_steps ("
+	" board INTEGER NOT NULL REFERENCES new_boards(id) ON DELETE CASCADE, number INTEGER NOT NULL, name TEXT NOT NULL,"
+	" state TEXT NOT NULL, detail TEXT, tries INTEGER NOT NULL DEFAULT 1, begun_at INTEGER NOT NULL, ended_at INTEGER,"
+	" PRIMARY KEY (board, number)) WITHOUT ROWID;"
+	"INSERT INTO new_steps SELECT board, number, name, state, detail, tries, begun_at, ended_at FROM steps;"
+	"DROP TABLE steps; DROP TABLE boards;"
+	"ALTER TABLE new_boards RENAME TO boards; ALTER TABLE new_steps RENAME TO steps;";
+
+static const char *const steps[] = {boards, keys};
 
 const struct iot_schema iot_journal_schema = {
 	.name = "journal",

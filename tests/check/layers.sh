@@ -10,7 +10,7 @@ declare -A layer_of=(
   [cli]=cli [output]=cli [settings]=cli [progress]=cli [command]=command
   [digest]=crypto [key]=crypto [cert]=crypto [image]=crypto [streamcbor]=crypto [tls]=crypto [sigv4]=crypto
   [seal]=crypto [policy]=policy [topic]=policy [store]=store [mqtt]=transport [process]=transport [serial]=transport
-  [at]=board [board]=board [expresslink]=board [credential]=board [swd]=board [cloud]=cloud [local]=cloud
+  [at]=board [board]=board [board_description]=board [expresslink]=board [credential]=board [swd]=board [cloud]=cloud [local]=cloud
   [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet [configuration]=fleet
   [remote_command]=fleet [http]=transport [aws]=cloud [operator]=cloud [profile]=fleet [cbor]=crypto [cose]=crypto
   [attest]=crypto [jwt]=crypto [psk]=broker [pskfile]=fleet [events]=fleet [frame]=crypto [psklink]=transport

@@ -115,7 +115,7 @@ static int run_provision(const char *dir, const struct row *row, const char *lin
 	const struct iot_provision_spec spec = {
 		.board = "expresslink",
 		.port = link,
-		.alias = link,
+		.name = link,
 		.type = "pump",
 		.wifi_ssid = SSID,
 		.wifi_password = &password,

@@ -47,7 +47,7 @@ static bool element(bool write, uint32_t *data)
 	if (!write)
 		*data = (*data & ~(mask << lane)) | (value & mask) << lane;
 	if (port.csw & 0x30)
-		port.tar = (port.tar & ~0x3ffU) | ((port.tar + (uint32_t)size) & 0x3ff);
+		port.tar = (port.tar & ~0xfffU) | ((port.tar + (uint32_t)size) & 0xfff);
 	return ok;
 }
 

@@ -183,25 +183,6 @@ static enum iot_status read_pem(struct el *el, const char *key, struct iot_buf *
 	return status;
 }
 
-/* Some modules keep the base64 on one line, others the lines they were given: white space does not count. */
-static bool decode_pem(const char *text, struct iot_buf *der)
-{
-	static const char begin[] = "-----BEGIN CERTIFICATE-----";
-	const char *start = strstr(text, begin);
-	const char *end = start != NULL ? strstr(start, "-----END CERTIFICATE-----") : NULL;
-	struct iot_buf base64 = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	bool good;
-
-	if (end == NULL)
-		return false;
-	for (const char *c = start + strlen(begin); c < end; c++)
-		if (strchr(" \t\r\n", *c) == NULL)
-			iot_buf_addc(&base64, *c);
-	good = !base64.over && iot_unbase64(iot_buf_str(&base64), base64.len, der);
-	iot_buf_release(&base64);
-	return good;
-}
-
 static bool is_blank(const struct iot_buf *text)
 {
 	return strspn(iot_buf_str(text), " \t\r\n") == text->len;
@@ -213,7 +194,7 @@ static enum iot_status parse_cert(const struct iot_buf *text, const char *key, s
 	struct iot_buf der = IOT_BUF_INIT(IOT_CERT_DER_MAX);
 	enum iot_status status = IOT_BOARD;
 
-	if (!decode_pem(iot_buf_str(text), &der))
+	if (!board_pem_decode(iot_buf_str(text), "CERTIFICATE", &der))
 		iot_fail(err, IOT_BOARD, "what the module gives for %s is no PEM certificate", key);
 	else if (iot_cert_parse_der(der.data, der.len, ret, err) == IOT_OK)
 		status = IOT_OK;

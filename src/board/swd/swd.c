@@ -46,18 +46,19 @@ static enum iot_status number(const struct swd_run *run, size_t step, uint32_t *
 	return IOT_OK;
 }
 
-static enum iot_status check_ids(const struct iot_swd_target *target, const struct iot_swd_identity *identity,
-				 struct iot_error *err)
+static enum iot_status check_dpidr(const struct iot_swd_target *target, uint32_t dpidr, struct iot_error *err)
 {
-	if (!is_one_of(identity->dpidr, target->dpidr, target->dpidr_count))
-		return iot_fail(err, IOT_VERIFY,
-				"the target's debug port has id 0x%08x, which is not that of this board",
-				identity->dpidr);
-	if (target->device_count > 0 &&
-	    !is_one_of(identity->device & target->device_mask, target->device, target->device_count))
-		return iot_fail(err, IOT_VERIFY, "the chip has device id 0x%x, which is not that of this board",
-				identity->device & target->device_mask);
-	return IOT_OK;
+	if (is_one_of(dpidr, target->dpidr, target->dpidr_count))
+		return IOT_OK;
+	return iot_fail(err, IOT_VERIFY, "the target's debug port has id 0x%08x, which is not that of this board", dpidr);
+}
+
+static enum iot_status check_device(const struct iot_swd_target *target, uint32_t device, struct iot_error *err)
+{
+	if (target->device_count == 0 || is_one_of(device & target->device_mask, target->device, target->device_count))
+		return IOT_OK;
+	return iot_fail(err, IOT_VERIFY, "the chip has device id 0x%x, which is not that of this board",
+			device & target->device_mask);
 }
 
 /* "0x12 0x34 ..." as hex digits of whole words. */
@@ -90,21 +91,25 @@ enum iot_status iot_swd_identify(const struct iot_swd_options *options, struct i
 	swd_step(&run, "asking for its version", "version");
 	swd_step(&run, "reading the debug port's id", "[lindex [dap names] 0] dpreg 0");
 	swd_step(&run, "reading the processor's id", "read_memory " CPUID_ADDRESS " 32 1");
-	swd_step(&run, "reading the unique id", "read_memory 0x%x 32 %d", target->uid_address, target->uid_words);
-	swd_step(&run, "reading the device id", "read_memory 0x%x 32 1",
+	/* Another chip need not have anything there; which it is has been told by then. */
+	swd_step(&run, "reading the unique id", "catch {read_memory 0x%x 32 %d} iot_read; set iot_read",
+		 target->uid_address, target->uid_words);
+	swd_step(&run, "reading the device id", "catch {read_memory 0x%x 32 1} iot_read; set iot_read",
 		 target->device_count > 0 ? target->device_address : target->uid_address);
 	swd_step(&run, "letting it run", "reset run");
 	status = swd_run(&run, err);
 	if (status == IOT_OK)
 		status = number(&run, 2, &identity.dpidr, err);
 	if (status == IOT_OK)
-		status = number(&run, 3, &identity.cpuid, err);
+		status = check_dpidr(target, identity.dpidr, err);
 	if (status == IOT_OK)
-		status = take_uid(swd_result(&run, 4), target->uid_words, identity.uid, err);
+		status = number(&run, 3, &identity.cpuid, err);
 	if (status == IOT_OK)
 		status = number(&run, 5, &identity.device, err);
 	if (status == IOT_OK)
-		status = check_ids(target, &identity, err);
+		status = check_device(target, identity.device, err);
+	if (status == IOT_OK)
+		status = take_uid(swd_result(&run, 4), target->uid_words, identity.uid, err);
 	if (status == IOT_OK) {
 		snprintf(identity.version, sizeof(identity.version), "%s", swd_result(&run, 1));
 		*ret = identity;
@@ -134,22 +139,30 @@ static enum iot_status take_file(int fd, size_t len, struct iot_buf *out, struct
 	return iot_buf_check(out, "region of flash", err);
 }
 
-enum iot_status iot_swd_read(const struct iot_swd_options *options, enum iot_swd_partition partition,
-			     struct iot_buf *out, struct iot_error *err)
+enum iot_status iot_swd_read(const struct iot_swd_options *options, struct iot_buf *const out[static IOT_SWD_PARTITIONS],
+			     struct iot_error *err)
 {
-	const struct swd_region *region = &options->target->partitions[partition];
+	const struct swd_region *region = options->target->partitions;
+	int fds[IOT_SWD_PARTITIONS];
 	struct swd_run run;
-	int fd = -1;
-	enum iot_status status;
+	enum iot_status status = IOT_OK;
 
 	swd_run_init(&run, options);
-	status = swd_run_file(&run, NULL, 0, &fd, err);
 	begin(&run);
-	swd_step(&run, "reading flash", "dump_image /proc/self/fd/%d 0x%x %u", fd, region->address, region->size);
+	for (int i = 0; status == IOT_OK && i < IOT_SWD_PARTITIONS; i++) {
+		if (out[i] == NULL)
+			continue;
+		status = swd_run_file(&run, NULL, 0, &fds[i], err);
+		if (status == IOT_OK)
+			swd_step(&run, "reading flash", "dump_image /proc/self/fd/%d 0x%x %u", fds[i], region[i].address,
+				 region[i].size);
+	}
+	swd_step(&run, "letting it run", "reset run");
 	if (status == IOT_OK)
 		status = swd_run(&run, err);
-	if (status == IOT_OK)
-		status = take_file(fd, region->size, out, err);
+	for (int i = 0; status == IOT_OK && i < IOT_SWD_PARTITIONS; i++)
+		if (out[i] != NULL)
+			status = take_file(fds[i], region[i].size, out[i], err);
 	swd_run_release(&run);
 	return status;
 }

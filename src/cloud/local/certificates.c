@@ -122,29 +122,30 @@ static enum iot_status load_ca(struct iot_local *local, struct iot_key **ret_key
 	return status == IOT_OK ? iot_local_issuer(local, ret_key, ret_cert, err) : status;
 }
 
-static enum iot_status issue(struct iot_local *local, const struct iot_key *key, const char *name,
+/* The CA's id is asked for by whoever registers what it gets. */
+static enum iot_status issue(struct iot_local *local, struct iot_cert_request request, int64_t until,
 			     struct iot_cert **ret, char **ret_ca_id, struct iot_error *err)
 {
 	IOT_CLEAN(iot_key_free_p) struct iot_key *ca_key = NULL;
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca_cert = NULL;
 	int64_t days = DAYS_DEFAULT;
-	char key_id[IOT_SHA256_HEX_SIZE];
-	enum iot_status status;
+	enum iot_status status = load_ca(local, &ca_key, &ca_cert, &days, err);
 
-	status = load_ca(local, &ca_key, &ca_cert, &days, err);
 	if (status != IOT_OK)
 		return status;
-	/* A request that names nobody is named after its key. */
-	struct iot_cert_request request = {
-		.profile = IOT_PROFILE_DEVICE,
-		.common_name = name != NULL && *name != '\0' ? name : iot_key_id(key, key_id),
-		.key = key,
-		.days = (int)days,
-	};
-	status = iot_cert_issue(ca_key, ca_cert, &request, ret, err);
-	if (status == IOT_OK)
+	if (request.days == 0)
+		request.days = (int)days;
+	status = until != 0 ? iot_cert_issue_until(ca_key, ca_cert, &request, until, ret, err)
+			    : iot_cert_issue(ca_key, ca_cert, &request, ret, err);
+	if (status == IOT_OK && ret_ca_id != NULL)
 		*ret_ca_id = iot_strdup(iot_cert_id(ca_cert));
 	return status;
+}
+
+enum iot_status iot_local_issue(struct iot_cloud *cloud, const struct iot_cert_request *request, int64_t until,
+				struct iot_cert **ret, struct iot_error *err)
+{
+	return issue(iot_local_of(cloud), *request, until, ret, NULL, err);
 }
 
 static enum iot_status issue_and_store(struct iot_local *local, const json_t *request, const struct iot_key *key,
@@ -154,9 +155,14 @@ static enum iot_status issue_and_store(struct iot_local *local, const json_t *re
 	IOT_CLEAN(iot_free_p) char *ca_id = NULL;
 	struct registration how = {.mode = "DEFAULT", .key_origin = key_origin};
 	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
+	char key_id[IOT_SHA256_HEX_SIZE];
 	enum iot_status status;
 
-	status = issue(local, key, name, &cert, &ca_id, err);
+	/* A request that names nobody is named after its key. */
+	if (name == NULL || *name == '\0')
+		name = iot_key_id(key, key_id);
+	status = issue(local, (struct iot_cert_request){.profile = IOT_PROFILE_DEVICE, .common_name = name, .key = key}, 0,
+		       &cert, &ca_id, err);
 	if (status != IOT_OK)
 		return status;
 	how.ca_id = ca_id;
@@ -303,11 +309,12 @@ enum iot_status iot_op_register_certificate_without_ca(struct iot_local *local, 
 }
 
 enum iot_status iot_local_key_origin(struct iot_cloud *cloud, const char *certificate_id, const char *origin,
-				     struct iot_error *err)
+				     bool exposed, struct iot_error *err)
 {
 	return iot_store_run(iot_local_of(cloud)->store, NULL, err,
-			     "UPDATE certificates SET key_origin = ?1 WHERE id = ?2 AND key_origin IS NOT ?1", "ss", origin,
-			     certificate_id);
+			     "UPDATE certificates SET key_origin = ?1, exposed_on_wire = ?2 WHERE id = ?3"
+			     " AND (key_origin IS NOT ?1 OR exposed_on_wire IS NOT ?2)",
+			     "sis", origin, (int64_t)exposed, certificate_id);
 }
 
 /* --- looking, changing, deleting ---------------------------------------------------- */

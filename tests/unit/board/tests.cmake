@@ -8,6 +8,6 @@ add_executable(swdsim swdsim/main.c swdsim/buspirate.c swdsim/wire.c swdsim/port
 target_link_libraries(swdsim PRIVATE iot_flags)
 iot_unit(board/test_swd iot_board)
 target_compile_definitions(unit_board_test_swd PRIVATE SWDSIM="$<TARGET_FILE:swdsim>"
-	SWD_TARGETS="${PROJECT_SOURCE_DIR}/src/board/swd/targets")
+	SWD_TARGETS="${PROJECT_SOURCE_DIR}/src/board/descriptions")
 add_dependencies(unit_board_test_swd swdsim)
 iot_fuzz(credential iot_board)

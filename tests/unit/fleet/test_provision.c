@@ -193,7 +193,7 @@ static void test_fresh_and_again(void)
 	IOT_JSON again = NULL;
 	int writes;
 
-	spec.alias = "pump-0001";
+	spec.name = "pump-0001";
 	spec.type = "pump";
 	spec.serial_number = "SN-7";
 	record = provision(&spec, IOT_OK);
@@ -224,10 +224,10 @@ static void test_names_are_kept(void)
 	struct iot_provision_spec spec = spec_of();
 	IOT_JSON again = NULL;
 
-	spec.alias = "pump-0001";
+	spec.name = "pump-0001";
 	spec.serial_number = "SN-7";
 	json_decref(provision(&spec, IOT_OK));
-	spec.alias = spec.serial_number = NULL;
+	spec.name = spec.serial_number = NULL;
 	again = provision(&spec, IOT_OK);
 	CU_ASSERT_STRING_EQUAL(iot_json_str(again, "alias", ""), "pump-0001");
 	CU_ASSERT_STRING_EQUAL(iot_json_str(again, "serialNumber", ""), "SN-7");
@@ -417,7 +417,7 @@ static void test_victim(void)
 
 	if (step == NULL)
 		return;
-	spec.alias = "pump-0001";
+	spec.name = "pump-0001";
 	spec.port = getenv("VICTIM_PORT");
 	spec.journal = getenv("VICTIM_JOURNAL");
 	spec.progress = die_at;
@@ -453,7 +453,7 @@ static void check_killed_at(const char *step)
 	struct iot_provision_spec spec = spec_of();
 	IOT_JSON record = NULL;
 
-	spec.alias = "pump-0001";
+	spec.name = "pump-0001";
 	CU_ASSERT_EQUAL(run_victim(step), 99);
 	record = provision(&spec, IOT_OK);
 	CU_ASSERT_EQUAL(iot_json_bool(record, "resumed", false),
@@ -486,7 +486,7 @@ static void test_taken_names(void)
 
 	ASSERT_OK(iot_device_create(cloud, &device, &record, &err), &err);
 	json_decref(record);
-	spec.alias = "pump-0001";
+	spec.name = "pump-0001";
 	json_decref(provision(&spec, IOT_CONFLICT));
 	CU_ASSERT_EQUAL(module.writes, 0);
 }
@@ -551,7 +551,7 @@ static void test_bad_port(void)
 	json_decref(provision(&spec, IOT_BOARD));
 	ASSERT_CONTAINS(line, "board list");
 	spec.board = "toaster";
-	json_decref(provision(&spec, IOT_USAGE));
+	json_decref(provision(&spec, IOT_NOT_FOUND));
 	CU_ASSERT_EQUAL(count("ListThings", "things"), 0);
 }
 

@@ -1,0 +1,60 @@
+/*
+ * A board's command line for people, driven by a program: what is typed is
+ * entered only after the board's echo has shown that it arrived as it was typed,
+ * and what it prints is handed over line by line. Terminal sequences are taken
+ * out; log lines that the board prints in between, with its prompt and what was
+ * typed so far after them, do not disturb.
+ *
+ * Faults: those of the line (serial.h); IOT_BOARD when it does not answer or its
+ * echo stays wrong.
+ */
+#ifndef IOTCTL_BOARD_CONSOLE_H
+#define IOTCTL_BOARD_CONSOLE_H
+
+#include "iotctl/serial.h"
+
+struct console;
+
+struct console_options {
+	const struct iot_serial_options *serial;
+	const char *name;   /* for messages: "FreeRTOS console" */
+	const char *prompt; /* "> " */
+	int echo_ms;        /* how long an echo may take; 0: 2 s */
+};
+
+enum console_verdict { CONSOLE_MORE, CONSOLE_DONE };
+/*
+ * Judge a line; `prompt` true: the board waits for input again, and `line` is what it printed in front of its prompt on
+ * that line, mostly nothing. The prompt may come back with a log line before the answer does.
+ */
+typedef enum console_verdict (*console_judge)(const char *line, bool prompt, void *data);
+
+/* Open the port and get a prompt. */
+IOT_CHECK enum iot_status console_open(const struct console_options *options, struct console **ret,
+				       struct iot_error *err);
+void console_close(struct console *console);
+
+/* Ctrl-C until nothing but a prompt comes: ends a line or a paste that was cut. */
+IOT_CHECK enum iot_status console_sync(struct console *console, int timeout_ms, struct iot_error *err);
+
+/* Parts of a line; ends with text NULL. With a secret one the transcript shows that a line was typed, and no more. */
+struct console_text {
+	const char *text;
+	bool secret;
+};
+#define CONSOLE_TEXTS(...) ((const struct console_text[]){__VA_ARGS__, {NULL, false}})
+
+/* Type a line, see it echoed, and enter it. It was not entered unless this succeeds. */
+IOT_CHECK enum iot_status console_enter(struct console *console, const struct console_text *texts, struct iot_error *err);
+
+/*
+ * Lines to the judge until it is done: *ret_done true. False: a prompt came and for grace_ms nothing that the judge
+ * wanted. IOT_TIMEOUT: not even a prompt came within timeout_ms.
+ */
+IOT_CHECK enum iot_status console_read(struct console *console, console_judge judge, void *data, int timeout_ms,
+				       int grace_ms, bool *ret_done, struct iot_error *err);
+
+/* From now on, what comes is left out of the transcript, or not any more. */
+void console_hide(struct console *console, bool on);
+
+#endif

@@ -1,0 +1,340 @@
+/*
+ * A microcontroller on a debug probe as a board: what it is given is collected
+ * and written as one image, its key among it, and read back. It can be asked
+ * nothing that its flash does not hold, so it proves nothing by itself.
+ */
+#include "board/board_private.h"
+
+#include "iotctl/base.h"
+#include "iotctl/credential.h"
+#include "iotctl/json.h"
+#include "iotctl/swd.h"
+#include "iotctl/text.h"
+
+#include <string.h>
+
+struct held {
+	struct iot_buf image; /* of the partition, as read */
+	struct iot_credential items[IOT_CREDENTIAL_TAGS];
+	size_t count;
+};
+
+struct swd_board {
+	struct iot_board_options options;
+	struct iot_swd_target *target;
+	struct iot_swd_options swd;
+	struct iot_swd_identity identity;
+	struct held held[IOT_SWD_PARTITIONS];
+	struct iot_buf wanted[IOT_CREDENTIAL_TAGS]; /* not written yet; empty: none */
+};
+
+static enum iot_swd_partition partition_of(enum iot_credential_tag tag)
+{
+	return tag == IOT_CREDENTIAL_CODE_SIGNING ? IOT_SWD_CODESIGN : IOT_SWD_CREDENTIALS;
+}
+
+static const struct iot_credential *held_item(const struct swd_board *board, enum iot_credential_tag tag)
+{
+	const struct held *held = &board->held[partition_of(tag)];
+
+	return iot_credential_find(held->items, held->count, tag);
+}
+
+/* --- opening: who is there, and what it holds ---------------------------------------------- */
+
+/* What is blank, damaged or half written by somebody who was interrupted holds nothing. */
+static void parse_partition(struct held *held)
+{
+	struct iot_error nothing = IOT_ERROR_INIT;
+
+	if (iot_credential_parse(held->image.data, held->image.len, held->items, &held->count, &nothing) != IOT_OK)
+		held->count = 0;
+}
+
+static enum iot_status read_all(struct swd_board *board, struct iot_error *err)
+{
+	struct iot_buf *images[IOT_SWD_PARTITIONS];
+	enum iot_status status;
+
+	for (int i = 0; i < IOT_SWD_PARTITIONS; i++) {
+		images[i] = &board->held[i].image;
+		iot_buf_clear(images[i]);
+		board->held[i].count = 0;
+	}
+	status = iot_swd_read(&board->swd, images, err);
+	for (int i = 0; status == IOT_OK && i < IOT_SWD_PARTITIONS; i++)
+		parse_partition(&board->held[i]);
+	if (status != IOT_OK)
+		iot_error_while(err, "reading what the board holds");
+	return status;
+}
+
+static void close_board(void *self)
+{
+	struct swd_board *board = self;
+
+	for (int i = 0; i < IOT_SWD_PARTITIONS; i++)
+		iot_buf_release(&board->held[i].image);
+	for (int i = 0; i < IOT_CREDENTIAL_TAGS; i++)
+		iot_buf_release(&board->wanted[i]);
+	iot_swd_target_free(board->target);
+	free(board);
+}
+
+static enum iot_status open_board(const struct iot_board_options *options, void **ret_self, struct iot_error *err)
+{
+	struct swd_board *board;
+	enum iot_status status;
+
+	if (options->description == NULL)
+		return iot_fail(err, IOT_USAGE, "a board on a debug probe needs a description");
+	board = iot_alloc(sizeof(*board));
+	board->options = *options;
+	for (int i = 0; i < IOT_SWD_PARTITIONS; i++)
+		board->held[i].image = (struct iot_buf)IOT_BUF_SECRET(1024 * 1024);
+	for (int i = 0; i < IOT_CREDENTIAL_TAGS; i++)
+		board->wanted[i] = (struct iot_buf)IOT_BUF_SECRET(IOT_CREDENTIAL_MAX);
+	status = iot_swd_target_parse(options->description->json, &board->target, err);
+	board->swd = (struct iot_swd_options){
+		.target = board->target, .probe = options->serial.path, .log = options->serial.transcript};
+	if (status == IOT_OK)
+		status = iot_swd_identify(&board->swd, &board->identity, err);
+	if (status == IOT_OK)
+		status = read_all(board, err);
+	if (status != IOT_OK) {
+		close_board(board);
+		return status;
+	}
+	*ret_self = board;
+	return IOT_OK;
+}
+
+static void copy_text(const struct swd_board *board, enum iot_credential_tag tag, char *out, size_t size)
+{
+	const struct iot_credential *item = held_item(board, tag);
+
+	snprintf(out, size, "%.*s", item != NULL ? (int)item->len : 0, item != NULL ? (const char *)item->value : "");
+	iot_text_printable(out);
+}
+
+static enum iot_status identify(void *self, struct iot_board_identity *ret, struct iot_error *err)
+{
+	struct swd_board *board = self;
+	const struct iot_credential *der = held_item(board, IOT_CREDENTIAL_CERTIFICATE);
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	struct iot_error ignored = IOT_ERROR_INIT;
+	enum iot_status status = IOT_OK;
+
+	snprintf(ret->model, sizeof(ret->model), "%s", board->options.description->name);
+	snprintf(ret->protocol, sizeof(ret->protocol), "swd");
+	snprintf(ret->uid, sizeof(ret->uid), "%s", board->identity.uid);
+	copy_text(board, IOT_CREDENTIAL_ID, ret->thing_name, sizeof(ret->thing_name));
+	copy_text(board, IOT_CREDENTIAL_ENDPOINT, ret->endpoint, sizeof(ret->endpoint));
+	ret->claimed_known = true;
+	ret->claimed = *ret->endpoint != '\0';
+	iot_buf_clear(&ret->certificate);
+	iot_buf_clear(&ret->public_key);
+	ret->key_known = true;
+	if (der == NULL || held_item(board, IOT_CREDENTIAL_KEY) == NULL ||
+	    iot_cert_parse_der(der->value, der->len, &cert, &ignored) != IOT_OK)
+		return IOT_OK;
+	iot_cert_pem(cert, &ret->certificate);
+	status = iot_key_public_pem(iot_cert_key(cert), &ret->public_key, err);
+	return status == IOT_OK ? iot_buf_check(&ret->certificate, "the board's certificate", err) : status;
+}
+
+/* --- items as they are in the image ------------------------------------------------------------ */
+
+static enum iot_status cert_item(const char *pem, bool key_only, struct iot_buf *out, struct iot_error *err)
+{
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	enum iot_status status = iot_cert_parse_pem(pem, strlen(pem), "certificate", &cert, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (key_only)
+		return iot_key_public_der(iot_cert_key(cert), out, err);
+	iot_cert_der(cert, out);
+	return IOT_OK;
+}
+
+static enum iot_status encode(const struct iot_board_item *item, enum iot_credential_tag *ret_tag, struct iot_buf *out,
+			      struct iot_error *err)
+{
+	enum iot_status status = IOT_OK;
+
+	if (item->kind == IOT_ITEM_CODE_SIGNING || item->kind == IOT_ITEM_CERTIFICATE || item->kind == IOT_ITEM_ROOT_CA)
+		status = cert_item(item->value, item->kind == IOT_ITEM_CODE_SIGNING, out, err);
+	else
+		iot_buf_adds(out, item->value);
+	*ret_tag = item->kind == IOT_ITEM_CODE_SIGNING ? IOT_CREDENTIAL_CODE_SIGNING
+		   : item->kind == IOT_ITEM_ROOT_CA    ? IOT_CREDENTIAL_ROOT_CA
+		   : item->kind == IOT_ITEM_CERTIFICATE ? IOT_CREDENTIAL_CERTIFICATE
+		   : item->kind == IOT_ITEM_THING_NAME	? IOT_CREDENTIAL_ID
+							: IOT_CREDENTIAL_ENDPOINT;
+	return status == IOT_OK ? iot_buf_check(out, iot_board_item_name(item->kind), err) : status;
+}
+
+static bool holds(const struct swd_board *board, enum iot_credential_tag tag, const struct iot_buf *value)
+{
+	const struct iot_credential *item = held_item(board, tag);
+
+	return item != NULL && item->len == value->len && memcmp(item->value, value->data, value->len) == 0;
+}
+
+static enum iot_status look(void *self, struct iot_board_item *item, struct iot_error *err)
+{
+	struct iot_buf value = IOT_BUF_INIT(IOT_CREDENTIAL_MAX);
+	enum iot_credential_tag tag;
+	enum iot_status status = encode(item, &tag, &value, err);
+
+	item->outcome = status == IOT_OK && holds(self, tag, &value) ? IOT_ITEM_SAME : IOT_ITEM_NOT_TRIED;
+	iot_buf_release(&value);
+	return status;
+}
+
+static enum iot_status install(void *self, struct iot_board_item *item, struct iot_error *err)
+{
+	struct swd_board *board = self;
+	struct iot_buf value = IOT_BUF_INIT(IOT_CREDENTIAL_MAX);
+	enum iot_credential_tag tag;
+	enum iot_status status = encode(item, &tag, &value, err);
+
+	if (status == IOT_OK && holds(board, tag, &value)) {
+		item->outcome = IOT_ITEM_SAME;
+	} else if (status == IOT_OK) {
+		item->outcome = IOT_ITEM_WRITTEN;
+		iot_buf_clear(&board->wanted[tag]);
+		iot_buf_add(&board->wanted[tag], value.data, value.len);
+	}
+	iot_buf_release(&value);
+	return status;
+}
+
+static enum iot_status take_key(void *self, const struct iot_buf *pem, struct iot_error *err)
+{
+	struct swd_board *board = self;
+	struct iot_buf der = IOT_BUF_SECRET(IOT_CREDENTIAL_MAX);
+	enum iot_status status = board_pem_decode(iot_buf_str(pem), "PRIVATE KEY", &der)
+					 ? IOT_OK
+					 : iot_fail(err, IOT_FAILURE, "the private key is no PEM");
+
+	if (status == IOT_OK && !holds(board, IOT_CREDENTIAL_KEY, &der)) {
+		iot_buf_clear(&board->wanted[IOT_CREDENTIAL_KEY]);
+		iot_buf_add(&board->wanted[IOT_CREDENTIAL_KEY], der.data, der.len);
+	}
+	iot_buf_release(&der);
+	return status;
+}
+
+/* --- writing -------------------------------------------------------------------------------------- */
+
+/* What is to be in a partition: what is wanted, else what is there. *ret_any: something is wanted. */
+static size_t merge(const struct swd_board *board, enum iot_swd_partition partition, struct iot_credential *items,
+		    bool *ret_any)
+{
+	size_t count = 0;
+
+	for (int i = IOT_CREDENTIAL_ID; i < IOT_CREDENTIAL_TAGS; i++) {
+		const struct iot_credential *old = held_item(board, i);
+
+		if (partition_of(i) != partition)
+			continue;
+		if (board->wanted[i].len > 0) {
+			items[count++] = (struct iot_credential){i, board->wanted[i].data, board->wanted[i].len};
+			*ret_any = true;
+		} else if (old != NULL) {
+			items[count++] = *old;
+		}
+	}
+	return count;
+}
+
+static enum iot_status commit(void *self, struct iot_error *err)
+{
+	struct swd_board *board = self;
+	struct iot_buf bytes[IOT_SWD_PARTITIONS] = {IOT_BUF_SECRET(IOT_CREDENTIAL_MAX), IOT_BUF_SECRET(IOT_CREDENTIAL_MAX)};
+	struct iot_swd_image images[IOT_SWD_PARTITIONS] = {0};
+	enum iot_status status = IOT_OK;
+	bool any = false;
+
+	for (int i = 0; status == IOT_OK && i < IOT_SWD_PARTITIONS; i++) {
+		struct iot_credential items[IOT_CREDENTIAL_TAGS];
+		bool wanted = false;
+		size_t count = merge(board, i, items, &wanted);
+
+		if (!wanted)
+			continue;
+		any = true;
+		status = iot_credential_build(IOT_CREDENTIAL_IOTC, items, count, &bytes[i], err);
+		images[i] = (struct iot_swd_image){bytes[i].data, bytes[i].len};
+	}
+	if (status == IOT_OK && any)
+		status = iot_swd_write(&board->swd, images, err);
+	if (status == IOT_OK && any)
+		status = read_all(board, err);
+	for (int i = 0; status == IOT_OK && i < IOT_CREDENTIAL_TAGS; i++)
+		iot_buf_clear(&board->wanted[i]);
+	for (int i = 0; i < IOT_SWD_PARTITIONS; i++)
+		iot_buf_release(&bytes[i]);
+	return status;
+}
+
+static enum iot_status start(void *self, struct iot_error *err)
+{
+	struct swd_board *board = self;
+
+	return iot_swd_run(&board->swd, err);
+}
+
+static enum iot_status lock(void *self, enum iot_board_lock strength, json_t *done, struct iot_error *err)
+{
+	struct swd_board *board = self;
+	bool permanent = strength == IOT_BOARD_LOCK_PERMANENT;
+	enum iot_status status = IOT_OK;
+	size_t put_on = 0;
+
+	for (size_t i = 0; status == IOT_OK && i < iot_swd_lock_count(board->target); i++) {
+		const struct iot_swd_lock which = iot_swd_lock_at(board->target, i);
+		IOT_CLEAN(iot_free_p) char *text = NULL;
+
+		if (which.optional || (which.permanent && !permanent))
+			continue;
+		status = iot_swd_lock(&board->swd, i, permanent, err);
+		text = iot_strf("%s (%s)", which.name, which.permanent ? "permanent" : "reversible");
+		json_array_append_new(done, json_string(text));
+		put_on++;
+	}
+	if (status == IOT_OK && put_on == 0)
+		return iot_fail(err, IOT_USAGE, "the description of board '%s' has no such lock",
+				board->options.description->name);
+	return status;
+}
+
+static enum iot_status check(const json_t *description, struct iot_error *err)
+{
+	IOT_CLEAN(iot_swd_target_free_p) struct iot_swd_target *target = NULL;
+
+	return iot_swd_target_parse(description, &target, err);
+}
+
+static const char *const members[] = {"openocd", "ids", "uid", "writeUnit", "partitions", "locks", NULL};
+
+const struct iot_board_ops iot_board_swd = {
+	.name = "swd",
+	.summary = "microcontroller on a debug probe, through OpenOCD",
+	.capabilities = IOT_BOARD_TAKES_KEY | IOT_BOARD_LOCKS,
+	.items = 1U << IOT_ITEM_CODE_SIGNING | 1U << IOT_ITEM_ROOT_CA | 1U << IOT_ITEM_CERTIFICATE |
+		 1U << IOT_ITEM_THING_NAME | 1U << IOT_ITEM_ENDPOINT,
+	.members = members,
+	.check = check,
+	.open = open_board,
+	.close = close_board,
+	.identify = identify,
+	.take_key = take_key,
+	.look = look,
+	.install = install,
+	.commit = commit,
+	.start = start,
+	.lock = lock,
+};

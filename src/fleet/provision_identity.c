@@ -1,0 +1,315 @@
+/*
+ * A board's name, key and certificate. Names are reserved in the journal before
+ * the board is touched. A key that is made here is on the disk before anybody
+ * certifies it, a certificate in the journal before anybody registers it; so
+ * whatever a kill leaves behind, the next run finds it and goes on.
+ */
+#include "fleet/provision_private.h"
+
+#include "iotctl/base.h"
+#include "iotctl/fs.h"
+#include "iotctl/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *provision_key_origin(const struct provision *run)
+{
+	return run->description->key == IOT_BOARD_KEY_HOST ? "host" : "board";
+}
+
+/* --- the name -------------------------------------------------------------------------- */
+
+/* Text, {serial} and {uid}. False: something for it is not known. */
+static bool expand(const struct provision *run, struct iot_buf *out)
+{
+	for (const char *at = run->description->thing_name; *at != '\0';) {
+		const char *value;
+
+		if (*at != '{') {
+			iot_buf_addc(out, *at++);
+			continue;
+		}
+		value = iot_starts_with(at, "{serial}") ? run->spec->serial_number
+			: iot_starts_with(at, "{uid}")	? run->identity.uid
+							: NULL;
+		if (value == NULL || *value == '\0')
+			return false;
+		iot_buf_adds(out, value);
+		at += strcspn(at, "}") + 1;
+	}
+	return !out->over;
+}
+
+/* A board that was here before needs not be told its name again. */
+static enum iot_status known_name(struct provision *run, struct iot_error *err)
+{
+	const struct iot_board_identity *identity = &run->identity;
+	const char *id = *identity->uid != '\0' ? identity->uid : identity->thing_name;
+
+	return *id != '\0' ? journal_thing(run->journal, provision_fleet(run), id, &run->thing, err) : IOT_OK;
+}
+
+static enum iot_status choose_name(struct provision *run, struct iot_error *err)
+{
+	const struct iot_provision_spec *spec = run->spec;
+	struct iot_buf text = IOT_BUF_INIT(IOT_CERT_NAME_MAX);
+	enum iot_status status = IOT_OK;
+
+	if (run->description->ops->capabilities & IOT_BOARD_NAMED_BY_UID)
+		run->thing = iot_strdup(run->identity.uid);
+	else if (spec->name != NULL)
+		run->thing = iot_strdup(spec->name);
+	else if (run->description->thing_name != NULL && expand(run, &text))
+		run->thing = iot_strdup(iot_buf_str(&text));
+	else if (run->description->thing_name == NULL && spec->serial_number != NULL)
+		run->thing = iot_strdup(spec->serial_number);
+	else
+		status = known_name(run, err);
+	iot_buf_release(&text);
+	if (status != IOT_OK || run->thing != NULL)
+		return status;
+	if (run->description->thing_name == NULL && *run->identity.uid != '\0') {
+		run->thing = iot_strdup(run->identity.uid);
+		return IOT_OK;
+	}
+	iot_fail(err, IOT_USAGE, "the board has no id that it could be named by");
+	iot_error_hint(err, "give it a name with --name, or the serial number on its label with --serial");
+	return IOT_USAGE;
+}
+
+enum iot_status provision_name(struct provision *run, struct iot_error *err)
+{
+	enum iot_status status = choose_name(run, err);
+
+	if (status == IOT_OK)
+		status = iot_cert_check_name(run->thing, err);
+	if (status == IOT_OK)
+		run->uid = iot_strdup(*run->identity.uid != '\0' ? run->identity.uid : run->thing);
+	return status;
+}
+
+/* --- reserving --------------------------------------------------------------------------- */
+
+/* The key that the board holds now: "" none, NULL it does not tell. */
+static enum iot_status held_key(const struct provision *run, char id[IOT_SHA256_HEX_SIZE], const char **ret,
+				struct iot_error *err)
+{
+	const struct iot_buf *pem = &run->identity.public_key;
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	enum iot_status status;
+
+	*ret = NULL;
+	if (!run->identity.key_known)
+		return IOT_OK;
+	*ret = "";
+	if (pem->len == 0)
+		return IOT_OK;
+	status = iot_key_from_public_pem(iot_buf_str(pem), pem->len, "the board's public key", &key, err);
+	if (status == IOT_OK)
+		*ret = iot_key_id(key, id);
+	return status;
+}
+
+/* What the board was born with. */
+static enum iot_status take_birth_certificate(struct provision *run, struct iot_error *err)
+{
+	const struct iot_buf *pem = &run->identity.certificate;
+	enum iot_status status =
+		iot_cert_parse_pem(iot_buf_str(pem), pem->len, "the board's certificate", &run->cert, err);
+
+	if (status == IOT_OK)
+		status = iot_key_check_device(iot_cert_key(run->cert), err);
+	if (status == IOT_OK)
+		iot_cert_pem(run->cert, &run->cert_pem);
+	return status;
+}
+
+enum iot_status provision_reserve(struct provision *run, struct iot_error *err)
+{
+	bool born = run->description->key == IOT_BOARD_KEY_FACTORY;
+	char key_id[IOT_SHA256_HEX_SIZE];
+	struct journal_board board = {
+		.fleet = provision_fleet(run),
+		.kind = run->description->name,
+		.uid = run->uid,
+		.key_here = run->description->key == IOT_BOARD_KEY_HOST,
+		.serial_number = run->spec->serial_number,
+		.thing = run->thing,
+		.port = run->spec->port,
+	};
+	enum iot_status status = born ? take_birth_certificate(run, err) : held_key(run, key_id, &board.key_id, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (born) {
+		board.key_id = iot_key_id(iot_cert_key(run->cert), key_id);
+		board.certificate_id = iot_cert_id(run->cert);
+	}
+	return journal_reserve(run->journal, &board, run->spec->replace, &run->entry, err);
+}
+
+/* --- the key ---------------------------------------------------------------------------------- */
+
+/* The folder of this board's key, beside the journal. */
+static char *key_folder(const struct provision *run)
+{
+	IOT_CLEAN(iot_free_p) char *folder = iot_strdup(run->spec->journal);
+	char *slash = strrchr(folder, '/');
+
+	if (slash != NULL)
+		*slash = '\0';
+	return iot_strf("%s/keys/%lld", slash != NULL ? folder : ".", (long long)run->entry.id);
+}
+
+/* The certificate that the journal has was issued for the key that the board has. */
+static enum iot_status key_of_certificate(struct provision *run, struct iot_error *err)
+{
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	enum iot_status status = iot_cert_parse_pem(run->entry.certificate, strlen(run->entry.certificate),
+						    "the journal's certificate", &cert, err);
+
+	if (status == IOT_OK)
+		run->key = iot_key_public_copy(iot_cert_key(cert));
+	return status;
+}
+
+static enum iot_status key_here(struct provision *run, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *folder = key_folder(run);
+	IOT_CLEAN(iot_free_p) char *path = iot_path(folder, "private.key");
+	enum iot_status status;
+
+	if (iot_fs_exists(path))
+		return iot_key_load(path, NULL, &run->key, err);
+	/* It was wiped when the board had proved that it holds it. */
+	if (run->entry.programmed && run->entry.certificate != NULL)
+		return key_of_certificate(run, err);
+	status = iot_fs_remove_tree(folder, err); /* the rest of one that was not written whole */
+	if (status == IOT_OK)
+		status = iot_fs_mkdirs(folder, 0700, err);
+	if (status == IOT_OK)
+		status = iot_key_generate(IOT_KEY_P256, &run->key, err);
+	return status == IOT_OK ? iot_key_save_new(run->key, path, NULL, err) : status;
+}
+
+static enum iot_status key_there(struct provision *run, struct iot_error *err)
+{
+	IOT_CLEAN(iot_csr_release) struct iot_csr csr = {0};
+	struct iot_buf pem = IOT_BUF_INIT(IOT_CSR_MAX);
+	enum iot_status status;
+
+	if (run->entry.key_id != NULL && run->entry.certificate != NULL)
+		return key_of_certificate(run, err);
+	status = iot_board_make_key(run->board, run->thing, run->entry.key_begun, &pem, err);
+	if (status == IOT_OK)
+		status = iot_csr_parse(iot_buf_str(&pem), pem.len, &csr, err);
+	if (status == IOT_OK)
+		run->key = iot_take(csr.key);
+	iot_buf_release(&pem);
+	if (status != IOT_OK)
+		iot_error_while(err, "letting the board make a key");
+	return status;
+}
+
+enum iot_status provision_key(struct provision *run, struct iot_error *err)
+{
+	char id[IOT_SHA256_HEX_SIZE];
+	enum iot_status status = run->description->key == IOT_BOARD_KEY_HOST ? key_here(run, err) : key_there(run, err);
+
+	if (status != IOT_OK)
+		return status;
+	iot_key_id(run->key, id);
+	if (run->entry.key_id != NULL && strcmp(run->entry.key_id, id) == 0)
+		return IOT_OK;
+	run->changed = true;
+	return journal_key(run->journal, run->entry.id, id, err);
+}
+
+/* --- the certificate ---------------------------------------------------------------------------- */
+
+/* The one in the journal, if it is for this key and name. */
+static enum iot_status known_certificate(struct provision *run, struct iot_error *err)
+{
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	enum iot_status status;
+
+	if (run->entry.certificate == NULL)
+		return IOT_OK;
+	status = iot_cert_parse_pem(run->entry.certificate, strlen(run->entry.certificate), "the journal's certificate",
+				    &cert, err);
+	if (status != IOT_OK)
+		return status;
+	if (iot_key_equal(iot_cert_key(cert), run->key) && provision_issued_here(run, cert)) {
+		run->cert = iot_take(cert);
+		return IOT_OK;
+	}
+	if (run->entry.replaces == NULL) {
+		run->entry.replaces = iot_strdup(iot_cert_id(cert));
+		run->entry.replaces_thing = iot_strdup(run->thing);
+	}
+	return IOT_OK;
+}
+
+static enum iot_status ensure_certificate(struct provision *run, struct iot_error *err)
+{
+	enum iot_status status = known_certificate(run, err);
+
+	if (status != IOT_OK || run->cert != NULL) {
+		if (run->cert != NULL)
+			iot_cert_pem(run->cert, &run->cert_pem);
+		return status;
+	}
+	status = provision_issue(run, &run->cert, err);
+	if (status != IOT_OK)
+		return status;
+	run->changed = true;
+	iot_cert_pem(run->cert, &run->cert_pem);
+	return journal_certificate(run->journal, run->entry.id, iot_cert_id(run->cert), iot_buf_str(&run->cert_pem), err);
+}
+
+enum iot_status provision_certificate(struct provision *run, struct iot_error *err)
+{
+	return run->description->key == IOT_BOARD_KEY_FACTORY ? provision_check_certificate(run, err)
+							      : ensure_certificate(run, err);
+}
+
+/* --- afterwards ------------------------------------------------------------------------------------ */
+
+/* Overwritten before it is removed, for what a disk that keeps its blocks in place is worth. */
+static enum iot_status wipe_file(const char *path, struct iot_error *err)
+{
+	static const char nothing[4096];
+	IOT_CLEAN(iot_close_p) int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	off_t left;
+
+	if (fd < 0 && errno == ENOENT)
+		return IOT_OK;
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot wipe the key '%s'", path);
+	for (left = st.st_size; left > 0;) {
+		ssize_t n = write(fd, nothing, left < (off_t)sizeof(nothing) ? (size_t)left : sizeof(nothing));
+
+		if (n < 0)
+			return iot_fail_errno(err, IOT_FAILURE, errno, "cannot wipe the key '%s'", path);
+		left -= n;
+	}
+	if (fsync(fd) != 0)
+		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot wipe the key '%s'", path);
+	return iot_fs_remove(path, err);
+}
+
+enum iot_status provision_tidy(struct provision *run, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *folder = key_folder(run);
+	IOT_CLEAN(iot_free_p) char *path = iot_path(folder, "private.key");
+	enum iot_status status = provision_drop_replaced(run, err);
+
+	if (status == IOT_OK)
+		status = wipe_file(path, err);
+	return status == IOT_OK ? iot_fs_remove_tree(folder, err) : status;
+}

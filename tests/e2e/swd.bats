@@ -1,0 +1,157 @@
+#!/usr/bin/env bats
+# A microcontroller on a debug probe becomes a device: the real OpenOCD, a simulated chip (tests/swdsim) behind a probe on a
+# pseudo terminal, and at the end firmware in QEMU that boots from the flash that was written.
+
+setup() {
+  load common
+  common_setup
+  iotctl init demo --port 18883 >/dev/null
+  swdsim=${IOTCTL_BUILD:-$IOTCTL_BIN/..}/tests/swdsim
+}
+
+teardown() {
+  common_teardown
+}
+
+power_on() { # [options of swdsim]: a chip whose flash is ./flash behind the probe ./probe
+  rm -f probe
+  "$swdsim" --flash flash --link probe "$@" >chip.log 2>&1 3>&- &
+  chip_pid=$!
+  pids+=("$chip_pid")
+  until_true 10 logged chip.log ready
+}
+
+power_off() {
+  kill "$chip_pid"
+  wait "$chip_pid" 2>/dev/null || true
+}
+
+provision() { iotctl provision --board stm32f1 --port buspirate:./probe "$@"; }
+keys_left() { find "$XDG_STATE_HOME" -name '*.key' | wc -l; }
+crc_of() { gzip -c | tail -c 8 | od -An -tx4 -N4 --endian=little | tr -d ' '; }
+
+@test "key and certificate are made here, written, verified, and wiped here" {
+  power_on
+  provision --name pump-1 --type pump --transcript openocd.log -o json -q >record
+  [ "$(jq -r .keyOrigin record)" = host ]
+  [ "$(jq -r .exposedOnWire record)" = true ]
+  [ "$(jq -r .uid record)" = 066bff3132374e4243225116 ]
+  [ "$(jq -c .notProved record)" = '["that it can use its key","that it connects"]' ]
+  [ "$(keys_left)" = 0 ]
+  [ "$(sqlite3 "$fleet/registry.db" 'SELECT key_origin, exposed_on_wire FROM certificates')" = 'host|1' ]
+  not grep -q -a 'PRIVATE KEY' openocd.log
+
+  # once more, without its name: nothing changes
+  provision -o json -q >again
+  [ "$(jq -r .changed again)" = false ]
+  [ "$(jq -r .thingName again)" = pump-1 ]
+  [ "$(jq -r .certificateId again)" = "$(jq -r .certificateId record)" ]
+
+  # another name is another device: only on request, and then the old identity is gone
+  fault 4 "'pump-1' already" provision --name pump-2
+  provision --name pump-2 --replace -q >/dev/null
+  [ "$(iotctl cert list --query length)" = 1 ]
+  device_says pump-2 '.certificates | length' 1
+  [ "$(keys_left)" = 0 ]
+}
+
+@test "firmware in QEMU reads the identity back from the flash that was programmed" {
+  power_on
+  provision --name pump-1 -o json -q >record
+  power_off
+  clang --target=thumbv7m-none-eabi -mcpu=cortex-m3 -Os -ffreestanding -fno-builtin -c \
+    "$BATS_TEST_DIRNAME/../swdsim/firmware/firmware.c" -o firmware.o
+  arm-none-eabi-ld -T "$BATS_TEST_DIRNAME/../swdsim/firmware/link.ld" firmware.o -o firmware.elf
+  arm-none-eabi-objcopy -O binary firmware.elf firmware.bin
+  cp flash booted
+  dd if=firmware.bin of=booted conv=notrunc status=none
+  qemu-system-arm -M stm32vldiscovery -display none -serial stdio -monitor none \
+    -device loader,file=booted,addr=0x08000000 >uart 2>qemu.err </dev/null 3>&- &
+  pids+=($!)
+  until_true 30 logged uart '^end'
+
+  # what it says are the lengths and the CRCs of what it found
+  iotctl api DescribeCertificate certificateId="$(jq -r .certificateId record)" | jq -r .certificateDescription.certificatePem >cert.pem
+  openssl x509 -in cert.pem -outform DER -out cert.der
+  openssl pkey -pubin -in "$fleet/codesign/default.pub" -outform DER -out signer.der
+  openssl x509 -in "$fleet/ca/root.pem" -outform DER -out root.der
+  grep -q "^item 01 0006 $(printf pump-1 | crc_of)" uart
+  grep -q "^item 02 $(printf %04x "$(stat -c %s cert.der)") $(crc_of <cert.der)" uart
+  grep -q "^item 04 $(printf %04x "$(stat -c %s signer.der)") $(crc_of <signer.der)" uart
+  grep -q "^item 05 0009 $(printf localhost | crc_of)" uart
+  grep -q "^item 06 $(printf %04x "$(stat -c %s root.der)") $(crc_of <root.der)" uart
+
+  # and the key among it is that of the certificate: where it is follows from the lengths before it
+  at=$((0x1e000 + 32))
+  while read -r _ tag length _; do
+    [ "$tag" != 03 ] || break
+    at=$((at + 8 + (16#$length + 3) / 4 * 4))
+  done <uart
+  dd if=flash of=key.der bs=1 skip=$((at + 8)) count=$((16#$length)) status=none
+  grep -q "^item 03 $length $(crc_of <key.der)" uart
+  [ "$(openssl pkey -inform DER -in key.der -pubout)" = "$(openssl x509 -in cert.pem -noout -pubkey)" ]
+}
+
+@test "locks: shown to hold; permanent ones need a word" {
+  power_on
+  provision --name pump-1 --lock reversible -o json -q >record
+  [[ $(jq -r '.locks[0]' record) == *"code-signing page (reversible)" ]]
+  # an identity can still be exchanged, the code-signing key cannot
+  provision --name pump-2 --replace -q >/dev/null
+  iotctl codesign create other >/dev/null
+  fault 10 'write-protected' provision --codesign other
+  fault 2 '--yes-irreversible' provision --lock permanent </dev/null
+  combined 2 iotctl provision --board expresslink --port ./probe --lock reversible
+  [[ $output == *'cannot be locked'* ]]
+}
+
+@test "what is wrong is told, nothing is left behind, and the next run ends well" {
+  fault 10 'port' provision --name pump-1
+  power_on --fault dead
+  fault 10 'does not answer on SWD' provision --name pump-1
+  power_off
+  power_on --chip nrf52
+  fault 11 'not that of this board' provision --name pump-1
+  power_off
+  rm -f flash*
+  [ "$(iotctl device list --query length)" = 0 ]
+  [ "$(iotctl cert list --query length)" = 0 ]
+
+  # a bit of the flash that cannot be set
+  power_on --fault stuck=0x1e100:0xff
+  fault 10 'writing the credentials' provision --name pump-1
+  power_off
+  power_on
+  provision --name pump-1 -o json -q >record
+  [ "$(jq -r .resumed record)" = true ]
+  [ "$(iotctl cert list --query length)" = 1 ]
+  [ "$(keys_left)" = 0 ]
+
+  # a second board of the same name stops there
+  power_off
+  mv flash flash.1
+  power_on --uid 000000000000000000000001
+  fault 4 'belongs to board' provision --name pump-1
+  PATH=$IOTCTL_BIN:$work/none fault 10 "'openocd' is not there" provision --name pump-3
+}
+
+@test "a description of one's own, and what is wrong in it" {
+  iotctl board show stm32f1 --query .file >mine.json
+  jq '.name = "gateway" | .thingName = "gw-{serial}"' mine.json >gateway.json
+  power_on
+  iotctl provision --board ./gateway.json --port buspirate:./probe --serial 0017 -q -o json >record
+  [ "$(jq -r .thingName record)" = gw-0017 ]
+  [ "$(jq -r .board record)" = gateway ]
+
+  jq '.key.onWire = false' mine.json >bad.json
+  fault 2 'would cross the wire in clear text' iotctl board show ./bad.json
+  jq '.colour = "red"' mine.json >bad.json
+  fault 2 "no member 'colour'" iotctl board show ./bad.json
+  jq '.key.origin = "board"' mine.json >bad.json
+  fault 2 "cannot have a key of origin 'board'" iotctl board show ./bad.json
+  jq '.prove = ["connect"]' mine.json >bad.json
+  fault 2 "'prove'" iotctl board show ./bad.json
+  jq 'del(.uid)' mine.json >bad.json
+  fault 2 "'uid'" iotctl board show ./bad.json
+  fault 3 'iotctl board kinds' iotctl board show toaster
+}

@@ -1,0 +1,393 @@
+/*
+ * Provisioning boards of every kind that gets its identity from us, killed at
+ * every place that the journal knows: afterwards each board has one identity,
+ * each identity a board, and no private key is left on the disk. Real software
+ * boards, a real local cloud. With IOTCTL_SOAK=1 also at random moments:
+ * KILLS (default 1000) of them, SEED as printed.
+ */
+#include "iotctl/board_description.h"
+#include "iotctl/clock.h"
+#include "iotctl/fleet.h"
+#include "iotctl/local.h"
+#include "iotctl/process.h"
+
+#include "iotctl/base.h"
+#include "unit.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+static const struct kind {
+	const char *name, *port;
+	bool has_uid;
+} kinds[] = {{"stm32u5", "board", false}, {"stm32f1", "buspirate:", true}};
+
+static const struct kind *kind;
+static char *dir, *fleet_dir, *journal, *port;
+static struct iot_cloud *cloud;
+static struct iot_process board = IOT_PROCESS_INIT;
+
+/* --- the board --------------------------------------------------------------------------------- */
+
+static void power_on(void)
+{
+	IOT_CLEAN(iot_free_p) char *link = iot_path(dir, "board");
+	IOT_CLEAN(iot_free_p) char *flash = iot_path(dir, "flash");
+	const char *const console[] = {IOTCTL, "sim", "board", "--kind", "freertos", "--link", link, NULL};
+	const char *const chip[] = {SWDSIM, "--chip", "stm32f1", "--flash", flash, "--link", link, NULL};
+	const struct iot_process_options options = {.argv = kind->has_uid ? chip : console, .die_with_parent = true};
+	struct iot_error err = IOT_ERROR_INIT;
+	int64_t deadline = iot_deadline(20000);
+
+	ASSERT_OK(iot_process_start(&options, &board, &err), &err);
+	while (!iot_fs_exists(link) && iot_left(deadline) > 0)
+		poll(NULL, 0, 10);
+	port = iot_strf("%s%s", kind->has_uid ? kind->port : "", link);
+}
+
+static void power_off(void)
+{
+	iot_process_stop(&board, 5000);
+	iot_process_release(&board);
+	board = (struct iot_process)IOT_PROCESS_INIT;
+	free(port);
+	port = NULL;
+}
+
+static void make_world(const struct kind *which)
+{
+	struct iot_fleet_init_options options = {.name = "demo", .endpoint = "iot.example"};
+	struct iot_error err = IOT_ERROR_INIT;
+	json_t *record = NULL;
+
+	kind = which;
+	dir = unit_mkdtemp_memory();
+	fleet_dir = iot_path(dir, "demo");
+	journal = iot_path(dir, "state/journal.db");
+	options.dir = fleet_dir;
+	ASSERT_OK(iot_fleet_init(&options, &record, &err), &err);
+	json_decref(record);
+	ASSERT_OK(iot_local_open(fleet_dir, &cloud, &err), &err);
+	power_on();
+}
+
+static void end_world(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	power_off();
+	iot_cloud_free(cloud);
+	cloud = NULL;
+	ASSERT_OK(iot_fs_remove_tree(dir, &err), &err);
+	free(dir);
+	free(fleet_dir);
+	free(journal);
+	dir = fleet_dir = journal = NULL;
+}
+
+/* --- provisioning -------------------------------------------------------------------------------- */
+
+static struct iot_provision_spec spec_of(void)
+{
+	return (struct iot_provision_spec){.board = kind->name,
+					   .port = port,
+					   .name = "pump-1",
+					   .serial_number = "SN-1",
+					   .journal = journal,
+					   .interrupt_fd = -1};
+}
+
+static json_t *provision(struct iot_provision_spec spec)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	json_t *record = NULL;
+
+	ASSERT_OK(iot_provision(cloud, &spec, &record, &err), &err);
+	return record;
+}
+
+static json_t *listed(const char *operation, json_t *request, const char *items)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON reply = NULL;
+	json_t *list = NULL;
+
+	ASSERT_OK(iot_cloud_call(cloud, operation, request, NULL, &reply, NULL, &err), &err);
+	list = json_incref(json_object_get(reply, items));
+	json_decref(request);
+	return list;
+}
+
+static size_t files_below(const char *path, const char *what)
+{
+	DIR *folder = opendir(path);
+	size_t count = 0;
+
+	for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+		IOT_CLEAN(iot_free_p) char *inner = iot_path(path, entry->d_name);
+
+		if (entry->d_name[0] == '.' && (entry->d_name[1] == '\0' || entry->d_name[1] == '.'))
+			continue;
+		if (iot_fs_is_dir(inner)) {
+			count += files_below(inner, what);
+		} else if (what == NULL || strstr(entry->d_name, what) != NULL) {
+			fprintf(stderr, "left: %s\n", inner);
+			count++;
+		}
+	}
+	if (folder != NULL)
+		closedir(folder);
+	return count;
+}
+
+/* One identity, in the board, the cloud and the journal; nothing of it anywhere else. */
+static void check_one_identity(const json_t *record)
+{
+	IOT_CLEAN(iot_free_p) char *state = iot_path(dir, "state/keys");
+	IOT_JSON things = listed("ListThings", NULL, "things");
+	IOT_JSON certificates = listed("ListCertificates", NULL, "certificates");
+	IOT_JSON principals = listed("ListThingPrincipals", json_pack("{s:s}", "thingName", "pump-1"), "principals");
+	const char *id = iot_json_str(json_array_get(certificates, 0), "certificateId", "");
+	const char *arn = json_string_value(json_array_get(principals, 0));
+
+	CU_ASSERT_EQUAL(json_array_size(things), 1);
+	CU_ASSERT_EQUAL(json_array_size(certificates), 1);
+	CU_ASSERT_EQUAL(json_array_size(principals), 1);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(json_array_get(certificates, 0), "status", ""), "ACTIVE");
+	CU_ASSERT_STRING_EQUAL(iot_json_str(record, "certificateId", ""), id);
+	CU_ASSERT_TRUE(arn != NULL && strstr(arn, id) != NULL);
+	CU_ASSERT_EQUAL(files_below(state, NULL), 0);
+}
+
+/* What the board itself holds. */
+static void check_board_holds(const json_t *record)
+{
+	IOT_CLEAN(iot_board_description_free_p) struct iot_board_description *description = NULL;
+	IOT_CLEAN(iot_board_close_p) struct iot_board *opened = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	struct iot_board_identity identity = IOT_BOARD_IDENTITY_INIT;
+	struct iot_board_options options = {.serial = {.path = port, .interrupt_fd = -1}};
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_board_description_load(kind->name, &description, &err), &err);
+	options.description = description;
+	ASSERT_OK(iot_board_open(description->ops, &options, &opened, &err), &err);
+	if (opened != NULL)
+		ASSERT_OK(iot_board_identify(opened, &identity, &err), &err);
+	ASSERT_OK(iot_cert_parse_pem(iot_buf_str(&identity.certificate), identity.certificate.len, "board", &cert, &err),
+		  &err);
+	CU_ASSERT_TRUE(cert != NULL && strcmp(iot_cert_id(cert), iot_json_str(record, "certificateId", "")) == 0);
+	CU_ASSERT_STRING_EQUAL(identity.thing_name, "pump-1");
+	CU_ASSERT_STRING_EQUAL(identity.endpoint, "iot.example");
+	iot_board_identity_release(&identity);
+}
+
+/* --- the victim -------------------------------------------------------------------------------------- */
+
+struct points {
+	int count, fatal; /* killed at this one, from 0; below 0: never */
+};
+
+static void at_point(const char *step, bool done, void *data)
+{
+	struct points *points = data;
+
+	(void)step;
+	(void)done;
+	if (points->count++ == points->fatal)
+		raise(SIGKILL);
+}
+
+/* Not a test of its own: this program again, in another's world, as the process that dies. */
+static void test_victim(void)
+{
+	struct points points = {.fatal = getenv("VICTIM_POINT") != NULL ? atoi(getenv("VICTIM_POINT")) : -1};
+	struct iot_provision_spec spec;
+	struct iot_error err = IOT_ERROR_INIT;
+	struct iot_cloud *others = NULL;
+	json_t *record = NULL;
+
+	if (getenv("VICTIM_FLEET") == NULL)
+		return;
+	kind = &kinds[atoi(getenv("VICTIM_KIND"))];
+	port = getenv("VICTIM_PORT");
+	journal = getenv("VICTIM_JOURNAL");
+	spec = spec_of();
+	spec.point = at_point;
+	spec.data = &points;
+	if (iot_local_open(getenv("VICTIM_FLEET"), &others, &err) == IOT_OK &&
+	    iot_provision(others, &spec, &record, &err) == IOT_OK)
+		_exit(0);
+	_exit(1);
+}
+
+/* This program again, with one of its tests. Numbers go by the environment. */
+static pid_t start_self(const char *test, int point)
+{
+	const char *const argv[] = {"/proc/self/exe", test, NULL};
+	char number[16], which[16];
+	pid_t pid;
+
+	snprintf(number, sizeof(number), "%d", point);
+	snprintf(which, sizeof(which), "%d", (int)(kind - kinds));
+	pid = fork();
+	if (pid == 0) {
+		setenv("VICTIM_POINT", number, 1);
+		setenv("VICTIM_KIND", which, 1);
+		if (fleet_dir != NULL) {
+			setenv("VICTIM_FLEET", fleet_dir, 1);
+			setenv("VICTIM_JOURNAL", journal, 1);
+			setenv("VICTIM_PORT", port, 1);
+		}
+		if (freopen("/dev/null", "w", stdout) == NULL)
+			_exit(127);
+		execv(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	return pid;
+}
+
+static pid_t start_victim(int point)
+{
+	return start_self("victim", point);
+}
+
+/* How it ended: SIGKILL or an exit status. */
+static int wait_for(pid_t pid)
+{
+	int status = 0;
+
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* A board loses its power with the station, when the plug of both is pulled. */
+static void finish(bool with_power_cut)
+{
+	IOT_JSON record = NULL;
+	IOT_JSON again = NULL;
+
+	if (with_power_cut) {
+		power_off();
+		power_on();
+	}
+	record = provision(spec_of());
+	check_one_identity(record);
+	check_board_holds(record);
+	again = provision(spec_of());
+	CU_ASSERT_FALSE(iot_json_bool(again, "changed", true));
+	CU_ASSERT_STRING_EQUAL(iot_json_str(again, "certificateId", ""), iot_json_str(record, "certificateId", "-"));
+}
+
+static int count_points(void)
+{
+	struct points points = {.fatal = -1};
+	struct iot_provision_spec spec = spec_of();
+	IOT_JSON record = NULL;
+
+	spec.point = at_point;
+	spec.data = &points;
+	record = provision(spec);
+	check_one_identity(record);
+	check_board_holds(record);
+	return points.count;
+}
+
+enum { WORKERS = 5 }; /* a probe costs more waiting than work */
+
+/* Not a test of its own: every so manyth point, in worlds of its own. */
+static void test_worker(void)
+{
+	const char *first = getenv("VICTIM_POINT"), *count = getenv("WORKER_POINTS");
+
+	if (first == NULL || count == NULL)
+		return;
+	for (int point = atoi(first); point < atoi(count); point += WORKERS) {
+		make_world(&kinds[atoi(getenv("VICTIM_KIND"))]);
+		CU_ASSERT_EQUAL(wait_for(start_victim(point)), SIGKILL);
+		finish(point / WORKERS % 2 == 0);
+		end_world();
+	}
+}
+
+static void check_kind(const struct kind *which)
+{
+	pid_t workers[WORKERS];
+	char number[16];
+	int count;
+
+	make_world(which);
+	count = count_points();
+	end_world();
+	CU_ASSERT_TRUE(count >= 16); /* begun and done, of eight steps at least */
+	snprintf(number, sizeof(number), "%d", count);
+	setenv("WORKER_POINTS", number, 1);
+	for (int i = 0; i < WORKERS; i++)
+		workers[i] = start_self("worker", i);
+	for (int i = 0; i < WORKERS; i++)
+		CU_ASSERT_EQUAL(wait_for(workers[i]), 0);
+	unsetenv("WORKER_POINTS");
+	printf("%s: %d kills ... ", which->name, count);
+}
+
+static void test_console(void)
+{
+	check_kind(&kinds[0]);
+}
+
+static void test_swd(void)
+{
+	check_kind(&kinds[1]);
+}
+
+/* --- random moments ------------------------------------------------------------------------------------ */
+
+static long number_of(const char *variable, long fallback)
+{
+	const char *text = getenv(variable);
+
+	return text != NULL && *text != '\0' ? strtol(text, NULL, 10) : fallback;
+}
+
+static int64_t time_of_run(void)
+{
+	int64_t begun = iot_monotonic_ms();
+
+	CU_ASSERT_EQUAL(wait_for(start_victim(-1)), 0);
+	return iot_monotonic_ms() - begun;
+}
+
+/* Several in a row on one board, as when nobody understands why it does not work. */
+static void test_random(void)
+{
+	const char *soak = getenv("IOTCTL_SOAK");
+	long seed = number_of("SEED", (long)(iot_now_ms() % 1000000000)), left = number_of("KILLS", 1000);
+
+	if (soak == NULL || *soak == '\0')
+		left = number_of("KILLS", 10);
+	printf("SEED=%ld KILLS=%ld ... ", seed, left);
+	srandom((unsigned)seed);
+	while (left > 0 && CU_get_number_of_failures() == 0) {
+		const struct kind *which = &kinds[random() % 10 == 0]; /* OpenOCD is slow */
+		int64_t whole;
+
+		make_world(which);
+		whole = time_of_run();
+		end_world();
+		make_world(which);
+		for (long row = 1 + random() % 4; row > 0 && left > 0; row--, left--) {
+			pid_t pid = start_victim(-1);
+
+			poll(NULL, 0, (int)(random() % (whole + 1)));
+			kill(pid, SIGKILL);
+			wait_for(pid);
+		}
+		finish(random() % 2 == 0);
+		end_world();
+	}
+}
+
+UNIT_MAIN("fleet/provision_kills", NULL, NULL, {"victim", test_victim}, {"worker", test_worker}, {"console", test_console}, {"swd", test_swd},
+	  {"random", test_random})
