@@ -222,6 +222,11 @@ IOT_CHECK enum iot_status cli_confirm_word(struct cli_context *ctx, const char *
 /* Values for a completion go through this; `text` explains one, or NULL. */
 typedef void cli_emit_fn(void *emit_data, const char *value, const char *text);
 
+/* Is the descriptor a terminal that may be drawn on (not TERM=dumb, not CI)? */
+bool cli_is_screen(int fd);
+/* Are colours wanted on it? `choice` is the setting 'color': settings_choice(). */
+bool cli_wants_color(int choice, int fd);
+
 /* What the program adds; every member may be NULL. */
 struct cli_hooks {
 	const struct setting *settings; /* more settings than cli's own; .name NULL ends */

@@ -25,6 +25,7 @@ struct iot_process_options {
 	bool feed;                   /* give a non-blocking pipe to its stdin in in_fd; else that is /dev/null */
 	bool die_with_parent;        /* SIGTERM when this process dies */
 	bool new_session;            /* setsid */
+	int in_fd;                   /* its stdin; 0: /dev/null */
 	const int *pass;             /* descriptors that the child gets under the same numbers; all others are closed */
 	size_t pass_count;
 };

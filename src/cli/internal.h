@@ -98,9 +98,6 @@ void cli_complete_live(const struct cli_command *root, int argc, char **argv, co
 
 /* The errno of a failed write to the stream, or 0. */
 int output_errno(const struct output *out);
-bool cli_wants_color(int choice, int fd);
-/* The stream is a terminal that a bar may be drawn on. */
-bool cli_is_screen(int fd);
 
 /* ---- signals (signals.c) ---- */
 

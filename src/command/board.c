@@ -291,18 +291,10 @@ static void show_step(const char *step, void *data)
 	progress_update(ctx->progress, 0, step);
 }
 
-/* One journal for each profile: a station works for one fleet at a time. */
-static char *journal_path(const struct cli_context *ctx)
-{
-	IOT_CLEAN(iot_free_p) char *state = iot_xdg_state();
-
-	return iot_strf("%s/%s/journal.db", state, settings_profile(ctx->settings));
-}
-
 static enum iot_status provision(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct provision_args *args = args_;
-	IOT_CLEAN(iot_free_p) char *journal = journal_path(ctx);
+	IOT_CLEAN(iot_free_p) char *journal = command_journal_path(ctx);
 	struct iot_secret_source password = iot_secret_from_file(args->password_file);
 	const struct iot_provision_spec spec = {
 		.board = args->line.board,

@@ -39,6 +39,7 @@ extern const struct cli_command cmd_restore;
 extern const struct cli_command cmd_serve;
 extern const struct cli_command cmd_operator;
 extern const struct cli_command cmd_settings;
+extern const struct cli_command cmd_station;
 extern const struct cli_command cmd_shadow;
 extern const struct cli_command cmd_sim;
 extern const struct cli_command cmd_state;

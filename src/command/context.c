@@ -55,6 +55,13 @@ static enum iot_status find_fleet(const struct cli_context *ctx, char **ret, str
 	return IOT_OK;
 }
 
+char *command_journal_path(const struct cli_context *ctx)
+{
+	IOT_CLEAN(iot_free_p) char *state = iot_xdg_state();
+
+	return iot_strf("%s/%s/journal.db", state, settings_profile(ctx->settings));
+}
+
 /* Was it given to this program, rather than by a variable that AWS's tools share? The library reads those itself. */
 static const char *own_setting(const struct cli_context *ctx, const char *name)
 {

@@ -63,6 +63,9 @@ static inline const char *const *command_list(const struct cli_list *list)
 IOT_CHECK enum iot_status command_read_names(const char *path, struct iot_buf *text, const char ***names, size_t *count,
 					     struct iot_error *err);
 
+/* Journal of provisioning: one for each profile, since a station works for one fleet at a time. New memory. */
+char *command_journal_path(const struct cli_context *ctx);
+
 /* Devices hear of something new only while serve runs: warn when it does not. */
 void command_warn_unserved(const struct cli_context *ctx);
 

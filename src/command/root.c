@@ -12,7 +12,7 @@ const struct cli_command cmd_root = {
 				    /* registry */
 				    &cmd_device, &cmd_type, &cmd_group, &cmd_policy, &cmd_cert, &cmd_ca,
 				    /* boards */
-				    &cmd_board, &cmd_provision,
+				    &cmd_board, &cmd_provision, &cmd_station,
 				    /* updates */
 				    &cmd_codesign, &cmd_image, &cmd_ota, &cmd_job, &cmd_stream,
 				    /* messages */

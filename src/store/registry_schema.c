@@ -313,9 +313,15 @@ static const char execution_events[] =
 	" FROM jobs j, things t WHERE j.id = OLD.job AND t.id = OLD.thing_id;"
 	" END;";
 
+/* Serial numbers of products are looked up when one is given out. */
+static const char serial_numbers[] =
+	"CREATE INDEX things_serial_number ON things(json_extract(attributes, '$.serialNumber'))"
+	" WHERE json_extract(attributes, '$.serialNumber') IS NOT NULL;";
+
 /* clang-format on */
 static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators,
-				    device_secrets, objects, routes, job_events, job_ends, execution_events, state_history};
+				    device_secrets, objects, routes, job_events, job_ends, execution_events, state_history,
+				    serial_numbers};
 
 const struct iot_schema iot_registry_schema = {
 	.name = "registry",

@@ -60,7 +60,7 @@ static _Noreturn void child(const struct iot_process_options *options, const cha
 			_exit(127);
 	}
 	if (null >= 0) {
-		dup2(in >= 0 ? in : null, STDIN_FILENO);
+		dup2(in >= 0 ? in : options->in_fd > 0 ? options->in_fd : null, STDIN_FILENO);
 		dup2(out >= 0 ? out : null, STDOUT_FILENO);
 		if (!options->keep_stderr)
 			dup2(out >= 0 ? out : null, STDERR_FILENO);

@@ -14,7 +14,7 @@ declare -A layer_of=(
   [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet [configuration]=fleet
   [remote_command]=fleet [http]=transport [aws]=cloud [operator]=cloud [profile]=fleet [cbor]=crypto [cose]=crypto
   [attest]=crypto [jwt]=crypto [psk]=broker [pskfile]=fleet [events]=fleet [frame]=crypto [psklink]=transport
-  [gateway]=gateway [children]=fleet
+  [gateway]=gateway [children]=fleet [station]=fleet
 )
 declare -A may_use=(
   [base]="base" [cli]="cli base" [crypto]="crypto base" [policy]="policy base" [store]="store base"
@@ -69,6 +69,7 @@ only_in 'microhttpd' src/broker
 only_in 'mosquitto\.h' src/transport src/broker/plugin
 only_in 'mosquitto_(plugin|broker)' src/broker/plugin
 only_in 'jq\.h|jv\.h|ini\.h' src/cli
+only_in 'qrencode|png' src/fleet
 only_in 'curl/|libserialport' src/transport
 
 exit "$bad"

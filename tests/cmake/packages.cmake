@@ -11,6 +11,8 @@ pkg_check_modules(MOSQUITTO REQUIRED IMPORTED_TARGET libmosquitto>=2.0.11)      
 pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd>=0.9.75)       # 0.9.75
 pkg_check_modules(SERIALPORT REQUIRED IMPORTED_TARGET libserialport>=0.1.1)        # 0.1.1
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl>=7.81)                     # 7.88.1
+pkg_check_modules(QRENCODE REQUIRED IMPORTED_TARGET libqrencode>=4.1)              # 4.1.1
+pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng>=1.6.37)                      # 1.6.39
 
 # libjq has no pkg-config file on the oldest system.
 find_library(JQ_LIBRARY jq REQUIRED)                                               # 1.6

@@ -77,6 +77,8 @@ static enum iot_status find_other(struct iot_local *local, const char *sql, cons
 }
 
 static const char by_alias[] = "SELECT name FROM things WHERE json_extract(attributes, '$.alias') = ?";
+static const char by_serial_number[] =
+	"SELECT name FROM things WHERE json_extract(attributes, '$.serialNumber') = ?";
 static const char by_name[] = "SELECT name FROM things WHERE name = ?";
 
 /* A name must not be another thing's alias. */
@@ -116,6 +118,21 @@ static enum iot_status check_alias(struct iot_local *local, const char *name, co
 	if (same_alias != NULL)
 		return iot_local_exists(err, "thing '%s' has the alias '%s' already", same_alias, alias);
 	return IOT_OK;
+}
+
+/* A serial number is of one product: two stations with the same list of numbers must not both use one. */
+static enum iot_status check_serial_number(struct iot_local *local, const char *name, const json_t *attributes,
+					   struct iot_error *err)
+{
+	const char *serial = iot_json_str(attributes, "serialNumber", NULL);
+	IOT_CLEAN(iot_free_p) char *other = NULL;
+	enum iot_status status = IOT_OK;
+
+	if (serial != NULL)
+		status = find_other(local, by_serial_number, serial, name, &other, err);
+	if (status == IOT_OK && other != NULL)
+		return iot_local_exists(err, "thing '%s' has the serial number '%s' already", other, serial);
+	return status;
 }
 
 /* The row id of a type that new things may have. */
@@ -197,6 +214,8 @@ enum iot_status iot_op_create_thing(struct iot_local *local, const json_t *reque
 	status = check_name(local, name, err);
 	if (status == IOT_OK)
 		status = check_alias(local, name, attributes, err);
+	if (status == IOT_OK)
+		status = check_serial_number(local, name, attributes, err);
 	if (status == IOT_OK && type != NULL)
 		status = usable_type(local, type, &type_id, err);
 	if (status != IOT_OK)
@@ -263,6 +282,8 @@ enum iot_status iot_op_update_thing(struct iot_local *local, const json_t *reque
 					      err);
 	if (status == IOT_OK)
 		status = check_alias(local, name, attributes, err);
+	if (status == IOT_OK)
+		status = check_serial_number(local, name, attributes, err);
 	if (status != IOT_OK)
 		return status;
 	text = iot_attributes_text(attributes);

@@ -1,0 +1,254 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2154 # what common.bash and station.bash share with the tests
+# What goes wrong at a station: the scanner, the wrong board, the same board twice, other stations, the record, the hook. It stops
+# one head, never the station, and nothing is done twice.
+
+setup() {
+  load common
+  load station
+  common_setup
+  start_fleet
+  write_recipe recipe.json "del(.hook)"
+}
+
+teardown() {
+  common_teardown
+}
+
+# board HEAD [options]: a module that stays in this head
+board() {
+  put_in "$@"
+  pids+=("$board_pid")
+  until_true 20 test -L "./head$1"
+  until_true 20 test -n "$(board_uid "$1")"
+}
+
+has_record() { [ -e "$(records)" ]; }
+
+# shift_of LINE... -- [options]: a shift with that scanner; stdout in out, stderr in err
+shift_of() {
+  local lines=() got=0
+  while [ "$1" != -- ]; do
+    lines+=("$1")
+    shift
+  done
+  shift
+  printf '%s\n' "${lines[@]}" | iotctl station run recipe.json --station line1 -o jsonl "$@" >out 2>err || got=$?
+  return "$got"
+}
+
+outcomes() { jq -rs 'sort_by(.head) | map("\(.head) \(.result) \(.serial // "-")") | join(", ")' out; }
+
+@test "a scanner that types twice, types nonsense, and aims at a head" {
+  board 1
+  board 2
+  shift_of 0001 0001 abc '@9' '@2' 0002 -- --port ./head1 --port ./head2 --count 2
+  [ "$(outcomes)" = "1 pass 0001, 2 pass 0002" ] || [ "$(outcomes)" = "1 pass 0002, 2 pass 0001" ] || { cat out err >&2; false; }
+  grep -q "'0001' was scanned twice" err
+  grep -q "'abc' is no serial number of recipe" err
+  grep -q "there is no head '9'" err
+}
+
+@test "a duplicate serial number stops its head only, and nothing is written into that board" {
+  local before
+  board 1
+  shift_of 0001 -- --port ./head1 --count 1
+  board 2
+  before=$(cat board.2.state/state.json)
+  local got=0
+  shift_of 0001 -- --port ./head2 --count 1 || got=$?
+  [ "$got" = 6 ]
+  [ "$(outcomes)" = "2 fail 0001" ] || [ "$(outcomes)" = "1 fail 0001" ]
+  [[ $(jq -r .error.line out) == *"serial number"*already* ]]
+  [ "$(cat board.2.state/state.json)" = "$before" ]
+  [ "$(iotctl device list --query length)" = 1 ]
+  # with a number of its own the same board passes
+  shift_of 0002 -- --port ./head2 --count 1
+  [ "$(iotctl device list --query length)" = 2 ]
+}
+
+@test "two stations with one registry and one list of numbers: no number twice" {
+  local head pid1 pid2
+  for head in 1 2 3 4; do board "$head"; done
+  XDG_STATE_HOME=$work/state1 iotctl station run recipe.json --station a --port ./head1 --port ./head2 --range 0001..0004 \
+    --count 2 -o jsonl >a.out 2>a.err 3>&- &
+  pid1=$!
+  XDG_STATE_HOME=$work/state2 iotctl station run recipe.json --station b --port ./head3 --port ./head4 --range 0001..0004 \
+    --count 2 -o jsonl >b.out 2>b.err 3>&- &
+  pid2=$!
+  wait "$pid1" || true
+  wait "$pid2" || true
+  [ "$(cat a.out b.out | wc -l)" = 4 ]
+  [ "$(jq -s 'map(select(.result == "pass") | .serial) | length == (unique | length)' a.out b.out)" = true ]
+  [ "$(iotctl device list --query '[.[].attributes.serialNumber] | length == (unique | length)')" = true ]
+  for pid1 in $(jq -r 'select(.result == "fail") | .error.line' a.out b.out | grep -vc 'already'); do [ "$pid1" = 0 ]; done
+}
+
+@test "one station is run once; its port may be another's" {
+  board 1
+  iotctl -q station run recipe.json --station line1 --port ./nothing --no-serials >/dev/null 2>&1 </dev/null 3>&- &
+  pids+=($!)
+  until_true 10 has_record
+  fault 4 "run by another process" iotctl station run recipe.json --station line1 --port ./head1 --no-serials -o jsonl
+  kill "${pids[-1]}"
+  wait "${pids[-1]}" || [ $? = 143 ]
+  expect 0 iotctl station close --station line1 -o json
+  fault 3 "no open shift" iotctl station close --station line1
+  (exec 9<>head1; flock 9; echo held >held; exec sleep 20) &
+  pids+=($!)
+  until_true 10 test -s held
+  expect 6 iotctl -q station run recipe.json --station line1 --port ./head1 --no-serials --count 1 -o jsonl
+  [[ $(jq -r .error.line <<<"$out") == *"is in use by"* ]]
+}
+
+@test "a board with an identity is left alone, unless it is to be replaced" {
+  board 1
+  shift_of 0001 -- --port ./head1 --count 1
+  # another shift, and another station that has never seen it
+  cp board.1.state/state.json before.json
+  timeout -s INT 5 iotctl -q station run recipe.json --station line1 --port ./head1 --range 0002..0009 -o jsonl >again.out 2>again.err || true
+  XDG_STATE_HOME=$work/other timeout -s INT 5 iotctl -q station run recipe.json --station line2 --port ./head1 --range 0002..0009 \
+    -o jsonl >other.out 2>other.err || true
+  [ "$(jq -r .result again.out other.out | tr '\n' ' ')" = "known known " ]
+  [[ $(jq -r .error.line again.out) == *"has an identity already"*"left alone"* ]]
+  [ "$(iotctl device list --query '[.[].attributes.serialNumber] | join(" ")')" = 0001 ]
+  expect 0 iotctl -q station close --station line1
+  expect 0 iotctl -q station run recipe.json --station line1 --port ./head1 --range 0002..0009 --replace --count 1 -o jsonl
+  [ "$(jq -r '[.result, .serial] | join(" ")' <<<"$out")" = "pass 0001" ]
+}
+
+@test "a board that is not for the recipe is refused before anything is written" {
+  local before
+  board 1
+  write_recipe recipe.json 'del(.hook) | .expect = {model: "Pump*", version: "1.*"}'
+  before=$(cat board.1.state/state.json; fleet_state | grep -v stations)
+  expect 6 iotctl -q station run recipe.json --station line1 --port ./head1 --range 0001..0009 --count 1 -o jsonl
+  [[ $(jq -r .error.line <<<"$out") == *"not a board for recipe"*"nothing was changed"* ]]
+  [ "$(cat board.1.state/state.json; fleet_state | grep -v stations)" = "$before" ]
+  [ "$(jq -r '.serial // "-"' <<<"$out")" = - ]
+}
+
+@test "the same board in two heads is done once" {
+  board 1
+  kill "$board_pid"
+  wait "$board_pid" || true
+  rm -f head1
+  cp -r board.1.state twin.state
+  rm -f twin.state/lock
+  iotctl -v sim expresslink --link ./head1 --state board.1.state --broker-port "$port" --exec-time 20ms 2>one.log 3>&- &
+  pids+=($!)
+  iotctl -v sim expresslink --link ./head2 --state twin.state --broker-port "$port" --exec-time 20ms 2>two.log 3>&- &
+  pids+=($!)
+  until_true 20 test -L head1
+  until_true 20 test -L head2
+  expect 6 iotctl -q station run recipe.json --station line1 --port ./head1 --port ./head2 --range 0001..0009 --count 2 -o jsonl
+  [ "$(jq -rs 'map(.result) | sort | join(" ")' <<<"$out")" = "fail pass" ]
+  [[ $(jq -r 'select(.result == "fail").error.line' <<<"$out") == *"is in head"*already* ]]
+  [ "$(iotctl device list --query length) $(iotctl cert list --query length)" = "1 1" ]
+}
+
+@test "a board that hangs takes its time and no more; the others go on" {
+  board 1
+  "${IOTCTL_BUILD:-$IOTCTL_BIN/..}/tests/e2e_pty" head2 silent 3>&- &
+  pids+=($!)
+  until_true 10 test -L head2
+  write_recipe recipe.json 'del(.hook) | .limits.time = "2s" | .limits.attempts = 1'
+  expect 6 iotctl -q station run recipe.json --station line1 --port ./head1 --port ./head2 --range 0001..0009 --count 2 -o jsonl
+  [ "$(jq -rs 'sort_by(.head) | map(.result) | join(" ")' <<<"$out")" = "pass fail" ]
+  [ "$(jq -r 'select(.head == 2) | .ms < 6000' <<<"$out")" = true ]
+}
+
+@test "a hook that fails or hangs changes nothing about the board; a label that cannot be made does" {
+  board 1
+  board 2
+  write_recipe recipe.json '.hook.time = "500ms" | .label = {text: "{serial}"}'
+  printf '#!/bin/bash\nread -r line; case $line in *\\"head\\":1,*) exit 3 ;; *) sleep 30 ;; esac\n' >hook
+  expect 0 iotctl station run recipe.json --station line1 --port ./head1 --port ./head2 --range 0001..0009 --count 2 -o jsonl
+  [[ $err == *"hook failed for board"*"code 3"* ]]
+  [[ $err == *"hook was not told of board"* ]]
+  board 3
+  : >labels
+  write_recipe recipe.json 'del(.hook) | .label = {text: "{serial}"}'
+  expect 6 iotctl -q station run recipe.json --station line1 --port ./head3 --range 0003..0009 --labels labels --count 1 -o jsonl
+  [[ $(jq -r '.step + " " + .error.line' <<<"$out") == label*"making the label"* ]]
+  # it passes when it is put in again, with the number it has
+  rm labels
+  expect 0 iotctl -q station run recipe.json --station line1 --port ./head3 --range 0004..0009 --labels labels --count 1 --replace -o jsonl
+  [ "$(cat labels/0003.txt)" = 0003 ]
+}
+
+@test "other boards are recognised on the same port" {
+  local uid
+  work_at 1 3 # who works there hears nothing without a hook
+  write_recipe recipe.json
+  expect 0 iotctl -q station run recipe.json --station line1 --port ./head1 --range 0001..0009 --start swap --count 3 -o jsonl
+  [ "$(jq -rs 'map(.result) | join(" ")' <<<"$out")" = "pass pass pass" ]
+  one_each 3
+}
+
+@test "the next board begins when its number is scanned" {
+  board 1
+  mkfifo scanner
+  iotctl -q station run recipe.json --station line1 --port ./head1 --start scan -o jsonl <scanner >out 2>err 3>&- &
+  pids+=($!)
+  exec {typed}>scanner
+  echo 0001 >&"$typed"
+  until_true 20 grep -q '"serial":"0001"' out
+  exec {typed}>&-
+  until_true 20 gone "${pids[-1]}"
+  wait "${pids[-1]}"
+  [ "$(outcomes)" = "1 pass 0001" ]
+}
+
+@test "a record that was cut off goes on; one that was changed does not, and the line is named" {
+  local file got=0
+  board 1
+  mkfifo never
+  iotctl -q station run recipe.json --station line1 --port ./head1 --range 0001..0009 -o jsonl >out 2>err </dev/null 3>&- &
+  pids+=($!)
+  until_true 20 grep -q '"result":"pass"' out
+  kill -9 "${pids[-1]}"
+  wait "${pids[-1]}" || true
+  file=$(records)
+  fault 11 "was not closed" iotctl station verify "$file"
+  expect 0 iotctl station verify --open "$file"
+  printf '{"seq":4,"prev":"00' >>"$file"
+  board 2
+  expect 0 iotctl -q station run recipe.json --station line1 --port ./head2 --range 0001..0009 --count 2 -o jsonl
+  [ "$(jq -r .serial <<<"$out")" = 0002 ]
+  [ "$(jq -s '[.[] | select(.kind == "resume") | .tornBytes] | add' "$file")" = 19 ]
+  expect 0 iotctl station verify "$file"
+  sed '3s/pass/fail/' "$file" >changed
+  fault 11 "line 3 was altered" iotctl station verify changed --key "${file%/*}/station.pub"
+  sed 3d "$file" >changed
+  fault 11 "1 line is missing before line 3" iotctl station verify changed --key "${file%/*}/station.pub"
+  sed 3p "$file" >changed
+  fault 11 "line 3 was added" iotctl station verify changed --key "${file%/*}/station.pub"
+  sed '$d' "$file" >changed
+  fault 11 "was not closed" iotctl station verify changed --key "${file%/*}/station.pub"
+  iotctl codesign public >stranger.pub
+  fault 11 "another station's key" iotctl station verify "$file" --key stranger.pub
+  # the shift after it follows on it
+  board 3
+  expect 0 iotctl -q station run recipe.json --station line1 --port ./head3 --range 0001..0009 --count 1 -o jsonl
+  # shellcheck disable=SC2086 # file names without blanks below a folder with one
+  (cd "${file%/*}" && iotctl station verify ./*.jsonl >/dev/null)
+  [ "$(stat -c %a "${file%/*}/station.key")" = 600 ]
+}
+
+@test "the operator's screen: big words, the scanner is not drawn, Ctrl-D ends and signs" {
+  board 1
+  mkfifo keys
+  TERM=xterm CI= script -q -e -c "stty rows 30 cols 100; iotctl station run recipe.json --station line1 --port ./head1" screen.log <keys >/dev/null 2>&1 3>&- &
+  pids+=($!)
+  exec {keys}>keys
+  until_true 20 grep -q 'scan its serial number' screen.log
+  echo 0001 >&"$keys"
+  until_true 20 grep -q 'PASS 1 ' screen.log
+  grep -q '####' screen.log
+  printf '\004' >&"$keys"
+  until_true 20 gone "${pids[-1]}"
+  exec {keys}>&-
+  grep -q 'closed and signed: 1 passed' screen.log
+  not grep -q $'\033\\[1;37;42m' screen.log # NO_COLOR
+}

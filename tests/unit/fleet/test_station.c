@@ -1,0 +1,415 @@
+/*
+ * The parts of a station that are no process: the record and what is found when
+ * it was changed, a disk that is full in the middle of a line, recipes, serial
+ * numbers, labels.
+ */
+#include "fleet/station_private.h"
+
+#include "iotctl/base.h"
+#include "iotctl/fs.h"
+#include "iotctl/key.h"
+#include "unit.h"
+
+#include <fcntl.h>
+#include <png.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static char *dir, *path, *key_path;
+static struct iot_key *key;
+
+static void set_up(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_CLEAN(iot_buf_release) struct iot_buf pem = IOT_BUF_INIT(4096);
+
+	dir = unit_mkdtemp();
+	path = iot_path(dir, "shift.jsonl");
+	key_path = iot_path(dir, "station.pub");
+	ASSERT_OK(iot_key_generate(IOT_KEY_P256, &key, &err), &err);
+	ASSERT_OK(iot_key_public_pem(key, &pem, &err), &err);
+	ASSERT_OK(iot_fs_write(key_path, 0644, pem.data, pem.len, &err), &err);
+}
+
+static void tear_down(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_fs_remove_tree(dir, &err), &err);
+	iot_key_free(key);
+	free(dir);
+	free(path);
+	free(key_path);
+}
+
+/* --- the record ------------------------------------------------------------------------------ */
+
+/* A closed shift of `count` boards: count + 2 lines. */
+static void write_shift(int count)
+{
+	IOT_CLEAN(chain_release) struct chain chain = CHAIN_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(chain_create(path, CHAIN_START, &chain, &err), &err);
+	ASSERT_OK(chain_add(&chain, "open", json_pack("{s:s}", "station", "s1"), &err), &err);
+	for (int i = 1; i <= count; i++)
+		ASSERT_OK(chain_add(&chain, "result", json_pack("{s:i, s:s}", "unit", i, "result", "pass"), &err), &err);
+	ASSERT_OK(chain_close(&chain, key, json_pack("{s:i}", "passed", count), &err), &err);
+}
+
+static enum iot_status verify(bool open, struct iot_error *err)
+{
+	const char *const files[] = {path};
+	IOT_JSON records = NULL;
+
+	return iot_station_verify(files, 1, NULL, open, &records, err);
+}
+
+/* The lines of the file, and a way to write others in their place. */
+struct text {
+	char *lines[64];
+	int count;
+};
+
+static void text_read(struct text *text)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf all = IOT_BUF_INIT(1 << 20);
+	struct iot_error err = IOT_ERROR_INIT;
+	char *save = NULL;
+
+	text->count = 0;
+	ASSERT_OK(iot_fs_read(path, &all, &err), &err);
+	for (char *line = strtok_r(all.data, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
+		text->lines[text->count++] = iot_strdup(line);
+}
+
+static void text_release(struct text *text)
+{
+	for (int i = 0; i < text->count; i++)
+		free(text->lines[i]);
+}
+
+static void text_write(const struct text *text)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf all = IOT_BUF_INIT(1 << 20);
+	struct iot_error err = IOT_ERROR_INIT;
+
+	for (int i = 0; i < text->count; i++)
+		iot_buf_addf(&all, "%s\n", text->lines[i]);
+	ASSERT_OK(iot_fs_write(path, 0600, all.data, all.len, &err), &err);
+}
+
+static void expect_blame(const char *what)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_STATUS(verify(false, &err), IOT_VERIFY, &err);
+	ASSERT_CONTAINS(err.what, what);
+}
+
+static void test_whole_record_verifies(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	write_shift(5);
+	ASSERT_OK(verify(false, &err), &err);
+}
+
+static void test_each_altered_line_is_named(void)
+{
+	write_shift(6);
+	for (int i = 0; i < 8; i++) {
+		IOT_CLEAN(text_release) struct text text;
+		char want[64], *at, kept;
+
+		text_read(&text);
+		CU_ASSERT_EQUAL(text.count, 8);
+		at = strstr(text.lines[i], "\"at\":\"2") + 6;
+		kept = *at;
+		*at = '1';
+		text_write(&text);
+		snprintf(want, sizeof(want), "line %d was altered", i + 1);
+		expect_blame(want);
+		*at = kept;
+		text_write(&text);
+	}
+}
+
+static void test_each_removed_line_is_named(void)
+{
+	for (int i = 0; i < 7; i++) {
+		IOT_CLEAN(text_release) struct text text;
+		char want[64], *removed;
+
+		write_shift(6);
+		text_read(&text);
+		removed = text.lines[i];
+		memmove(&text.lines[i], &text.lines[i + 1], (size_t)(text.count - i - 1) * sizeof(char *));
+		text.count--;
+		text_write(&text);
+		snprintf(want, sizeof(want), "1 line is missing before line %d", i + 1);
+		expect_blame(want);
+		free(removed);
+		CU_ASSERT_EQUAL(unlink(path), 0);
+	}
+}
+
+static void test_added_lines_are_named(void)
+{
+	for (int i = 1; i < 8; i++) {
+		IOT_CLEAN(text_release) struct text text;
+		char want[64], digest[IOT_SHA256_HEX_SIZE];
+
+		write_shift(6);
+		text_read(&text);
+		memmove(&text.lines[i + 1], &text.lines[i], (size_t)(text.count - i) * sizeof(char *));
+		text.count++;
+		/* A forger who knows how lines are made. */
+		iot_sha256_hex(text.lines[i - 1], strlen(text.lines[i - 1]), digest);
+		text.lines[i] = iot_strf("{\"seq\":%d,\"prev\":\"%s\",\"at\":\"\",\"kind\":\"result\"}", i + 1, digest);
+		text_write(&text);
+		snprintf(want, sizeof(want), "line %d was added", i + 1);
+		expect_blame(want);
+		CU_ASSERT_EQUAL(unlink(path), 0);
+	}
+}
+
+static void test_a_chain_made_anew_is_not_signed(void)
+{
+	IOT_CLEAN(iot_key_free_p) struct iot_key *stranger = NULL;
+	IOT_CLEAN(chain_release) struct chain chain = CHAIN_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_key_generate(IOT_KEY_P256, &stranger, &err), &err);
+	ASSERT_OK(chain_create(path, CHAIN_START, &chain, &err), &err);
+	ASSERT_OK(chain_add(&chain, "open", json_object(), &err), &err);
+	ASSERT_OK(chain_close(&chain, stranger, json_object(), &err), &err);
+	expect_blame("signed by another station's key");
+}
+
+static void test_cut_off_anywhere_it_goes_on(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_CLEAN(iot_buf_release) struct iot_buf all = IOT_BUF_INIT(1 << 20);
+	size_t whole = 0, torn;
+
+	write_shift(2);
+	ASSERT_OK(iot_fs_read(path, &all, &err), &err);
+	/* Without the line that closes it. */
+	for (size_t i = 0, lines = 0; lines < 3; i++)
+		if (all.data[i] == '\n') {
+			lines++;
+			whole = i + 1;
+		}
+	for (size_t cut = 1; cut <= whole; cut++) {
+		IOT_CLEAN(chain_release) struct chain chain = CHAIN_INIT;
+		char last = all.data[cut - 1];
+
+		ASSERT_OK(iot_fs_write(path, 0600, all.data, cut, &err), &err);
+		ASSERT_OK(chain_resume(path, NULL, NULL, &chain, &torn, &err), &err);
+		CU_ASSERT_EQUAL(torn == 0, last == '\n');
+		if (chain.seq == 0)
+			continue;
+		ASSERT_OK(chain_add(&chain, "resume", json_object(), &err), &err);
+		ASSERT_OK(chain_close(&chain, key, json_object(), &err), &err);
+		ASSERT_OK(verify(false, &err), &err);
+	}
+}
+
+static void test_a_full_disk_leaves_whole_lines(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	struct rlimit before, limit;
+	IOT_CLEAN(chain_release) struct chain chain = CHAIN_INIT;
+	struct stat st;
+	size_t torn = 1;
+
+	signal(SIGXFSZ, SIG_IGN);
+	ASSERT_OK(chain_create(path, CHAIN_START, &chain, &err), &err);
+	ASSERT_OK(chain_add(&chain, "open", json_object(), &err), &err);
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = before;
+	limit.rlim_cur = (rlim_t)chain.end + 40; /* room for a part of the next line */
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ASSERT_STATUS(chain_add(&chain, "begin", json_pack("{s:i}", "unit", 1), &err), IOT_FAILURE, &err);
+	ASSERT_CONTAINS(err.hint, "make room");
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &before), 0);
+	CU_ASSERT_EQUAL(stat(path, &st), 0);
+	CU_ASSERT_EQUAL(st.st_size, chain.end);
+	/* Nothing more is written by the one that failed, and the next goes on. */
+	ASSERT_STATUS(chain_add(&chain, "begin", json_object(), &err), IOT_FAILURE, &err);
+	chain_release(&chain);
+	ASSERT_OK(chain_resume(path, NULL, NULL, &chain, &torn, &err), &err);
+	CU_ASSERT_EQUAL(torn, 0);
+	ASSERT_OK(chain_close(&chain, key, json_object(), &err), &err);
+	ASSERT_OK(verify(false, &err), &err);
+}
+
+/* --- recipes --------------------------------------------------------------------------------------- */
+
+static enum iot_status parse(const char *text, struct iot_station_recipe **ret, struct iot_error *err)
+{
+	return iot_station_recipe_parse(text, strlen(text), "r.json", "/line", ret, err);
+}
+
+static void test_recipe(void)
+{
+	IOT_CLEAN(iot_station_recipe_free_p) struct iot_station_recipe *recipe = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(parse("{\"name\":\"p\",\"board\":\"expresslink\",\"serial\":\"[0-9]{4}\",\"baud\":9600,"
+			"\"device\":{\"name\":\"pump-{serial}\",\"policies\":[\"a\",\"b\"]},"
+			"\"items\":{\"wifiSsid\":\"x\",\"wifiPasswordFile\":\"wifi\"},"
+			"\"limits\":{\"time\":\"90s\",\"attempts\":3},\"hook\":{\"command\":[\"./tell\",\"--x\"]}}",
+			&recipe, &err),
+		  &err);
+	if (recipe == NULL)
+		return;
+	CU_ASSERT_STRING_EQUAL(recipe->wifi_password_file, "/line/wifi");
+	CU_ASSERT_STRING_EQUAL(recipe->hook[0], "/line/./tell");
+	CU_ASSERT_STRING_EQUAL(recipe->policies[1], "b");
+	CU_ASSERT_PTR_NULL(recipe->policies[2]);
+	CU_ASSERT_EQUAL(recipe->timeout_ms, 90000);
+	CU_ASSERT_EQUAL(recipe->attempts, 3);
+	CU_ASSERT_EQUAL(recipe->baud, 9600);
+	ASSERT_OK(serials_check(recipe, "0001", &err), &err);
+	ASSERT_STATUS(serials_check(recipe, "x0001", &err), IOT_USAGE, &err);
+	ASSERT_STATUS(serials_check(recipe, "00011", &err), IOT_USAGE, &err);
+}
+
+static void test_recipes_that_are_refused(void)
+{
+#define HEAD "{\"name\":\"p\",\"board\":\"expresslink\""
+	static const struct {
+		const char *text, *says;
+	} rows[] = {
+		{"[]", "should be a JSON object"},
+		{"{\"board\":\"expresslink\"}", "'name' is missing"},
+		{"{\"name\":\"p\"}", "'board' is missing"},
+		{"{\"name\":\"p\",\"board\":\"toaster\"}", "no kind of board 'toaster'"},
+		{HEAD ",\"polices\":[]}", "no member 'polices'"},
+		{HEAD ",\"limits\":{\"tme\":\"1s\"}}", "no member 'limits.tme'"},
+		{HEAD ",\"limits\":{\"time\":30}}", "'limits.time' should be"},
+		{HEAD ",\"limits\":{\"attempts\":0}}", "'limits.attempts' should be a number from 1 to 10"},
+		{HEAD ",\"limits\":[]}", "'limits' should be an object"},
+		{HEAD ",\"device\":{\"name\":\"{serail}\"}}", "{serail}"},
+		{HEAD ",\"device\":{\"name\":\"{serial\"}}", "without '}'"},
+		{HEAD ",\"device\":{\"policies\":\"a\"}}", "'device.policies' should be a list"},
+		{HEAD ",\"device\":{\"policies\":[]}}", "'device.policies' should be a list"},
+		{HEAD ",\"serial\":\"[\"}", "regular expression"},
+		{HEAD ",\"pulse\":\"cts\"}", "'pulse'"},
+		{HEAD ",\"lock\":\"permanent\"}", "cannot be locked"},
+		{HEAD ",\"items\":{\"wifiPasswordFile\":\"x\"}}", "needs 'items.wifiSsid'"},
+		{HEAD ",\"hook\":{}}", "'hook.command' is missing"},
+		{HEAD ",\"name\":\"again\"}", ""},
+	};
+
+	for (size_t i = 0; i < IOT_LENGTH(rows); i++) {
+		struct iot_station_recipe *recipe = NULL;
+		struct iot_error err = IOT_ERROR_INIT;
+
+		ASSERT_STATUS(parse(rows[i].text, &recipe, &err), IOT_USAGE, &err);
+		if (strstr(err.what, rows[i].says) == NULL)
+			fprintf(stderr, "\n'%s' gave: %s\n", rows[i].text, err.what);
+		ASSERT_CONTAINS(err.what, rows[i].says);
+		iot_station_recipe_free(recipe);
+	}
+}
+
+/* --- serial numbers ------------------------------------------------------------------------------------ */
+
+static enum iot_status range(const char *text, struct serials **ret, struct iot_error *err)
+{
+	static const struct iot_station_recipe any = {.name = (char *)(uintptr_t) "p"};
+	const struct serials_options options = {.range = text, .recipe = &any};
+
+	return serials_open(&options, ret, err);
+}
+
+static void test_ranges(void)
+{
+	static const char *const wrong[] = {"",          "1",        "..",       "A..B",       "0001..99",
+					    "0009..0001", "A-1..A-9", "1..2..3", "A 01..02", "1..9999999999999999"};
+	struct serials *serials = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(range("PUMP-0998..1001", &serials, &err), &err);
+	serials_used(serials, "PUMP-0999");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials), "PUMP-0998");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials), "PUMP-1000");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials), "PUMP-1001");
+	CU_ASSERT_PTR_NULL(serials_next(serials));
+	serials_free(serials);
+	for (size_t i = 0; i < IOT_LENGTH(wrong); i++)
+		ASSERT_STATUS(range(wrong[i], &serials, &err), IOT_USAGE, &err);
+}
+
+static void test_a_list_with_a_number_twice(void)
+{
+	static const struct iot_station_recipe any = {.name = (char *)(uintptr_t) "p"};
+	IOT_CLEAN(iot_free_p) char *list = iot_path(dir, "list");
+	const struct serials_options options = {.file = list, .recipe = &any};
+	struct serials *serials = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_fs_write(list, 0600, "A\r\n\n B \nA\n", 10, &err), &err);
+	ASSERT_STATUS(serials_open(&options, &serials, &err), IOT_USAGE, &err);
+	ASSERT_CONTAINS(err.doing, "line 4");
+	ASSERT_OK(iot_fs_write(list, 0600, "A\r\n\n B \nC", 9, &err), &err);
+	ASSERT_OK(serials_open(&options, &serials, &err), &err);
+	CU_ASSERT_STRING_EQUAL(serials_next(serials), "A");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials), "B");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials), "C");
+	CU_ASSERT_PTR_NULL(serials_next(serials));
+	serials_free(serials);
+}
+
+/* --- labels --------------------------------------------------------------------------------------------------- */
+
+static void test_a_qr_code_has_its_corners(void)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf png = IOT_BUF_INIT(1 << 20);
+	png_image image = {.version = PNG_IMAGE_VERSION};
+	struct iot_error err = IOT_ERROR_INIT;
+	unsigned char *pixels;
+
+	ASSERT_OK(iot_label_qr("pump-0001", 3, &png, &err), &err);
+	CU_ASSERT_TRUE(png_image_begin_read_from_memory(&image, png.data, png.len) != 0);
+	image.format = PNG_FORMAT_GRAY;
+	/* Version 1: 21 modules and a quiet zone of four on each side. */
+	CU_ASSERT_EQUAL(image.width, (21 + 8) * 3);
+	CU_ASSERT_EQUAL(image.height, image.width);
+	pixels = iot_alloc(PNG_IMAGE_SIZE(image));
+	CU_ASSERT_TRUE(png_image_finish_read(&image, NULL, pixels, 0, NULL) != 0);
+#define MODULE(x, y) pixels[((y) + 4) * 3 * (int)image.width + ((x) + 4) * 3]
+	for (int i = 0; i < 7; i++) {
+		CU_ASSERT_EQUAL(MODULE(i, 0), 0);
+		CU_ASSERT_EQUAL(MODULE(20 - i, 0), 0);
+		CU_ASSERT_EQUAL(MODULE(0, 20 - i), 0);
+	}
+	CU_ASSERT_EQUAL(MODULE(1, 1), 255);
+	CU_ASSERT_EQUAL(MODULE(-1, -1), 255);
+	free(pixels);
+}
+
+static void test_what_a_qr_code_cannot_hold(void)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf png = IOT_BUF_INIT(1 << 20);
+	struct iot_error err = IOT_ERROR_INIT;
+	static char text[4001];
+
+	memset(text, 'x', sizeof(text) - 1);
+	ASSERT_STATUS(iot_label_qr(text, 3, &png, &err), IOT_USAGE, &err);
+	ASSERT_STATUS(iot_label_qr("", 3, &png, &err), IOT_USAGE, &err);
+	ASSERT_STATUS(iot_label_qr("x", 0, &png, &err), IOT_USAGE, &err);
+	CU_ASSERT_EQUAL(png.len, 0);
+}
+
+UNIT_MAIN("fleet/station", set_up, tear_down, {"whole", test_whole_record_verifies},
+	  {"altered", test_each_altered_line_is_named}, {"removed", test_each_removed_line_is_named},
+	  {"added", test_added_lines_are_named}, {"anew", test_a_chain_made_anew_is_not_signed},
+	  {"torn", test_cut_off_anywhere_it_goes_on}, {"full", test_a_full_disk_leaves_whole_lines},
+	  {"recipe", test_recipe}, {"refused", test_recipes_that_are_refused}, {"ranges", test_ranges},
+	  {"list", test_a_list_with_a_number_twice}, {"qr", test_a_qr_code_has_its_corners},
+	  {"qr-limits", test_what_a_qr_code_cannot_hold})
