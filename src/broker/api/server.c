@@ -403,7 +403,11 @@ static enum iot_status start(struct api_server *server, int *fd, struct iot_erro
 	const unsigned flags =
 		MHD_USE_TLS | MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO;
 	const union MHD_DaemonInfo *info;
-	struct sockaddr_storage address;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} address = {.v6 = {0}};
 	socklen_t size = sizeof(address);
 
 	server->daemon = MHD_start_daemon(
@@ -421,9 +425,8 @@ static enum iot_status start(struct api_server *server, int *fd, struct iot_erro
 		iot_error_hint(err, "its certificate is 'ca/server.pem' with 'ca/server.key'");
 		return IOT_FAILURE;
 	}
-	if (getsockname(*fd, (struct sockaddr *)&address, &size) == 0)
-		server->port = ntohs(address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&address)->sin6_port
-								   : ((const struct sockaddr_in *)&address)->sin_port);
+	if (getsockname(*fd, &address.any, &size) == 0)
+		server->port = ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 	*fd = -1; /* it closes it */
 	info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	if (info == NULL)
