@@ -60,28 +60,33 @@ struct iot_board_item {
 /* Who a board is. Hold it with IOT_BOARD_IDENTITY_INIT, free with iot_board_identity_release. */
 struct iot_board_identity {
 	char vendor[65], model[65], version[33];
-	char protocol[17];   /* of the dialect: "v1.1" */
-	char uid[129];       /* never changes; "": it has no id of its own that can be asked for */
+	char protocol[17];    /* of the dialect: "v1.1" */
+	char uid[129];        /* never changes; "": it has no id of its own that can be asked for */
 	char thing_name[129]; /* that it was given, where that can be chosen; "": none */
 	char custom_name[129];
-	char endpoint[257];  /* where it connects to now; "" if nowhere */
-	bool claimed_known;  /* it tells whether its endpoint is still the factory's */
-	bool claimed;        /* it is not: somebody has set it up */
+	char endpoint[257]; /* where it connects to now; "" if nowhere */
+	bool claimed_known; /* it tells whether its endpoint is still the factory's */
+	bool claimed;       /* it is not: somebody has set it up */
 	bool connected;
 	struct iot_buf certificate; /* PEM; empty if it has none */
 	bool key_known;             /* it tells whether it has a key: */
 	struct iot_buf public_key;  /* PEM; empty if it has none */
 };
-#define IOT_BOARD_IDENTITY_INIT {.certificate = IOT_BUF_INIT(32768), .public_key = IOT_BUF_INIT(32768)}
+#define IOT_BOARD_IDENTITY_INIT                                                                                        \
+	{                                                                                                              \
+		.certificate = IOT_BUF_INIT(32768), .public_key = IOT_BUF_INIT(32768)                                  \
+	}
 void iot_board_identity_release(struct iot_board_identity *identity);
 
 struct iot_board_description; /* board_description.h */
 
 struct iot_board_options {
-	/* Line settings; of boards on a debug probe the path is the probe (swd.h), and the transcript what OpenOCD says. */
+	/* Line settings; of boards on a debug probe the path is the probe (swd.h), and the transcript what OpenOCD
+	 * says. */
 	struct iot_serial_options serial;
 	const struct iot_board_description *description; /* borrowed; NULL where the dialect needs none */
-	int answer_ms; /* how long an ordinary command may take to be answered; 0: the dialect's own, some seconds. Tests give less */
+	int answer_ms; /* how long an ordinary command may take to be answered; 0: the dialect's own, some seconds.
+			  Tests give less */
 	/* A step that takes long begins ("connecting"). May be NULL. */
 	void (*progress)(const char *text, void *data);
 	void *data;
@@ -94,7 +99,7 @@ struct iot_board_ops {
 	const char *name;    /* "expresslink": the word after --board */
 	const char *summary; /* "AWS IoT ExpressLink module" */
 	unsigned capabilities;
-	unsigned items;      /* 1 << kind of each item that install takes */
+	unsigned items;             /* 1 << kind of each item that install takes */
 	const char *const *members; /* of a description that are the dialect's own, NULL-terminated; NULL: none */
 	/* Look at those members. NULL: there is nothing to look at. */
 	enum iot_status (*check)(const json_t *description, struct iot_error *err);
@@ -164,8 +169,8 @@ IOT_CHECK enum iot_status iot_board_start(struct iot_board *board, struct iot_er
 /* Back to the factory state, and wait until it is up again. */
 IOT_CHECK enum iot_status iot_board_reset(struct iot_board *board, struct iot_error *err);
 /*
- * Put on all locks of up to this strength that are not optional, and show that each holds. `done`: array that gets a text
- * for each, "NAME: put on, a write was refused". A permanent one is never taken off again.
+ * Put on all locks of up to this strength that are not optional, and show that each holds. `done`: array that gets a
+ * text for each, "NAME: put on, a write was refused". A permanent one is never taken off again.
  */
 IOT_CHECK enum iot_status iot_board_lock(struct iot_board *board, enum iot_board_lock strength, json_t *done,
 					 struct iot_error *err);

@@ -45,7 +45,8 @@ extern const char *const iot_board_shipped[];
  */
 IOT_CHECK enum iot_status iot_board_description_parse(const json_t *json, struct iot_board_description **ret,
 						      struct iot_error *err);
-/* One that comes with the program, by its name; or a file, by a path with '/' or '.' in it. IOT_NOT_FOUND, IOT_USAGE. */
+/* One that comes with the program, by its name; or a file, by a path with '/' or '.' in it. IOT_NOT_FOUND, IOT_USAGE.
+ */
 IOT_CHECK enum iot_status iot_board_description_load(const char *name_or_path, struct iot_board_description **ret,
 						     struct iot_error *err);
 void iot_board_description_free(struct iot_board_description *description);

@@ -213,8 +213,9 @@ static enum iot_status type(struct console *console, const struct console_text *
 }
 
 /*
- * The end of the line is not echoed as itself: the line is entered when the terminal goes on to the next. It is said again
- * while nothing happens; an empty line more harms nothing. IOT_TIMEOUT: something else came of it, the line was not entered.
+ * The end of the line is not echoed as itself: the line is entered when the terminal goes on to the next. It is said
+ * again while nothing happens; an empty line more harms nothing. IOT_TIMEOUT: something else came of it, the line was
+ * not entered.
  */
 static enum iot_status press_enter(struct console *console, struct iot_error *err)
 {
@@ -241,7 +242,8 @@ static enum iot_status press_enter(struct console *console, struct iot_error *er
 				return IOT_OK;
 			}
 			/* Not one byte of the end of the line has to arrive: what follows shows it too. */
-			if (!complete && console->line.len > 0 && strncmp(typed, iot_buf_str(&console->line), console->line.len) != 0 &&
+			if (!complete && console->line.len > 0 &&
+			    strncmp(typed, iot_buf_str(&console->line), console->line.len) != 0 &&
 			    iot_buf_str(&console->line)[0] != '<')
 				return IOT_OK;
 			if (complete)

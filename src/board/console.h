@@ -45,7 +45,8 @@ struct console_text {
 #define CONSOLE_TEXTS(...) ((const struct console_text[]){__VA_ARGS__, {NULL, false}})
 
 /* Type a line, see it echoed, and enter it. It was not entered unless this succeeds. */
-IOT_CHECK enum iot_status console_enter(struct console *console, const struct console_text *texts, struct iot_error *err);
+IOT_CHECK enum iot_status console_enter(struct console *console, const struct console_text *texts,
+					struct iot_error *err);
 
 /*
  * Lines to the judge until it is done: *ret_done true. False: a prompt came and for grace_ms nothing that the judge

@@ -13,8 +13,8 @@
 
 enum { FILE_MAX = 256 * 1024, NAME_MAX_LEN = 64, TEXT_MAX = 200 };
 
-static const char *const members[] = {"name", "description", "dialect",   "line", "key",
-				      "install", "prove",    "thingName", NULL};
+static const char *const members[] = {"name",    "description", "dialect",   "line", "key",
+				      "install", "prove",       "thingName", NULL};
 static const char *const key_names[] = {"factory", "board", "host", NULL};
 static const char *const proof_names[] = {"connect", "sign", "appear", NULL};
 static const char *const pulse_names[] = {"none", "dtr", "rts", NULL};
@@ -39,7 +39,7 @@ const char *iot_board_key_name(enum iot_board_key key)
 const char *iot_board_proof_name(enum iot_board_proof proof)
 {
 	return proof == IOT_BOARD_PROVE_CONNECT ? proof_names[0]
-	       : proof == IOT_BOARD_PROVE_SIGN	? proof_names[1]
+	       : proof == IOT_BOARD_PROVE_SIGN  ? proof_names[1]
 						: proof_names[2];
 }
 
@@ -119,14 +119,16 @@ static enum iot_status parse_head(struct iot_board_description *board, struct io
 	board->name = iot_json_str(board->json, "name", "");
 	board->summary = iot_json_str(board->json, "description", "");
 	board->ops = iot_board_find(dialect);
-	if (*board->name == '\0' || strlen(board->name) > NAME_MAX_LEN || strspn(board->name, allowed) != strlen(board->name))
+	if (*board->name == '\0' || strlen(board->name) > NAME_MAX_LEN ||
+	    strspn(board->name, allowed) != strlen(board->name))
 		return wrong("name", "1 to 64 of a-z, 0-9 and '-'", err);
 	if (strlen(board->summary) > TEXT_MAX)
 		return wrong("description", "a text of at most 200 bytes", err);
 	if (board->ops == NULL)
 		return wrong("dialect", "one that iotctl-board(7) lists", err);
 	if (!only_members(board->json, members, board->ops->members, &bad))
-		return iot_fail(err, IOT_USAGE, "a board description with dialect '%s' has no member '%s'", dialect, bad);
+		return iot_fail(err, IOT_USAGE, "a board description with dialect '%s' has no member '%s'", dialect,
+				bad);
 	return IOT_OK;
 }
 
@@ -160,8 +162,8 @@ static enum iot_status parse_key(struct iot_board_description *board, struct iot
 		return wrong("key", "an object of origin ('factory', 'board' or 'host') and onWire", err);
 	board->key = (enum iot_board_key)origin;
 	if (!(board->ops->capabilities & needs[origin]))
-		return iot_fail(err, IOT_USAGE, "boards of dialect '%s' cannot have a key of origin '%s'", board->ops->name,
-				key_names[origin]);
+		return iot_fail(err, IOT_USAGE, "boards of dialect '%s' cannot have a key of origin '%s'",
+				board->ops->name, key_names[origin]);
 	if (iot_json_bool(key, "onWire", false) == (board->key == IOT_BOARD_KEY_HOST))
 		return IOT_OK;
 	if (board->key != IOT_BOARD_KEY_HOST)
@@ -236,8 +238,8 @@ enum iot_status iot_board_description_load(const char *name_or_path, struct iot_
 	enum iot_status status;
 
 	if (index >= 0) {
-		status = iot_json_parse(board_shipped_texts[index], strlen(board_shipped_texts[index]), name_or_path, &json,
-					err);
+		status = iot_json_parse(board_shipped_texts[index], strlen(board_shipped_texts[index]), name_or_path,
+					&json, err);
 	} else if (strpbrk(name_or_path, "/.") != NULL) {
 		status = read_file(name_or_path, &json, err);
 	} else {

@@ -153,12 +153,13 @@ static enum iot_status update(struct iot_store *journal, const struct journal_bo
 	ret->certificate = iot_take(row->certificate);
 	ret->replaces = iot_take(row->replaces);
 	ret->replaces_thing = iot_take(row->replaces_thing);
-	return iot_store_run(journal, NULL, err,
-			     "UPDATE boards SET kind = ?2, serial_number = ifnull(?3, serial_number), thing = ?4, port = ?5,"
-			     " key_id = CASE WHEN ?6 IS NULL THEN key_id ELSE ?7 END, certificate_id = ifnull(?6, certificate_id),"
-			     " state = 'open', runs = runs + 1, updated_at = ?8 WHERE id = ?1",
-			     "issssssi", row->id, board->kind, board->serial_number, board->thing, board->port,
-			     board->certificate_id, or_null(board->key_id), iot_now_ms());
+	return iot_store_run(
+		journal, NULL, err,
+		"UPDATE boards SET kind = ?2, serial_number = ifnull(?3, serial_number), thing = ?4, port = ?5,"
+		" key_id = CASE WHEN ?6 IS NULL THEN key_id ELSE ?7 END, certificate_id = ifnull(?6, certificate_id),"
+		" state = 'open', runs = runs + 1, updated_at = ?8 WHERE id = ?1",
+		"issssssi", row->id, board->kind, board->serial_number, board->thing, board->port,
+		board->certificate_id, or_null(board->key_id), iot_now_ms());
 }
 
 /* From the beginning, as another identity. The one that it had is remembered until it is taken away. */
@@ -277,7 +278,8 @@ enum iot_status journal_thing(struct iot_store *journal, const char *fleet, cons
 {
 	bool ignored;
 
-	return one_row(journal, "SELECT thing, 0 FROM boards WHERE fleet = ? AND uid = ?", fleet, uid, ret, &ignored, err);
+	return one_row(journal, "SELECT thing, 0 FROM boards WHERE fleet = ? AND uid = ?", fleet, uid, ret, &ignored,
+		       err);
 }
 
 /* --- key and certificate --------------------------------------------------------------- */
@@ -300,12 +302,13 @@ enum iot_status journal_certificate(struct iot_store *journal, int64_t board, co
 	enum iot_status status = begin(journal, true, err);
 
 	if (status == IOT_OK)
-		status = iot_store_run(journal, NULL, err,
-				       "UPDATE boards SET replaces = CASE WHEN certificate IS NULL OR replaces IS NOT NULL"
-				       " THEN replaces ELSE certificate_id END, replaces_thing = CASE WHEN certificate IS NULL"
-				       " OR replaces IS NOT NULL THEN replaces_thing ELSE thing END,"
-				       " certificate_id = ?2, certificate = ?3 WHERE id = ?1",
-				       "iss", board, certificate_id, pem);
+		status = iot_store_run(
+			journal, NULL, err,
+			"UPDATE boards SET replaces = CASE WHEN certificate IS NULL OR replaces IS NOT NULL"
+			" THEN replaces ELSE certificate_id END, replaces_thing = CASE WHEN certificate IS NULL"
+			" OR replaces IS NOT NULL THEN replaces_thing ELSE thing END,"
+			" certificate_id = ?2, certificate = ?3 WHERE id = ?1",
+			"iss", board, certificate_id, pem);
 	return commit(journal, status, err);
 }
 
@@ -356,9 +359,10 @@ enum iot_status journal_done(struct iot_store *journal, int64_t board, const str
 	if (status == IOT_OK)
 		status = ended(journal, board, last, "done", NULL, err);
 	if (status == IOT_OK)
-		status = iot_store_run(journal, NULL, err,
-				       "UPDATE boards SET state = 'done', endpoint = ?2, replaces = NULL, replaces_thing = NULL,"
-				       " updated_at = ?3 WHERE id = ?1",
-				       "isi", board, endpoint, iot_now_ms());
+		status = iot_store_run(
+			journal, NULL, err,
+			"UPDATE boards SET state = 'done', endpoint = ?2, replaces = NULL, replaces_thing = NULL,"
+			" updated_at = ?3 WHERE id = ?1",
+			"isi", board, endpoint, iot_now_ms());
 	return commit(journal, status, err);
 }

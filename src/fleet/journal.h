@@ -12,9 +12,9 @@
 
 struct journal_board {
 	const char *fleet, *kind;
-	const char *uid;    /* of a board without an id of its own: its thing name */
-	const char *key_id; /* that the board holds; "": it has none; NULL: nobody knows */
-	bool key_here;      /* its key is made here, so it need not hold it before it is programmed */
+	const char *uid;           /* of a board without an id of its own: its thing name */
+	const char *key_id;        /* that the board holds; "": it has none; NULL: nobody knows */
+	bool key_here;             /* its key is made here, so it need not hold it before it is programmed */
 	const char *serial_number; /* NULL: none */
 	const char *thing;
 	const char *certificate_id; /* NULL: not known yet */
@@ -24,11 +24,11 @@ struct journal_board {
 /* What the journal knew of a board. Release it with journal_entry_release. */
 struct journal_entry {
 	int64_t id;
-	bool known;      /* it was there before */
-	bool unfinished; /* and not done */
-	bool programmed; /* its step "program" was done once */
-	bool key_begun;  /* a key for it was begun to be made */
-	char *key_id;    /* NULL: none yet */
+	bool known;                      /* it was there before */
+	bool unfinished;                 /* and not done */
+	bool programmed;                 /* its step "program" was done once */
+	bool key_begun;                  /* a key for it was begun to be made */
+	char *key_id;                    /* NULL: none yet */
 	char *certificate;               /* PEM, if it was issued here */
 	char *replaces, *replaces_thing; /* certificate id and thing that it had before; NULL: none */
 };
@@ -39,7 +39,8 @@ IOT_CHECK enum iot_status journal_open(const char *path, struct iot_store **ret,
 
 /*
  * Reserve a board's names; on the disk when it returns. IOT_CONFLICT says which of them another board has;
- * `replace`: a board whose key or name changed gets its row anew, with what it was in `replaces`. *ret is set in any case.
+ * `replace`: a board whose key or name changed gets its row anew, with what it was in `replaces`. *ret is set in any
+ * case.
  */
 IOT_CHECK enum iot_status journal_reserve(struct iot_store *journal, const struct journal_board *board, bool replace,
 					  struct journal_entry *ret, struct iot_error *err);
@@ -54,8 +55,10 @@ IOT_CHECK enum iot_status journal_endpoint(struct iot_store *journal, const char
 IOT_CHECK enum iot_status journal_thing(struct iot_store *journal, const char *fleet, const char *uid, char **ret,
 					struct iot_error *err);
 /* The board's key was made. On the disk when it returns. IOT_CONFLICT: it is another board's. */
-IOT_CHECK enum iot_status journal_key(struct iot_store *journal, int64_t board, const char *key_id, struct iot_error *err);
-/* Its certificate was issued: kept before anybody else has it. What an earlier one was goes to `replaces`. On the disk. */
+IOT_CHECK enum iot_status journal_key(struct iot_store *journal, int64_t board, const char *key_id,
+				      struct iot_error *err);
+/* Its certificate was issued: kept before anybody else has it. What an earlier one was goes to `replaces`. On the disk.
+ */
 IOT_CHECK enum iot_status journal_certificate(struct iot_store *journal, int64_t board, const char *certificate_id,
 					      const char *pem, struct iot_error *err);
 

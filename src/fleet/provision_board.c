@@ -39,13 +39,15 @@ enum iot_status provision_check_owner(struct provision *run, struct iot_error *e
 {
 	IOT_CLEAN(iot_free_p) char *earlier = NULL;
 	bool in_hand;
-	enum iot_status status = journal_endpoint(run->journal, provision_fleet(run), run->uid, &earlier, &in_hand, err);
+	enum iot_status status =
+		journal_endpoint(run->journal, provision_fleet(run), run->uid, &earlier, &in_hand, err);
 
 	/* What a run that ended in the middle of writing left in it is nobody's. */
 	if (status != IOT_OK || in_hand || run->spec->replace)
 		return status;
 	if (is_other_device(run)) {
-		iot_fail(err, IOT_CONFLICT, "the board is device '%s' already, not '%s'", run->identity.thing_name, run->thing);
+		iot_fail(err, IOT_CONFLICT, "the board is device '%s' already, not '%s'", run->identity.thing_name,
+			 run->thing);
 		iot_error_hint(err, "nothing was changed; --replace makes it another one");
 		return IOT_CONFLICT;
 	}
@@ -294,8 +296,7 @@ static enum iot_status not_seen(const struct provision *run, const struct presen
 			 run->thing, seen->certificate_id);
 		iot_error_hint(err, "another device may use its name: 'iotctl device show %s'", run->thing);
 	} else {
-		iot_fail(err, IOT_VERIFY,
-			 "not proved: board '%s' %s, the broker does not know of it", run->uid,
+		iot_fail(err, IOT_VERIFY, "not proved: board '%s' %s, the broker does not know of it", run->uid,
 			 run->description->prove & IOT_BOARD_PROVE_CONNECT ? "says that it is connected"
 									   : "was started");
 		iot_error_hint(err, "is it this fleet's 'iotctl serve' that answers at '%s'? 'iotctl doctor' looks",

@@ -150,8 +150,7 @@ static enum iot_status register_new(struct provision *run, struct iot_error *err
 	const char *operation = without_ca ? "RegisterCertificateWithoutCA" : "RegisterCertificate";
 	enum iot_status status = fleet_call(
 		run->cloud, operation,
-		json_pack("{s:s, s:s}", "certificatePem", iot_buf_str(&run->cert_pem), "status", "ACTIVE"),
-		NULL, err);
+		json_pack("{s:s, s:s}", "certificatePem", iot_buf_str(&run->cert_pem), "status", "ACTIVE"), NULL, err);
 
 	if (status == IOT_OK) {
 		run->changed = true;
@@ -174,8 +173,7 @@ static enum iot_status ensure_registered(struct provision *run, struct iot_error
 	now = iot_json_str(json_object_get(known, "certificateDescription"), "status", "ACTIVE");
 	if (status == IOT_OK && strcmp(now, "ACTIVE") != 0) {
 		iot_fail(err, IOT_CONFLICT, "the certificate of '%s' is registered, but %s", run->thing, now);
-		iot_error_hint(err, "somebody switched it off; 'iotctl device enable %s' lets it in again",
-			       run->thing);
+		iot_error_hint(err, "somebody switched it off; 'iotctl device enable %s' lets it in again", run->thing);
 		return IOT_CONFLICT;
 	}
 	return status == IOT_OK ? note_key_origin(run, err) : status;
@@ -257,8 +255,8 @@ static const char *alias_of(const struct provision *run)
 static enum iot_status check_principals(struct provision *run, struct iot_error *err)
 {
 	enum iot_status status =
-		fleet_each(run->cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", run->thing),
-			   "principals", other_certificate, run, err);
+		fleet_each(run->cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", run->thing), "principals",
+			   other_certificate, run, err);
 
 	if (status == IOT_OK || run->spec->replace) {
 		iot_error_clear(err);
@@ -278,8 +276,8 @@ static enum iot_status check_principals(struct provision *run, struct iot_error 
 /* *ret NULL: there is none. */
 static enum iot_status find_thing(struct provision *run, json_t **ret, struct iot_error *err)
 {
-	enum iot_status status = fleet_call(run->cloud, "DescribeThing",
-					    json_pack("{s:s}", "thingName", run->thing), ret, err);
+	enum iot_status status =
+		fleet_call(run->cloud, "DescribeThing", json_pack("{s:s}", "thingName", run->thing), ret, err);
 
 	if (status == IOT_OK || !fleet_missing(err))
 		return status;
@@ -298,7 +296,8 @@ static enum iot_status complete_thing(struct provision *run, const json_t *befor
 	iot_json_set_str(run->names, "serialNumber",
 			 run->spec->serial_number != NULL ? run->spec->serial_number
 							  : iot_json_str(attributes, "serialNumber", NULL));
-	if (before == NULL || strcmp(iot_json_str(attributes, FLEET_BOARD_ATTRIBUTE, ""), run->description->ops->name) == 0)
+	if (before == NULL ||
+	    strcmp(iot_json_str(attributes, FLEET_BOARD_ATTRIBUTE, ""), run->description->ops->name) == 0)
 		return IOT_OK;
 	run->changed = true;
 	return fleet_call(run->cloud, "UpdateThing",
@@ -369,9 +368,8 @@ enum iot_status provision_presence(struct provision *run, struct presence *ret, 
 	ret->connected = iot_json_bool(reply, "connected", false);
 	ret->since = fleet_time_ms(reply, "timestamp") / 1000;
 	/* Only our own clouds tell with which certificate; elsewhere the thing's name has to do. */
-	if (!ret->connected ||
-	    fleet_call(run->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", run->thing), &state,
-		       &ignored) != IOT_OK)
+	if (!ret->connected || fleet_call(run->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", run->thing),
+					  &state, &ignored) != IOT_OK)
 		return IOT_OK;
 	id = iot_json_str(json_object_get(state, "connection"), "certificateId", NULL);
 	ret->with_certificate = id != NULL;

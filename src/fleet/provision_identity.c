@@ -34,7 +34,7 @@ static bool expand(const struct provision *run, struct iot_buf *out)
 			continue;
 		}
 		value = iot_starts_with(at, "{serial}") ? run->spec->serial_number
-			: iot_starts_with(at, "{uid}")	? run->identity.uid
+			: iot_starts_with(at, "{uid}")  ? run->identity.uid
 							: NULL;
 		if (value == NULL || *value == '\0')
 			return false;
@@ -268,7 +268,8 @@ static enum iot_status ensure_certificate(struct provision *run, struct iot_erro
 		return status;
 	run->changed = true;
 	iot_cert_pem(run->cert, &run->cert_pem);
-	return journal_certificate(run->journal, run->entry.id, iot_cert_id(run->cert), iot_buf_str(&run->cert_pem), err);
+	return journal_certificate(run->journal, run->entry.id, iot_cert_id(run->cert), iot_buf_str(&run->cert_pem),
+				   err);
 }
 
 enum iot_status provision_certificate(struct provision *run, struct iot_error *err)

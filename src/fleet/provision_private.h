@@ -35,9 +35,9 @@ struct provision {
 	enum iot_board_outcome outcomes[IOT_ITEM_COUNT];
 	bool rewired; /* something was written that a connection depends on */
 	bool changed;
-	json_t *names;              /* {alias?, serialNumber?} of the thing */
-	struct presence before;     /* before it was told to connect */
-	int64_t told_at;            /* seconds; 0: it was not */
+	json_t *names;                      /* {alias?, serialNumber?} of the thing */
+	struct presence before;             /* before it was told to connect */
+	int64_t told_at;                    /* seconds; 0: it was not */
 	json_t *proof, *not_proved, *locks; /* arrays of texts */
 };
 

@@ -78,7 +78,8 @@ static enum console_verdict judge(const char *line, bool prompt, void *data)
 		expected->succeeded = true;
 	else if (!prompt && expected->pem != NULL)
 		take_pem(expected, line);
-	if (*line != '\0' && !expected->in_pem && (expected->failed || expected->succeeded) && *expected->line == '\0') {
+	if (*line != '\0' && !expected->in_pem && (expected->failed || expected->succeeded) &&
+	    *expected->line == '\0') {
 		snprintf(expected->line, sizeof(expected->line), "%s", line);
 		iot_text_printable(expected->line);
 	}
@@ -117,8 +118,8 @@ static enum iot_status ask_once(struct freertos *board, const struct console_tex
 }
 
 /*
- * One line and its answer. A failure that was said is no fault here. Everything that is asked may be asked again, and is
- * when nothing came, or when the board took it for something else.
+ * One line and its answer. A failure that was said is no fault here. Everything that is asked may be asked again, and
+ * is when nothing came, or when the board took it for something else.
  */
 static enum iot_status ask(struct freertos *board, const struct console_text *texts, struct expected *expected,
 			   int timeout_ms, int grace_ms, struct iot_error *err)
@@ -145,7 +146,7 @@ static enum iot_status ask(struct freertos *board, const struct console_text *te
 /* --- conf ------------------------------------------------------------------------------------- */
 
 static const char *const conf_keys[IOT_ITEM_COUNT] = {
-	[IOT_ITEM_THING_NAME] = "thing_name",	  [IOT_ITEM_WIFI_SSID] = "wifi_ssid",
+	[IOT_ITEM_THING_NAME] = "thing_name",         [IOT_ITEM_WIFI_SSID] = "wifi_ssid",
 	[IOT_ITEM_WIFI_PASSWORD] = "wifi_credential", [IOT_ITEM_PORT] = "mqtt_port",
 	[IOT_ITEM_ENDPOINT] = "mqtt_endpoint",
 };
@@ -189,7 +190,8 @@ static enum iot_status get_conf(struct freertos *board, const char *key, bool se
 		if (status == IOT_OK)
 			status = console_enter(board->console, CONSOLE_TEXTS({"conf get ", false}, {key, false}), err);
 		if (status == IOT_OK)
-			status = console_read(board->console, judge_conf, &answer, board->answer_ms, GRACE_MS, &done, err);
+			status = console_read(board->console, judge_conf, &answer, board->answer_ms, GRACE_MS, &done,
+					      err);
 		if (answer.found || (status != IOT_OK && status != IOT_TIMEOUT))
 			break;
 		status = IOT_TIMEOUT;
@@ -250,8 +252,8 @@ static enum iot_status set_conf(struct freertos *board, const char *key, const c
 	enum iot_status status;
 
 	console_hide(board->console, secret);
-	status = console_enter(board->console, CONSOLE_TEXTS({"conf set ", false}, {key, false}, {" ", false}, {value, secret}),
-			       err);
+	status = console_enter(board->console,
+			       CONSOLE_TEXTS({"conf set ", false}, {key, false}, {" ", false}, {value, secret}), err);
 	console_hide(board->console, secret);
 	if (status == IOT_OK)
 		status = console_read(board->console, judge_conf, &answer, board->answer_ms, GRACE_MS, &done, err);
@@ -287,15 +289,14 @@ static const struct object {
 
 /* Appended; nothing if it holds none. */
 static enum iot_status export(struct freertos *board, const char *label, bool is_key, struct iot_buf *pem,
-			      struct iot_error *err)
-{
+			      struct iot_error *err) {
 	struct expected expected = {.pem = pem};
 	enum iot_status status = ask(board,
-				     CONSOLE_TEXTS({"pki export ", false}, {is_key ? "key " : "cert ", false}, {label, false}),
+				     CONSOLE_TEXTS({"pki export ", false}, {is_key ? "key " : "cert ", false},
+						   {label, false}),
 				     &expected, board->answer_ms, GRACE_MS, err);
 
-	if (status == IOT_OK && !expected.succeeded)
-		iot_buf_clear(pem);
+	if (status == IOT_OK && !expected.succeeded) iot_buf_clear(pem);
 	return status;
 }
 
@@ -304,8 +305,8 @@ static enum iot_status wanted_pem(const struct iot_board_item *item, struct iot_
 {
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
 	struct iot_buf der = IOT_BUF_INIT(IOT_CERT_DER_MAX);
-	enum iot_status status = iot_cert_parse_pem(item->value, strlen(item->value), iot_board_item_name(item->kind),
-						    &cert, err);
+	enum iot_status status =
+		iot_cert_parse_pem(item->value, strlen(item->value), iot_board_item_name(item->kind), &cert, err);
 
 	if (status == IOT_OK && objects[item->kind].is_key)
 		status = iot_key_public_pem(iot_cert_key(cert), pem, err);
@@ -421,8 +422,8 @@ static enum iot_status paste_lines(struct freertos *board, const char *pem, stru
 			continue;
 		status = console_enter(board->console, CONSOLE_TEXTS({line, false}), err);
 		if (status == IOT_OK)
-			status = console_read(board->console, last ? judge : judge_paste, expected, board->answer_ms, GRACE_MS,
-					      &done, err);
+			status = console_read(board->console, last ? judge : judge_paste, expected, board->answer_ms,
+					      GRACE_MS, &done, err);
 	}
 	return status;
 }
@@ -566,7 +567,8 @@ static enum iot_status request(struct freertos *board, struct iot_buf *csr, stru
 }
 
 /* Read whole: a hurt one does not verify, and is asked for again. */
-static enum iot_status request_key(struct freertos *board, struct iot_buf *csr, struct iot_key **ret, struct iot_error *err)
+static enum iot_status request_key(struct freertos *board, struct iot_buf *csr, struct iot_key **ret,
+				   struct iot_error *err)
 {
 	enum iot_status status = IOT_OK;
 
@@ -591,7 +593,8 @@ static enum iot_status generate(struct freertos *board, struct iot_error *err)
 {
 	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
 	struct expected expected = {.good = "SUCCESS: Key pair generated", .pem = &pem};
-	enum iot_status status = ask(board, CONSOLE_TEXTS({"pki generate key", false}), &expected, KEY_MS, board->answer_ms, err);
+	enum iot_status status =
+		ask(board, CONSOLE_TEXTS({"pki generate key", false}), &expected, KEY_MS, board->answer_ms, err);
 
 	iot_buf_release(&pem);
 	return status == IOT_OK ? conclude(&expected, "make a key pair", err) : status;
@@ -661,7 +664,8 @@ static enum iot_status identify(void *self, struct iot_board_identity *ret, stru
 	ret->claimed = *ret->endpoint != '\0';
 	if (status == IOT_OK)
 		status = export_steady(board, &objects[IOT_ITEM_CERTIFICATE], &pem, err);
-	if (status == IOT_OK && iot_cert_parse_pem(iot_buf_str(&pem), pem.len, "certificate", &cert, &unreadable) == IOT_OK)
+	if (status == IOT_OK &&
+	    iot_cert_parse_pem(iot_buf_str(&pem), pem.len, "certificate", &cert, &unreadable) == IOT_OK)
 		iot_cert_pem(cert, &ret->certificate);
 	/* By a request: its own signature shows that it was read whole, which an exported key does not. */
 	iot_buf_clear(&pem);

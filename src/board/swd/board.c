@@ -167,10 +167,10 @@ static enum iot_status encode(const struct iot_board_item *item, enum iot_creden
 		status = cert_item(item->value, item->kind == IOT_ITEM_CODE_SIGNING, out, err);
 	else
 		iot_buf_adds(out, item->value);
-	*ret_tag = item->kind == IOT_ITEM_CODE_SIGNING ? IOT_CREDENTIAL_CODE_SIGNING
-		   : item->kind == IOT_ITEM_ROOT_CA    ? IOT_CREDENTIAL_ROOT_CA
+	*ret_tag = item->kind == IOT_ITEM_CODE_SIGNING  ? IOT_CREDENTIAL_CODE_SIGNING
+		   : item->kind == IOT_ITEM_ROOT_CA     ? IOT_CREDENTIAL_ROOT_CA
 		   : item->kind == IOT_ITEM_CERTIFICATE ? IOT_CREDENTIAL_CERTIFICATE
-		   : item->kind == IOT_ITEM_THING_NAME	? IOT_CREDENTIAL_ID
+		   : item->kind == IOT_ITEM_THING_NAME  ? IOT_CREDENTIAL_ID
 							: IOT_CREDENTIAL_ENDPOINT;
 	return status == IOT_OK ? iot_buf_check(out, iot_board_item_name(item->kind), err) : status;
 }
@@ -253,7 +253,8 @@ static size_t merge(const struct swd_board *board, enum iot_swd_partition partit
 static enum iot_status commit(void *self, struct iot_error *err)
 {
 	struct swd_board *board = self;
-	struct iot_buf bytes[IOT_SWD_PARTITIONS] = {IOT_BUF_SECRET(IOT_CREDENTIAL_MAX), IOT_BUF_SECRET(IOT_CREDENTIAL_MAX)};
+	struct iot_buf bytes[IOT_SWD_PARTITIONS] = {IOT_BUF_SECRET(IOT_CREDENTIAL_MAX),
+						    IOT_BUF_SECRET(IOT_CREDENTIAL_MAX)};
 	struct iot_swd_image images[IOT_SWD_PARTITIONS] = {0};
 	enum iot_status status = IOT_OK;
 	bool any = false;

@@ -50,7 +50,8 @@ static enum iot_status check_dpidr(const struct iot_swd_target *target, uint32_t
 {
 	if (is_one_of(dpidr, target->dpidr, target->dpidr_count))
 		return IOT_OK;
-	return iot_fail(err, IOT_VERIFY, "the target's debug port has id 0x%08x, which is not that of this board", dpidr);
+	return iot_fail(err, IOT_VERIFY, "the target's debug port has id 0x%08x, which is not that of this board",
+			dpidr);
 }
 
 static enum iot_status check_device(const struct iot_swd_target *target, uint32_t device, struct iot_error *err)
@@ -139,8 +140,8 @@ static enum iot_status take_file(int fd, size_t len, struct iot_buf *out, struct
 	return iot_buf_check(out, "region of flash", err);
 }
 
-enum iot_status iot_swd_read(const struct iot_swd_options *options, struct iot_buf *const out[static IOT_SWD_PARTITIONS],
-			     struct iot_error *err)
+enum iot_status iot_swd_read(const struct iot_swd_options *options,
+			     struct iot_buf *const out[static IOT_SWD_PARTITIONS], struct iot_error *err)
 {
 	const struct swd_region *region = options->target->partitions;
 	int fds[IOT_SWD_PARTITIONS];
@@ -154,8 +155,8 @@ enum iot_status iot_swd_read(const struct iot_swd_options *options, struct iot_b
 			continue;
 		status = swd_run_file(&run, NULL, 0, &fds[i], err);
 		if (status == IOT_OK)
-			swd_step(&run, "reading flash", "dump_image /proc/self/fd/%d 0x%x %u", fds[i], region[i].address,
-				 region[i].size);
+			swd_step(&run, "reading flash", "dump_image /proc/self/fd/%d 0x%x %u", fds[i],
+				 region[i].address, region[i].size);
 	}
 	swd_step(&run, "letting it run", "reset run");
 	if (status == IOT_OK)

@@ -26,7 +26,8 @@ struct board_sim_kind {
 extern const struct board_sim_kind *const board_sim_kinds[]; /* NULL-terminated */
 extern const struct board_sim_kind board_sim_freertos;
 
-/* NAME or NAME@COMMAND[#N]: always, or while a command that begins like this is carried out, perhaps the Nth time only. */
+/* NAME or NAME@COMMAND[#N]: always, or while a command that begins like this is carried out, perhaps the Nth time only.
+ */
 struct board_sim_fault {
 	char *name, *command;
 	int64_t nth, heard;

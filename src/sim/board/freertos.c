@@ -18,17 +18,18 @@
 enum { INPUT_MAX = 128, PEM_LINE = 64, DER_MAX = 2048, WORDS_MAX = 8 };
 #define PROMPT "> "
 
-/* log: log lines in the middle of lines and answers; no-overwrite: an object that is there is not replaced; fail-commit,
- * fail-key, fail-import: it says so; mute: carries out, but says nothing; trailing-byte: exported keys have one too many. */
-static const char *const faults[] = {"log",	    "no-overwrite", "fail-commit",   "fail-key",
-				     "fail-import", "mute",	    "trailing-byte", NULL};
+/* log: log lines in the middle of lines and answers; no-overwrite: an object that is there is not replaced;
+ * fail-commit, fail-key, fail-import: it says so; mute: carries out, but says nothing; trailing-byte: exported keys
+ * have one too many. */
+static const char *const faults[] = {"log",         "no-overwrite", "fail-commit",   "fail-key",
+				     "fail-import", "mute",         "trailing-byte", NULL};
 
 static const struct setting {
 	const char *name;
 	bool number;
 	const char *initial;
-} settings[] = {{"thing_name", false, ""},	 {"mqtt_endpoint", false, ""}, {"mqtt_port", true, "8883"},
-		{"wifi_ssid", false, ""}, {"wifi_credential", false, ""}, {"time_hwm", true, "0"}};
+} settings[] = {{"thing_name", false, ""}, {"mqtt_endpoint", false, ""},   {"mqtt_port", true, "8883"},
+		{"wifi_ssid", false, ""},  {"wifi_credential", false, ""}, {"time_hwm", true, "0"}};
 
 struct console {
 	char line[INPUT_MAX + 1];
@@ -198,7 +199,8 @@ static void begin_paste(struct board_sim *board, bool key, const char *label)
 
 static void pki(struct board_sim *board, char *const words[WORDS_MAX])
 {
-	const char *verb = words[1] != NULL ? words[1] : "", *what = words[1] != NULL && words[2] != NULL ? words[2] : "";
+	const char *verb = words[1] != NULL ? words[1] : "",
+		   *what = words[1] != NULL && words[2] != NULL ? words[2] : "";
 	const char *label = words[1] != NULL && words[2] != NULL && words[3] != NULL ? words[3] : NULL;
 	bool key = strcmp(what, "key") == 0, cert = strcmp(what, "cert") == 0;
 
@@ -210,7 +212,8 @@ static void pki(struct board_sim *board, char *const words[WORDS_MAX])
 		begin_paste(board, key, label != NULL ? label : key ? "ota_signer_pub" : "tls_cert");
 	else if (strcmp(verb, "export") == 0 && key)
 		export_key(board, label != NULL ? label : "tls_key_pub");
-	else if (strcmp(verb, "export") == 0 && cert && iot_json_str(board->state, label != NULL ? label : "tls_cert", NULL))
+	else if (strcmp(verb, "export") == 0 && cert &&
+		 iot_json_str(board->state, label != NULL ? label : "tls_cert", NULL))
 		say_pem(board, iot_json_str(board->state, label != NULL ? label : "tls_cert", ""));
 	else if (strcmp(verb, "export") == 0 && cert)
 		board_sim_say(board, "ERROR: Failed to export the certificate.\r\n");
@@ -238,8 +241,8 @@ static void end_paste(struct board_sim *board)
 		return;
 	if (board_sim_fault(board, "fail-import", console->label) ||
 	    (there && board_sim_fault(board, "no-overwrite", console->label))) {
-		board_sim_say(board, "Error: failed to save %s to label: '%s'.\r\n", console->key ? "public key" : "certificate",
-			      console->label);
+		board_sim_say(board, "Error: failed to save %s to label: '%s'.\r\n",
+			      console->key ? "public key" : "certificate", console->label);
 		return;
 	}
 	iot_json_set_str(board->state, console->label, pem);
@@ -287,8 +290,8 @@ static void log_line(struct board_sim *board)
 {
 	const struct console *console = board->self;
 
-	board_sim_say(board, "\r\x1b[K<INF>     1234 [net     ] Link is up > 100 Mbit/s\r\n" PROMPT "%.*s", (int)console->len,
-		      console->line);
+	board_sim_say(board, "\r\x1b[K<INF>     1234 [net     ] Link is up > 100 Mbit/s\r\n" PROMPT "%.*s",
+		      (int)console->len, console->line);
 }
 
 static void carry_out(struct board_sim *board, char *line)
@@ -297,7 +300,8 @@ static void carry_out(struct board_sim *board, char *line)
 	bool spaced = *line == ' ';
 	size_t count = 0;
 
-	for (char *word = strtok_r(line, " ", &rest); word != NULL && count < WORDS_MAX - 1; word = strtok_r(NULL, " ", &rest))
+	for (char *word = strtok_r(line, " ", &rest); word != NULL && count < WORDS_MAX - 1;
+	     word = strtok_r(NULL, " ", &rest))
 		words[count++] = word;
 	if (count > 0 && !spaced && strcmp(words[0], "conf") == 0)
 		conf(board, words);

@@ -176,8 +176,9 @@ static void check_board_holds(const json_t *record)
 	ASSERT_OK(iot_board_open(description->ops, &options, &opened, &err), &err);
 	if (opened != NULL)
 		ASSERT_OK(iot_board_identify(opened, &identity, &err), &err);
-	ASSERT_OK(iot_cert_parse_pem(iot_buf_str(&identity.certificate), identity.certificate.len, "board", &cert, &err),
-		  &err);
+	ASSERT_OK(
+		iot_cert_parse_pem(iot_buf_str(&identity.certificate), identity.certificate.len, "board", &cert, &err),
+		&err);
 	CU_ASSERT_TRUE(cert != NULL && strcmp(iot_cert_id(cert), iot_json_str(record, "certificateId", "")) == 0);
 	CU_ASSERT_STRING_EQUAL(identity.thing_name, "pump-1");
 	CU_ASSERT_STRING_EQUAL(identity.endpoint, "iot.example");
@@ -389,5 +390,5 @@ static void test_random(void)
 	}
 }
 
-UNIT_MAIN("fleet/provision_kills", NULL, NULL, {"victim", test_victim}, {"worker", test_worker}, {"console", test_console}, {"swd", test_swd},
-	  {"random", test_random})
+UNIT_MAIN("fleet/provision_kills", NULL, NULL, {"victim", test_victim}, {"worker", test_worker},
+	  {"console", test_console}, {"swd", test_swd}, {"random", test_random})
