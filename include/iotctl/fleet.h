@@ -94,6 +94,31 @@ struct iot_device_spec {
 IOT_CHECK enum iot_status iot_device_create(struct iot_cloud *cloud, const struct iot_device_spec *spec,
 					    json_t **ret_record, struct iot_error *err);
 
+/* Many devices from a CSV file. */
+struct iot_device_batch {
+	/*
+	 * Columns: name, and any of alias, type, policy, group, attribute, csr, out; several policies, groups or attributes
+	 * in a cell are separated by ';'. All of it is looked at before the first device is made.
+	 */
+	const char *file;
+	struct iot_device_spec defaults; /* for what a row does not say; its name, alias, csr and out do not count */
+	const char *out;                 /* folder in which each device gets one of its name, unless its row says; NULL: none */
+	const char *journal;             /* which rows had their result: those are not tried again; NULL: none */
+	bool retry_failed;               /* but those that failed are */
+	int64_t max_failures;            /* end with IOT_ABORTED at so many; 0: never */
+	/* A row's record: of iot_device_create with its line, or {line, thingName, changed: false, error}. Borrowed. */
+	enum iot_status (*each)(json_t *record, void *data, struct iot_error *err);
+	void (*progress)(int64_t done, int64_t total, void *data); /* may be NULL */
+	bool (*interrupted)(void *data);                           /* may be NULL */
+	void *data;
+};
+/*
+ * IOT_OK: all there; IOT_PARTIAL: some failed. A fault that is not a row's own (unreachable, throttled for good) ends it;
+ * with a journal the same call goes on.
+ */
+IOT_CHECK enum iot_status iot_device_create_file(struct iot_cloud *cloud, const struct iot_device_batch *spec,
+						 struct iot_error *err);
+
 /* One record with all that is known: registry, certificates, policies, groups, connection, firmware. */
 IOT_CHECK enum iot_status iot_device_show(struct iot_cloud *cloud, const char *device, json_t **ret_record,
 					  struct iot_error *err);

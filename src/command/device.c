@@ -5,11 +5,11 @@
 #include "iotctl/log.h"
 
 struct create_args {
-	const char *name, *alias, *type, *csr, *out;
+	const char *name, *alias, *type, *csr, *out, *from, *resume;
 	struct cli_list policies, groups, attributes;
-	int64_t days;
+	int64_t days, max_failures;
 	int issuer;
-	bool update;
+	bool update, retry_failed;
 };
 
 enum { ISSUER_AUTO, ISSUER_FLEET, ISSUER_AWS };
@@ -38,16 +38,93 @@ static struct iot_device_spec spec_of(const struct create_args *args)
 	};
 }
 
+static enum iot_status print_row(json_t *record, void *data, struct iot_error *err)
+{
+	struct cli_context *ctx = data;
+
+	if (cli_interrupted(ctx))
+		return iot_fail(err, IOT_INTERRUPTED, "interrupted");
+	return output_row(ctx->out, record, err);
+}
+
+static enum iot_status print_result(json_t *record, void *data, struct iot_error *err)
+{
+	return output_row(((struct cli_context *)data)->out, record, err);
+}
+
+static void show_progress(int64_t done, int64_t total, void *data)
+{
+	struct cli_context *ctx = data;
+
+	progress_set_total(ctx->progress, total);
+	progress_update(ctx->progress, done, "");
+}
+
+static bool interrupted(void *data)
+{
+	return cli_interrupted(data);
+}
+
+static const struct output_column row_columns[] = {
+	{.key = "line", .heading = "Line", .kind = OUTPUT_INT},
+	{.key = "thingName", .heading = "Device", .width = 16},
+	{.key = "changed", .heading = "Changed", .kind = OUTPUT_BOOL},
+	{.key = "error", .heading = "Error"},
+	{0},
+};
+
+/* A line for each row, as soon as it has its result. */
+static enum iot_status create_file(struct cli_context *ctx, const struct create_args *args, struct iot_cloud *issuer,
+				   struct iot_error *err)
+{
+	struct iot_device_batch batch = {
+		.file = args->from,
+		.defaults = spec_of(args),
+		.out = args->out,
+		.journal = args->resume,
+		.retry_failed = args->retry_failed,
+		.max_failures = args->max_failures,
+		.each = print_result,
+		.progress = show_progress,
+		.interrupted = interrupted,
+		.data = ctx,
+	};
+	struct iot_error late = IOT_ERROR_INIT;
+	enum iot_status status = output_begin_list(ctx->out, row_columns, err), ended;
+
+	batch.defaults.issuer = issuer;
+	if (status != IOT_OK)
+		return status;
+	progress_begin(ctx->progress, "devices", 0, PROGRESS_COUNT);
+	status = iot_device_create_file(command_cloud(ctx), &batch, err);
+	progress_end(ctx->progress, status == IOT_OK);
+	ended = output_end(ctx->out, status == IOT_OK ? err : &late);
+	return status == IOT_OK ? ended : status;
+}
+
+static enum iot_status check_create(const struct create_args *args, struct iot_error *err)
+{
+	if ((args->name == NULL) == (args->from == NULL))
+		return iot_fail(err, IOT_USAGE, "name a device, or a file of them with --from");
+	if (args->from == NULL && (args->resume != NULL || args->retry_failed || args->max_failures > 0))
+		return iot_fail(err, IOT_USAGE, "--resume, --retry-failed and --max-failures belong to --from");
+	if (args->from != NULL && (args->alias != NULL || args->csr != NULL))
+		return iot_fail(err, IOT_USAGE, "with --from alias and csr are columns of the file");
+	return IOT_OK;
+}
+
 static enum iot_status create(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct create_args *args = args_;
 	struct iot_device_spec spec = spec_of(args);
 	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *issuer = NULL;
 	IOT_JSON record = NULL;
-	enum iot_status status = args->out != NULL && args->issuer != ISSUER_AWS
-					 ? command_issuer(ctx, args->issuer == ISSUER_FLEET, &issuer, err)
-					 : IOT_OK;
+	enum iot_status status = check_create(args, err);
 
+	if (status == IOT_OK && (args->out != NULL || args->from != NULL) && args->issuer != ISSUER_AWS)
+		status = command_issuer(ctx, args->issuer == ISSUER_FLEET, &issuer, err);
+	if (status == IOT_OK && args->from != NULL)
+		return create_file(ctx, args, issuer, err);
 	spec.issuer = issuer;
 	if (status == IOT_OK)
 		status = iot_device_create(command_cloud(ctx), &spec, &record, err);
@@ -72,8 +149,13 @@ static const struct cli_command cmd_create = {
 		"Makes what is missing and leaves the rest: the same command again changes nothing, and one that was "
 		"interrupted is finished by itself. With --out the device gets a folder with its private key (mode "
 		"0600, on disk before a certificate is made for it), certificate, CA, code-signing public key and "
-		"device.json. With --csr the key stays where it was made, and only the certificate is written.",
-	.args = CLI_ARGS(ARG_STR("NAME", struct create_args, name, "thing name")),
+		"device.json. With --csr the key stays where it was made, and only the certificate is written.\n\n"
+		"With --from the devices stand in a CSV file whose first line names its columns: name, and any of alias, "
+		"type, policy, group, attribute, csr, out; several values in a cell are separated by ';', and options "
+		"hold for what a row does not say. With --out every device gets a folder of its name in there. There is "
+		"a result for each row, exit code 6 if some failed, and with --resume a journal: the same call again "
+		"goes on, and tries those that failed again with --retry-failed.",
+	.args = CLI_ARGS(ARG_STR("NAME", struct create_args, name, "thing name", .optional = true)),
 	.opts = CLI_OPTS(SPEC_OPTIONS,
 			 OPT_LIST('p', "policy", "POLICY", struct create_args, policies,
 				  "attach this policy to its certificate; may be repeated", .complete = COMPLETE_POLICY),
@@ -86,12 +168,22 @@ static const struct cli_command cmd_create = {
 			 OPT_ENUM(0, "issuer", "WHO", struct create_args, issuer,
 				  "at AWS: whose CA makes the certificate; auto: that of the fleet folder, where there is one",
 				  .choices = CLI_CHOICES("auto", "fleet", "aws"), .fallback = "auto"),
+			 OPT_PATH(0, "from", "FILE", struct create_args, from, "make what this CSV file lists",
+				  .complete = COMPLETE_FILE),
+			 OPT_PATH(0, "resume", "FILE", struct create_args, resume,
+				  "with --from: journal of the rows that had their result", .complete = COMPLETE_FILE),
+			 OPT_FLAG(0, "retry-failed", struct create_args, retry_failed,
+				  "with --resume: try those again that failed"),
+			 OPT_INT(0, "max-failures", "N", struct create_args, max_failures,
+				 "with --from: end when so many have failed (exit code 7)", .min = 1, .max = 1000000),
 			 OPT_FLAG(0, "update", struct create_args, update, "change a device that exists with another spec")),
 	.examples = CLI_EXAMPLES({"device create pump-0001 --type pump --policy device --out ./pump-0001",
 				  "a device with its own key and certificate"},
 				 {"device create pump-0002 --policy device --csr pump.csr --out ./pump-0002",
-				  "the key was made on the board"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_VERIFY),
+				  "the key was made on the board"},
+				 {"device create --from pumps.csv --out ./pumps --resume pumps.journal -o jsonl",
+				  "many, one result a line"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_PARTIAL, IOT_ABORTED, IOT_VERIFY, IOT_INTERRUPTED),
 	.needs = CLI_NEEDS_CLOUD,
 	CLI_RUN(create, struct create_args),
 };
@@ -131,15 +223,6 @@ static const struct output_column list_columns[] = {
 	{.key = "thingArn", .heading = "ARN", .wide = true},
 	{0},
 };
-
-static enum iot_status print_row(json_t *record, void *data, struct iot_error *err)
-{
-	struct cli_context *ctx = data;
-
-	if (cli_interrupted(ctx))
-		return iot_fail(err, IOT_INTERRUPTED, "interrupted");
-	return output_row(ctx->out, record, err);
-}
 
 static enum iot_status list(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {

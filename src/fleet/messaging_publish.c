@@ -299,7 +299,8 @@ static enum iot_status run(struct publisher *p, struct iot_error *err)
 
 /* --- over HTTPS ----------------------------------------------------------------------------- */
 
-/* One message, acknowledged by its answer (AWS: HTTPS, publishing). What the service refuses does not end the others. */
+/* One message, acknowledged by its answer (AWS: HTTPS, publishing). What the service refuses does not end the others.
+ */
 static enum iot_status post(struct publisher *p, struct slot *slot, struct iot_error *err)
 {
 	const struct message *message = &slot->message;

@@ -120,17 +120,15 @@ push() { iotctl -q ota push "$@" --key "$fleet/codesign/default.key" --verify-ke
   [ "$(iotctl config history pump-1 --query 'map(.version) | join(" ")')" = "2 1" ]
   [ -n "$(iotctl config history pump-1 --query '.[1].author')" ]
   [ "$(iotctl -q config rollback pump-1 --query .version)" = 3 ]
-  [ "$(iotctl config get pump-1 | jq -c .limits)" = '{"high":9,"low":1}' ] || [ "$(iotctl config get pump-1 | jq -cS .limits)" = '{"high":9,"low":1}' ]
+  [ "$(iotctl config get pump-1 | jq -cS .limits)" = '{"high":9,"low":1}' ]
   # From a home that knows nothing of what was set here before.
   [ "$(env HOME="$work/other" XDG_CONFIG_HOME="$work/other" XDG_DATA_HOME="$work/other" iotctl config history pump-1 --query length)" = 3 ]
   control report '{"thing": "pump-1", "reported": {"configVersion": 3}}' >/dev/null
-  [ "$(iotctl config status --to pump-1 --query '.[0].acknowledgedVersion' 2>/dev/null || iotctl config list --query '.[0].acknowledgedVersion')" = 3 ]
+  [ "$(iotctl config list --query '.[0].acknowledgedVersion')" = 3 ]
   # Lost answers, and a device that reports in between: one version more, not two.
   faults '{"fault": "drop", "operation": "UpdateThingShadow"}'
   [ "$(iotctl -q config set b.json --to pump-1 --query '.[0].version')" = 4 ]
   expect 4 iotctl config set a.json --to pump-1 --if-version 2
-  # The layout has it on a topic: it is published too, retained as it says.
-  iotctl layout list >/dev/null
 }
 
 @test "certificates: by the fleet's own CA, registered once; by AWS; never of a key that it does not take" {
@@ -142,8 +140,7 @@ push() { iotctl -q ota push "$@" --key "$fleet/codesign/default.key" --verify-ke
   iotctl -q device create pump-2 --policy device --out pump-2 >/dev/null
   [ "$(count certificates)" = 2 ]
   iotctl -q device create pump-3 --policy device --out pump-3 --issuer aws >/dev/null
-  [ "$(openssl x509 -in pump-3/certificate.pem -noout -issuer)" = "issuer=CN = AWS of the tests" ] ||
-    openssl x509 -in pump-3/certificate.pem -noout -issuer | grep -q 'AWS of the tests'
+  openssl x509 -in pump-3/certificate.pem -noout -issuer | grep -q 'AWS of the tests'
   openssl req -new -newkey ed25519 -nodes -keyout e.key -subj /CN=x -out e.csr 2>/dev/null
   faults ''
   expect 2 iotctl device create pump-4 --policy device --csr e.csr --out pump-4 --issuer aws
@@ -186,4 +183,36 @@ push() { iotctl -q ota push "$@" --key "$fleet/codesign/default.key" --verify-ke
   iotctl api CreateJobTemplate jobTemplateId=reboot description=again 'document={"do":"reboot"}' >/dev/null
   expect 2 iotctl api CreateProvisioningTemplate templateName='no good' 'templateBody={}' provisioningRoleArn="$role"
   IOTCTL_CLOUD=local expect 2 iotctl api ListJobTemplates
+}
+
+@test "a file of devices: a result for each row, nothing twice and nothing lost, through throttling, cuts and a kill" {
+  {
+    echo name,type,policy
+    for i in {1..30}; do echo "pump-$i,pump,device"; done
+  } >pumps.csv
+  faults '{"fault": "drop", "operation": "CreateThing", "times": 2}, {"fault": "throttle", "operation": "AttachPolicy", "times": 3},
+    {"fault": "drop", "operation": "RegisterCertificateWithoutCA"}, {"fault": "html500", "operation": "DescribeThing", "times": 2},
+    {"fault": "truncate", "operation": "AttachThingPrincipal"}'
+  IOTCTL_AWS_RATES='*=500' iotctl device create --from pumps.csv --out pumps --resume journal -o jsonl >rows.jsonl 2>err &
+  batch=$!
+  until_true 60 test -e pumps/pump-5/certificate.pem
+  kill -9 "$batch"
+  wait "$batch" || true
+  IOTCTL_AWS_RATES='*=500' iotctl device create --from pumps.csv --out pumps --resume journal -o jsonl >>rows.jsonl
+  [ "$(jq -r 'select(.error == null).thingName' rows.jsonl | sort -u | wc -l)" = 30 ]
+  [ "$(count things) $(count certificates) $(count principals)" = "30 30 30" ]
+  [ "$(find pumps -name private.key -perm 600 | wc -l)" = 30 ]
+  # A row's own fault is told, counted, and tried again when it is asked for.
+  printf 'name,policy\npump-1,device\nbad-1,nothing\nbad-2,nothing\nnew-1,device\n' >some.csv
+  expect 6 iotctl device create --from some.csv --out some --resume j2 -o jsonl
+  [ "$(jq -r '"\(.thingName) \(.error != null)"' <<<"$out" | xargs)" = "pump-1 false bad-1 true bad-2 true new-1 false" ]
+  expect 6 iotctl device create --from some.csv --out some --resume j2 -o jsonl
+  [ -z "$out" ]
+  iotctl api CreatePolicy policyName=nothing 'policyDocument={"Version":"2012-10-17","Statement":[]}' >/dev/null
+  expect 0 iotctl device create --from some.csv --out some --resume j2 --retry-failed -o jsonl
+  printf 'name,policy\nx-1,none\nx-2,none\nx-3,none\n' >bad.csv
+  expect 7 iotctl device create --from bad.csv --out bad --max-failures 2
+  expect 2 iotctl device create --from bad.csv pump-1
+  printf 'name\nsame\nsame\n' >twice.csv
+  fault 4 "lines 2 and 3" iotctl device create --from twice.csv
 }

@@ -176,6 +176,9 @@ listening() { iotctl -q command send "$1" --timeout 2s >/dev/null; }
   away -q job cancel j1 >/dev/null
   [ "$(iotctl job show j1 --query .job.status)" = CANCELED ]
   away layout list --query '.[].name' | grep -q -x aws
+  printf 'name,policy,group\npump-0007,device,beta\npump-0008,device,beta\n' >more.csv
+  [ "$(away -q device create --from more.csv --out ./away/more --query 'map(.thingName) | join(" ")')" = "pump-0007 pump-0008" ]
+  openssl x509 -in away/more/pump-0008/certificate.pem -noout
   # What only the fleet's own machine can do says so.
   for words in "doctor" "backup there" "codesign list" "operator list" "device claims" "layout add device.json"; do
     # shellcheck disable=SC2086 # they are words
@@ -198,7 +201,7 @@ listening() { iotctl -q command send "$1" --timeout 2s >/dev/null; }
   away -q shadow update pump-0001 --desired '{"light": "on"}' >/dev/null
   [ "$(away shadow get pump-0001 --query .state.desired.light)" = on ]
   until_true 20 listening pump-0001
-  [ "$(away -q command send pump-0001 --timeout 10s -o json | jq -r '.. | .outcome? // empty' | head -1)" = "$(iotctl -q command send pump-0001 --timeout 10s -o json | jq -r '.. | .outcome? // empty' | head -1)" ]
+  [ "$(away -q command send pump-0001 -m '{"do": "it"}' --wait --timeout 20s -o jsonl | jq -r .outcome)" = answered ]
   away subscribe 'pump/+/said' --count 2 --timeout 30s -o jsonl >heard.jsonl 2>heard.err 3>&- &
   listener=$!
   pids+=("$listener")
