@@ -60,6 +60,9 @@ _iotctl_value() {
 	'device create --csr') echo 'file' ;;
 	'device create --days') echo 'none' ;;
 	'device create --issuer') echo 'words auto fleet aws' ;;
+	'device create --from') echo 'file' ;;
+	'device create --resume') echo 'file' ;;
+	'device create --max-failures') echo 'none' ;;
 	'device list -t' | 'device list --type') echo 'live type' ;;
 	'device list -g' | 'device list --group') echo 'live group' ;;
 	'device list -a' | 'device list --attribute') echo 'none' ;;
@@ -90,12 +93,12 @@ _iotctl_value() {
 	'policy detach -g' | 'policy detach --group') echo 'live group' ;;
 	'policy generate --layout') echo 'file' ;;
 	'policy generate --type') echo 'live type' ;;
-	'board probe -b' | 'board probe --board') echo 'words expresslink' ;;
+	'board probe -b' | 'board probe --board') echo 'none' ;;
 	'board probe --port') echo 'live port' ;;
 	'board probe --baud') echo 'none' ;;
 	'board probe --pulse') echo 'words none dtr rts' ;;
 	'board probe --transcript') echo 'file' ;;
-	'provision -b' | 'provision --board') echo 'words expresslink' ;;
+	'provision -b' | 'provision --board') echo 'none' ;;
 	'provision --port') echo 'live port' ;;
 	'provision --baud') echo 'none' ;;
 	'provision --pulse') echo 'words none dtr rts' ;;
@@ -110,6 +113,20 @@ _iotctl_value() {
 	'provision --apn') echo 'none' ;;
 	'provision --codesign') echo 'live key' ;;
 	'provision --connect-timeout') echo 'none' ;;
+	'provision --lock') echo 'words none reversible permanent' ;;
+	'station run --port') echo 'live port' ;;
+	'station run --station') echo 'none' ;;
+	'station run --start') echo 'words plug scan swap' ;;
+	'station run --serials') echo 'file' ;;
+	'station run --range') echo 'none' ;;
+	'station run -n' | 'station run --count') echo 'none' ;;
+	'station run --labels') echo 'dir' ;;
+	'station close --station') echo 'none' ;;
+	'station report --station') echo 'none' ;;
+	'station report --shift') echo 'none' ;;
+	'station export --station') echo 'none' ;;
+	'station export --shift') echo 'none' ;;
+	'station verify -k' | 'station verify --key') echo 'file' ;;
 	'codesign create -t' | 'codesign create --type') echo 'words p256 rsa2048 rsa3072' ;;
 	'image sign -k' | 'image sign --key') echo 'live key' ;;
 	'image sign --scheme') echo 'words sig-sha256-ecdsa sig-sha256-rsa sig-sha1-rsa' ;;
@@ -319,6 +336,13 @@ _iotctl_value() {
 	'sim expresslink --ssid') echo 'none' ;;
 	'sim expresslink --wifi-password-file') echo 'file' ;;
 	'sim expresslink --exit-after') echo 'none' ;;
+	'sim board --kind') echo 'words freertos' ;;
+	'sim board --link') echo 'file' ;;
+	'sim board --state') echo 'dir' ;;
+	'sim board --baud') echo 'none' ;;
+	'sim board --fault') echo 'words log wrong-speed no-overwrite fail-commit fail-key' ;;
+	'sim board --seed') echo 'none' ;;
+	'sim board --exit-after') echo 'none' ;;
 	'sim host --port') echo 'live port' ;;
 	'sim host --state') echo 'dir' ;;
 	'sim host --image') echo 'file' ;;
@@ -349,7 +373,7 @@ _iotctl_node() {
 	subs='' args=() opts=' --output --query --profile --fleet --cloud --region --endpoint-url --aws-profile --color --progress --quiet --verbose --no-input --help'
 	case $1 in
 	'')
-		subs='init serve operator backup restore doctor device type group policy cert ca board provision codesign image ota job stream publish subscribe command layout config shadow state events gateway psk attest jwt sim api settings completion version'
+		subs='init serve operator backup restore doctor device type group policy cert ca board provision station codesign image ota job stream publish subscribe command layout config shadow state events gateway psk attest jwt sim api settings completion version'
 		opts+=''
 		args=()
 		;;
@@ -415,7 +439,7 @@ _iotctl_node() {
 		;;
 	'device create')
 		subs=''
-		opts+=' --alias --type --group --attribute --policy --out --csr --days --issuer --update'
+		opts+=' --alias --type --group --attribute --policy --out --csr --days --issuer --from --resume --retry-failed --max-failures --update'
 		args=('none')
 		;;
 	'device list')
@@ -664,7 +688,7 @@ _iotctl_node() {
 		args=('none')
 		;;
 	'board')
-		subs='list probe'
+		subs='list probe kinds show'
 		opts+=''
 		args=()
 		;;
@@ -678,10 +702,50 @@ _iotctl_node() {
 		opts+=' --board --port --baud --pulse --transcript'
 		args=()
 		;;
+	'board kinds')
+		subs=''
+		opts+=''
+		args=()
+		;;
+	'board show')
+		subs=''
+		opts+=''
+		args=('file')
+		;;
 	'provision')
 		subs=''
-		opts+=' --board --port --baud --pulse --transcript --name --serial --type --policy --group --wifi-ssid --wifi-password-file --apn --codesign --connect-timeout --replace'
+		opts+=' --board --port --baud --pulse --transcript --name --serial --type --policy --group --wifi-ssid --wifi-password-file --apn --codesign --connect-timeout --replace --lock --yes-irreversible'
 		args=()
+		;;
+	'station')
+		subs='run close report export verify'
+		opts+=''
+		args=()
+		;;
+	'station run')
+		subs=''
+		opts+=' --port --station --start --serials --range --no-serials --count --labels --replace --screen --no-screen'
+		args=('file')
+		;;
+	'station close')
+		subs=''
+		opts+=' --station'
+		args=()
+		;;
+	'station report')
+		subs=''
+		opts+=' --station --shift'
+		args=()
+		;;
+	'station export')
+		subs=''
+		opts+=' --station --shift'
+		args=()
+		;;
+	'station verify')
+		subs=''
+		opts+=' --key --open'
+		args=('file +')
 		;;
 	'codesign')
 		subs='create list public certificate'
@@ -1149,7 +1213,7 @@ _iotctl_node() {
 		args=('live device' 'none')
 		;;
 	'sim')
-		subs='firmware device fleet jwt-device psk-device expresslink host'
+		subs='firmware device fleet jwt-device psk-device expresslink board host'
 		opts+=''
 		args=()
 		;;
@@ -1181,6 +1245,11 @@ _iotctl_node() {
 	'sim expresslink')
 		subs=''
 		opts+=' --link --state --broker-port --staging --spec --baud --exec-time --fault --seed --vendor-ca --vendor-key --root-ca --firmware --ssid --wifi-password-file --auto-accept --pem-prompt --exit-after'
+		args=()
+		;;
+	'sim board')
+		subs=''
+		opts+=' --kind --link --state --baud --fault --seed --exit-after'
 		args=()
 		;;
 	'sim host')

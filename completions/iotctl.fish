@@ -15,7 +15,7 @@ function __iotctl_path
                 set skip 1
             case '-*'
             case '*'
-                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device retire' 'device rotate' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'provision' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'ota gc' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'state' 'state list' 'state watch' 'events' 'events tail' 'events route' 'events route add' 'events route list' 'events route show' 'events route remove' 'events route check' 'gateway' 'gateway create' 'gateway add' 'gateway remove' 'gateway children' 'gateway run' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim jwt-device' 'sim psk-device' 'sim expresslink' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
+                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device retire' 'device rotate' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'board kinds' 'board show' 'provision' 'station' 'station run' 'station close' 'station report' 'station export' 'station verify' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'ota gc' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'state' 'state list' 'state watch' 'events' 'events tail' 'events route' 'events route add' 'events route list' 'events route show' 'events route remove' 'events route check' 'gateway' 'gateway create' 'gateway add' 'gateway remove' 'gateway children' 'gateway run' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim jwt-device' 'sim psk-device' 'sim expresslink' 'sim board' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
                     break
                 end
                 set path $path $word
@@ -64,8 +64,9 @@ complete -c iotctl -n "__iotctl_at ''" -a group -d 'Thing groups'
 complete -c iotctl -n "__iotctl_at ''" -a policy -d 'What devices may do'
 complete -c iotctl -n "__iotctl_at ''" -a cert -d 'Device certificates'
 complete -c iotctl -n "__iotctl_at ''" -a ca -d 'Certification authorities'
-complete -c iotctl -n "__iotctl_at ''" -a board -d 'Boards on serial ports'
+complete -c iotctl -n "__iotctl_at ''" -a board -d 'Boards: on which ports they are, who they are, and what kinds there are'
 complete -c iotctl -n "__iotctl_at ''" -a provision -d 'Make the board on a port a device of the fleet'
+complete -c iotctl -n "__iotctl_at ''" -a station -d 'A place on a factory line'
 complete -c iotctl -n "__iotctl_at ''" -a codesign -d 'Keys that firmware is signed with'
 complete -c iotctl -n "__iotctl_at ''" -a image -d 'Firmware images: sign, verify, inspect'
 complete -c iotctl -n "__iotctl_at ''" -a ota -d 'Signed over-the-air updates'
@@ -156,6 +157,10 @@ complete -c iotctl -n "__iotctl_at 'device create'" -l out -x -a '(__fish_comple
 complete -c iotctl -n "__iotctl_at 'device create'" -l csr -r -F -d 'certificate request made on the board'
 complete -c iotctl -n "__iotctl_at 'device create'" -l days -x -d 'validity of the certificate'
 complete -c iotctl -n "__iotctl_at 'device create'" -l issuer -x -a 'auto fleet aws' -d 'at AWS: whose CA makes the certificate; auto: that of the fleet folder, where there is one'
+complete -c iotctl -n "__iotctl_at 'device create'" -l from -r -F -d 'make what this CSV file lists'
+complete -c iotctl -n "__iotctl_at 'device create'" -l resume -r -F -d 'with --from: journal of the rows that had their result'
+complete -c iotctl -n "__iotctl_at 'device create'" -l retry-failed -d 'with --resume: try those again that failed'
+complete -c iotctl -n "__iotctl_at 'device create'" -l max-failures -x -d 'with --from: end when so many have failed (exit code 7)'
 complete -c iotctl -n "__iotctl_at 'device create'" -l update -d 'change a device that exists with another spec'
 
 complete -c iotctl -n "__iotctl_at 'device list'" -s t -l type -x -a '(__iotctl_live type)' -d 'only of this type'
@@ -321,20 +326,25 @@ complete -c iotctl -n "__iotctl_at 'ca trust'" -r -F
 
 complete -c iotctl -n "__iotctl_at 'board'" -a list -d 'List the serial ports of this machine'
 complete -c iotctl -n "__iotctl_at 'board'" -a probe -d 'Ask a board who it is; changes nothing'
+complete -c iotctl -n "__iotctl_at 'board'" -a kinds -d 'List the kinds of boards whose descriptions come with the program'
+complete -c iotctl -n "__iotctl_at 'board'" -a show -d 'Check a description of a board and show what it says'
 
 
-complete -c iotctl -n "__iotctl_at 'board probe'" -s b -l board -x -a 'expresslink' -d 'kind of board'
-complete -c iotctl -n "__iotctl_at 'board probe'" -l port -x -a '(__iotctl_live port)' -d 'serial port'
-complete -c iotctl -n "__iotctl_at 'board probe'" -l baud -x -d 'its speed'
+complete -c iotctl -n "__iotctl_at 'board probe'" -s b -l board -x -d 'kind of board, or a description of your own'
+complete -c iotctl -n "__iotctl_at 'board probe'" -l port -x -a '(__iotctl_live port)' -d 'serial port, or debug probe NAME[:PORT]'
+complete -c iotctl -n "__iotctl_at 'board probe'" -l baud -x -d 'its speed; else the description\'s'
 complete -c iotctl -n "__iotctl_at 'board probe'" -l pulse -x -a 'none dtr rts' -d 'reset the board by this line first'
 complete -c iotctl -n "__iotctl_at 'board probe'" -l transcript -r -F -d 'append all that is said to this file, secrets left out'
 
-complete -c iotctl -n "__iotctl_at 'provision'" -s b -l board -x -a 'expresslink' -d 'kind of board'
-complete -c iotctl -n "__iotctl_at 'provision'" -l port -x -a '(__iotctl_live port)' -d 'serial port'
-complete -c iotctl -n "__iotctl_at 'provision'" -l baud -x -d 'its speed'
+
+complete -c iotctl -n "__iotctl_at 'board show'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'provision'" -s b -l board -x -d 'kind of board, or a description of your own'
+complete -c iotctl -n "__iotctl_at 'provision'" -l port -x -a '(__iotctl_live port)' -d 'serial port, or debug probe NAME[:PORT]'
+complete -c iotctl -n "__iotctl_at 'provision'" -l baud -x -d 'its speed; else the description\'s'
 complete -c iotctl -n "__iotctl_at 'provision'" -l pulse -x -a 'none dtr rts' -d 'reset the board by this line first'
 complete -c iotctl -n "__iotctl_at 'provision'" -l transcript -r -F -d 'append all that is said to this file, secrets left out'
-complete -c iotctl -n "__iotctl_at 'provision'" -s n -l name -x -d 'alias, also written into the module'
+complete -c iotctl -n "__iotctl_at 'provision'" -s n -l name -x -d 'its name; of a module that is named by its UID, its alias'
 complete -c iotctl -n "__iotctl_at 'provision'" -l serial -x -d 'serial number of the product, unique'
 complete -c iotctl -n "__iotctl_at 'provision'" -s t -l type -x -a '(__iotctl_live type)' -d 'thing type; made when it is new'
 complete -c iotctl -n "__iotctl_at 'provision'" -s p -l policy -x -a '(__iotctl_live policy)' -d 'policy to attach; \'device\' if none is given'
@@ -344,7 +354,40 @@ complete -c iotctl -n "__iotctl_at 'provision'" -l wifi-password-file -r -F -d '
 complete -c iotctl -n "__iotctl_at 'provision'" -l apn -x -d 'access point of a cellular module'
 complete -c iotctl -n "__iotctl_at 'provision'" -l codesign -x -a '(__iotctl_live key)' -d 'code-signing key it checks updates with'
 complete -c iotctl -n "__iotctl_at 'provision'" -l connect-timeout -x -d 'how long it may take to connect'
-complete -c iotctl -n "__iotctl_at 'provision'" -l replace -d 'take over a module of another fleet; change its device'
+complete -c iotctl -n "__iotctl_at 'provision'" -l replace -d 'take over a board of another fleet; change its device'
+complete -c iotctl -n "__iotctl_at 'provision'" -l lock -x -a 'none reversible permanent' -d 'put on the locks of its description, once it is proved'
+complete -c iotctl -n "__iotctl_at 'provision'" -l yes-irreversible -d 'do not ask before what nothing takes off again'
+
+complete -c iotctl -n "__iotctl_at 'station'" -a run -d 'Provision one board after another on several ports'
+complete -c iotctl -n "__iotctl_at 'station'" -a close -d 'Close and sign a shift that was left open'
+complete -c iotctl -n "__iotctl_at 'station'" -a report -d 'Yield, times and faults of a shift'
+complete -c iotctl -n "__iotctl_at 'station'" -a export -d 'The boards of a shift, one row each'
+complete -c iotctl -n "__iotctl_at 'station'" -a verify -d 'Check the record of a shift, offline'
+
+complete -c iotctl -n "__iotctl_at 'station run'" -l port -x -a '(__iotctl_live port)' -d 'a serial port, or a pattern of such; may be repeated'
+complete -c iotctl -n "__iotctl_at 'station run'" -l station -x -d 'name of the station; else that of the machine'
+complete -c iotctl -n "__iotctl_at 'station run'" -l start -x -a 'plug scan swap' -d 'when the next board begins'
+complete -c iotctl -n "__iotctl_at 'station run'" -l serials -r -F -d 'serial numbers, one a line'
+complete -c iotctl -n "__iotctl_at 'station run'" -l range -x -d 'serial numbers, as PUMP-0001..0999'
+complete -c iotctl -n "__iotctl_at 'station run'" -l no-serials -d 'boards get no serial numbers'
+complete -c iotctl -n "__iotctl_at 'station run'" -s n -l count -x -d 'end when so many boards passed or failed; 0: no limit'
+complete -c iotctl -n "__iotctl_at 'station run'" -l labels -x -a '(__fish_complete_directories (commandline -ct))' -d 'put labels there'
+complete -c iotctl -n "__iotctl_at 'station run'" -l replace -d 'do boards again that have an identity'
+complete -c iotctl -n "__iotctl_at 'station run'" -l screen -d 'the operator\'s screen, on a terminal'
+complete -c iotctl -n "__iotctl_at 'station run'" -l no-screen -d 'the opposite of --screen'
+complete -c iotctl -n "__iotctl_at 'station run'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'station close'" -l station -x -d 'name of the station; else that of the machine'
+
+complete -c iotctl -n "__iotctl_at 'station report'" -l station -x -d 'name of the station; else that of the machine'
+complete -c iotctl -n "__iotctl_at 'station report'" -l shift -x -d 'which shift; else the newest'
+
+complete -c iotctl -n "__iotctl_at 'station export'" -l station -x -d 'name of the station; else that of the machine'
+complete -c iotctl -n "__iotctl_at 'station export'" -l shift -x -d 'which shift; else the newest'
+
+complete -c iotctl -n "__iotctl_at 'station verify'" -s k -l key -r -F -d 'public key of the station; else station.pub beside the record'
+complete -c iotctl -n "__iotctl_at 'station verify'" -l open -d 'the last one may be a shift that is still open'
+complete -c iotctl -n "__iotctl_at 'station verify'" -r -F
 
 complete -c iotctl -n "__iotctl_at 'codesign'" -a create -d 'Make a code-signing key'
 complete -c iotctl -n "__iotctl_at 'codesign'" -a list -d 'List the fleet\'s code-signing keys'
@@ -766,6 +809,7 @@ complete -c iotctl -n "__iotctl_at 'sim'" -a fleet -d 'Run many software devices
 complete -c iotctl -n "__iotctl_at 'sim'" -a jwt-device -d 'Run a software device that shows tokens, as made for Google\'s IoT Core'
 complete -c iotctl -n "__iotctl_at 'sim'" -a psk-device -d 'Run a small device behind a gateway'
 complete -c iotctl -n "__iotctl_at 'sim'" -a expresslink -d 'Run a software ExpressLink module on a pseudo terminal'
+complete -c iotctl -n "__iotctl_at 'sim'" -a board -d 'Run a software board of another dialect on a pseudo terminal'
 complete -c iotctl -n "__iotctl_at 'sim'" -a host -d 'Run a software host microcontroller behind an ExpressLink module'
 
 complete -c iotctl -n "__iotctl_at 'sim firmware'" -l version -x -d 'version of the image'
@@ -842,6 +886,14 @@ complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l wifi-password-file -r -
 complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l auto-accept -d 'download host images without the host\'s permission'
 complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l pem-prompt -d 'say OK before a PEM is pasted and OK COMPLETE after it, as some modules do'
 complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l exit-after -x -d 'end after this'
+
+complete -c iotctl -n "__iotctl_at 'sim board'" -l kind -x -a 'freertos' -d 'which board'
+complete -c iotctl -n "__iotctl_at 'sim board'" -l link -r -F -d 'where its serial port appears'
+complete -c iotctl -n "__iotctl_at 'sim board'" -l state -x -a '(__fish_complete_directories (commandline -ct))' -d 'its flash; by default PATH.state'
+complete -c iotctl -n "__iotctl_at 'sim board'" -l baud -x -d 'pace bytes as a wire of this rate would'
+complete -c iotctl -n "__iotctl_at 'sim board'" -l fault -x -a 'log wrong-speed no-overwrite fail-commit fail-key' -d 'misbehave in this way'
+complete -c iotctl -n "__iotctl_at 'sim board'" -l seed -x -d 'of the faults\' dice'
+complete -c iotctl -n "__iotctl_at 'sim board'" -l exit-after -x -d 'end after this'
 
 complete -c iotctl -n "__iotctl_at 'sim host'" -l port -x -a '(__iotctl_live port)' -d 'the module\'s serial port'
 complete -c iotctl -n "__iotctl_at 'sim host'" -l state -x -a '(__fish_complete_directories (commandline -ct))' -d 'its flash; by default PORT.host'
