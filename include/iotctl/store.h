@@ -73,6 +73,10 @@ IOT_CHECK enum iot_status iot_stmt_bind(struct iot_stmt *stmt, struct iot_error 
 /* Advance. *ret_row tells whether a row is there. IOT_CONFLICT for a violated constraint, IOT_AGAIN when locked. */
 IOT_CHECK enum iot_status iot_stmt_step(struct iot_stmt *stmt, bool *ret_row, struct iot_error *err);
 
+/* Get, bind and step once: the first row of a query, as most want it. The statement is the caller's to give back. */
+IOT_CHECK enum iot_status iot_stmt_query(struct iot_store *store, struct iot_stmt **ret, bool *ret_row,
+					 struct iot_error *err, const char *sql, const char *types, ...);
+
 /* Columns of the current row. Text and blob are borrowed until the next step; NULL stays NULL, NULL integer is 0. */
 const char *iot_stmt_text(struct iot_stmt *stmt, int column);
 int64_t iot_stmt_int(struct iot_stmt *stmt, int column);

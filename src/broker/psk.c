@@ -53,11 +53,8 @@ enum iot_status iot_psk_find(struct iot_store *store, const uint8_t seal[IOT_SEA
 				identity_len);
 	memcpy(name, identity, identity_len);
 	name[identity_len] = '\0';
-	status = iot_stmt_get(store, COLUMNS " WHERE p.identity = ? AND p.purpose = 'connect'", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", name);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(store, &stmt, &row, err, COLUMNS " WHERE p.identity = ? AND p.purpose = 'connect'", "s",
+				name);
 	if (status != IOT_OK)
 		return status;
 	if (!row)
@@ -74,13 +71,8 @@ enum iot_status iot_psk_is_active(struct iot_store *store, int64_t id, bool *ret
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
-	enum iot_status status =
-		iot_stmt_get(store, "SELECT 1 FROM psks WHERE id = ? AND status = 'ACTIVE'", &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(store, &stmt, &row, err,
+						"SELECT 1 FROM psks WHERE id = ? AND status = 'ACTIVE'", "i", id);
 	if (status == IOT_OK)
 		*ret = row;
 	return status;

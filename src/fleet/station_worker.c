@@ -101,11 +101,9 @@ static enum iot_status ask_journal(const struct work *work, const char *uid, con
 	enum iot_status status = journal_open(work->options->journal, &journal, err);
 
 	if (status == IOT_OK)
-		status = iot_stmt_get(journal, "SELECT state, serial_number FROM boards WHERE fleet = ? AND uid = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ss", provision_fleet(&named), uid);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &any, err);
+		status = iot_stmt_query(journal, &stmt, &any, err,
+					"SELECT state, serial_number FROM boards WHERE fleet = ? AND uid = ?", "ss",
+					provision_fleet(&named), uid);
 	if (status == IOT_OK && any) {
 		*ret = strcmp(iot_stmt_text(stmt, 0), "done") == 0 ? "done" : "open";
 		*ret_serial = iot_strdup(iot_stmt_text(stmt, 1));

@@ -162,12 +162,8 @@ enum iot_status gateway_queue_count(struct gateway_queue *queue, const char *thi
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
-	enum iot_status status = iot_stmt_get(queue->store, "SELECT count(*) FROM queue WHERE thing = ?", &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", thing);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(queue->store, &stmt, &row, err,
+						"SELECT count(*) FROM queue WHERE thing = ?", "s", thing);
 	if (status == IOT_OK)
 		*ret = iot_stmt_int(stmt, 0);
 	return status;

@@ -189,6 +189,20 @@ enum iot_status iot_stmt_step(struct iot_stmt *stmt, bool *ret_row, struct iot_e
 	return status;
 }
 
+enum iot_status iot_stmt_query(struct iot_store *store, struct iot_stmt **ret, bool *ret_row, struct iot_error *err,
+			       const char *sql, const char *types, ...)
+{
+	va_list args;
+	enum iot_status status = iot_stmt_get(store, sql, ret, err);
+
+	if (status != IOT_OK || *ret == NULL)
+		return status;
+	va_start(args, types);
+	status = bind_all(*ret, err, types, &args);
+	va_end(args);
+	return status == IOT_OK ? iot_stmt_step(*ret, ret_row, err) : status;
+}
+
 const char *iot_stmt_text(struct iot_stmt *stmt, int column)
 {
 	return (const char *)sqlite3_column_text(stmt->raw, column);

@@ -300,11 +300,7 @@ static enum iot_status document_read(struct registry *registry, const struct doc
 	const char *text;
 	bool row = false;
 
-	status = iot_stmt_get(registry->store, sql_document, &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", key->id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(registry->store, &stmt, &row, err, sql_document, "i", key->id);
 	if (status != IOT_OK)
 		return status;
 	text = row ? iot_stmt_text(stmt, 0) : NULL;
@@ -367,11 +363,7 @@ static enum iot_status read_certificate(struct registry *registry, const char *c
 	const char *state;
 	bool row = false;
 
-	status = iot_stmt_get(registry->store, sql_certificate, &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ss", certificate_id, client_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(registry->store, &stmt, &row, err, sql_certificate, "ss", certificate_id, client_id);
 	if (status != IOT_OK)
 		return status;
 	if (!row)
@@ -476,12 +468,7 @@ enum iot_status registry_read_thing(struct registry *registry, const char *thing
 	struct grant grant = {.not_after = INT64_MAX};
 	int64_t thing_id = -1;
 	bool row = false;
-	enum iot_status status = iot_stmt_get(registry->store, sql_thing, &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", thing);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(registry->store, &stmt, &row, err, sql_thing, "s", thing);
 	if (status != IOT_OK)
 		return status;
 	if (!row)
@@ -507,12 +494,7 @@ enum iot_status registry_device_key(struct registry *registry, const char *thing
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
-	enum iot_status status = iot_stmt_get(registry->store, sql_device_key, &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ss", key_id, thing);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(registry->store, &stmt, &row, err, sql_device_key, "ss", key_id, thing);
 	if (status != IOT_OK)
 		return status;
 	if (!row)
@@ -526,12 +508,7 @@ enum iot_status registry_is_bound(struct registry *registry, const char *thing, 
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
-	enum iot_status status = iot_stmt_get(registry->store, sql_bound, &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ss", thing, gateway);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(registry->store, &stmt, &row, err, sql_bound, "ss", thing, gateway);
 	if (status == IOT_OK)
 		*ret = row && iot_stmt_int(stmt, 0) == 1;
 	return status;
@@ -572,11 +549,7 @@ enum iot_status registry_status(struct registry *registry, const char *certifica
 	enum iot_status status;
 
 	*ret_known = false;
-	status = iot_stmt_get(registry->store, sql_status, &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", certificate_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, ret_known, err);
+	status = iot_stmt_query(registry->store, &stmt, ret_known, err, sql_status, "s", certificate_id);
 	if (status != IOT_OK || !*ret_known)
 		return status;
 	state = iot_stmt_text(stmt, 0);

@@ -126,11 +126,7 @@ static enum iot_status load_cert(struct iot_local *local, const char *id, struct
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, "SELECT pem FROM certificates WHERE id = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT pem FROM certificates WHERE id = ?", "s", id);
 	if (status != IOT_OK || !row)
 		return status;
 	pem = iot_stmt_text(stmt, 0);
@@ -151,15 +147,11 @@ static enum iot_status load_thing(struct iot_local *local, const char *certifica
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store,
-			      "SELECT t.id, t.name, y.name, t.attributes FROM thing_principals p"
-			      " JOIN things t ON t.id = p.thing_id LEFT JOIN types y ON y.id = t.type_id"
-			      " WHERE p.certificate_id = ?1 AND (t.name = ?2 OR p.type = 'EXCLUSIVE_THING')",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ss", certificate, client_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT t.id, t.name, y.name, t.attributes FROM thing_principals p"
+				" JOIN things t ON t.id = p.thing_id LEFT JOIN types y ON y.id = t.type_id"
+				" WHERE p.certificate_id = ?1 AND (t.name = ?2 OR p.type = 'EXCLUSIVE_THING')",
+				"ss", certificate, client_id);
 	if (status != IOT_OK || !row)
 		return status;
 	asker->thing_id = iot_stmt_int(stmt, 0);

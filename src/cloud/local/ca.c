@@ -151,11 +151,7 @@ static enum iot_status exists(struct iot_local *local, const char *id, bool *ret
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, "SELECT 1 FROM ca_certificates WHERE id = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, ret, err);
+	status = iot_stmt_query(local->store, &stmt, ret, err, "SELECT 1 FROM ca_certificates WHERE id = ?", "s", id);
 	return status;
 }
 

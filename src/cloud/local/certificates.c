@@ -44,11 +44,8 @@ static enum iot_status certificate_status(struct iot_local *local, const char *i
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, "SELECT status, self_signed FROM certificates WHERE id = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT status, self_signed FROM certificates WHERE id = ?", "s", id);
 	if (status != IOT_OK || !row)
 		return status;
 	*ret = iot_strdup(iot_stmt_text(stmt, 0));
@@ -338,14 +335,10 @@ enum iot_status iot_op_describe_certificate(struct iot_local *local, const json_
 	enum iot_status status;
 
 	json_object_set_new(reply, "certificateDescription", cert);
-	status = iot_stmt_get(local->store,
-			      "SELECT pem, status, ca_id, mode, not_before, not_after, created_at, modified_at"
-			      " FROM certificates WHERE id = ?",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT pem, status, ca_id, mode, not_before, not_after, created_at, modified_at"
+				" FROM certificates WHERE id = ?",
+				"s", id);
 	if (status == IOT_OK && !row)
 		return iot_local_not_found(err, "certificate '%s' does not exist", id);
 	if (status != IOT_OK)
@@ -371,11 +364,7 @@ static enum iot_status follow_trust(struct iot_local *local, const char *id, boo
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, "SELECT pem FROM certificates WHERE id = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT pem FROM certificates WHERE id = ?", "s", id);
 	if (status != IOT_OK || !row)
 		return status;
 	return trusted ? iot_local_trust_add(local, iot_stmt_text(stmt, 0), err)
@@ -415,11 +404,7 @@ static enum iot_status attached(struct iot_local *local, const char *sql, const 
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, sql, &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, sql, "s", id);
 	if (status == IOT_OK && row)
 		*ret = iot_strdup(iot_stmt_text(stmt, 0));
 	return status;

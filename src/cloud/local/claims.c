@@ -41,11 +41,8 @@ static enum iot_status load(struct iot_local *local, const char *uid, struct cla
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, "SELECT " CLAIM_COLUMNS " FROM claims WHERE uid = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", uid);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT " CLAIM_COLUMNS " FROM claims WHERE uid = ?",
+				"s", uid);
 	if (status == IOT_OK && row)
 		read_row(stmt, ret);
 	return status;
@@ -62,18 +59,14 @@ static enum iot_status check_free(struct iot_local *local, const char *name, con
 
 	if (name == NULL)
 		return IOT_OK;
-	status = iot_stmt_get(
-		local->store,
+	status = iot_stmt_query(
+		local->store, &stmt, &row, err,
 		"SELECT name, 'device' FROM things WHERE json_extract(attributes, '$.alias') = ?1 AND name <> ?2"
 		" UNION ALL SELECT name, 'device' FROM things WHERE name = ?1 AND name <> ?2"
 		" UNION ALL SELECT uid, 'claim' FROM claims WHERE alias = ?1 AND done_at IS NULL AND uid <> ?2"
 		" UNION ALL SELECT uid, 'claim' FROM claims WHERE uid = ?1 AND done_at IS NULL AND uid <> ?2"
 		" LIMIT 1",
-		&stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ss", name, uid);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+		"ss", name, uid);
 	if (status == IOT_OK && row)
 		return iot_fail(err, IOT_CONFLICT, "'%s' is a name of the %s '%s' already", name,
 				iot_stmt_text(stmt, 1), iot_stmt_text(stmt, 0));
@@ -102,15 +95,11 @@ static enum iot_status check_device(struct iot_local *local, const json_t *claim
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store,
-			      "SELECT y.name, json_extract(t.attributes, '$.alias') FROM things t"
-			      " LEFT JOIN types y ON y.id = t.type_id WHERE t.name = ?"
-			      " AND EXISTS (SELECT 1 FROM thing_principals p WHERE p.thing_id = t.id)",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", uid);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT y.name, json_extract(t.attributes, '$.alias') FROM things t"
+				" LEFT JOIN types y ON y.id = t.type_id WHERE t.name = ?"
+				" AND EXISTS (SELECT 1 FROM thing_principals p WHERE p.thing_id = t.id)",
+				"s", uid);
 	if (status != IOT_OK)
 		return status;
 	*ret_is_device = row;
@@ -235,15 +224,11 @@ static enum iot_status look_up(struct iot_local *local, const char *certificate_
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(
-		local->store,
+	status = iot_stmt_query(
+		local->store, &stmt, &row, err,
 		"SELECT c.status, EXISTS (SELECT 1 FROM thing_principals p JOIN things t ON t.id = p.thing_id"
 		" WHERE p.certificate_id = c.id AND t.name = ?2) FROM certificates c WHERE c.id = ?1",
-		&stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ss", certificate_id, uid);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+		"ss", certificate_id, uid);
 	if (status != IOT_OK || !row)
 		return status;
 	*ret_status = iot_strdup(iot_stmt_text(stmt, 0));

@@ -37,17 +37,12 @@ static enum iot_status find(struct iot_local *local, const char *thing, struct c
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
 	enum iot_status status =
-		iot_stmt_get(local->store,
-			     "SELECT t.id, c.version, c.document, c.topic, c.acknowledge, p.connected FROM things t"
-			     " LEFT JOIN configs c ON c.thing_id = t.id"
-			     " AND c.version = (SELECT max(version) FROM configs WHERE thing_id = t.id)"
-			     " LEFT JOIN presence p ON p.client_id = t.name WHERE t.name = ?",
-			     &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", thing);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+		iot_stmt_query(local->store, &stmt, &row, err,
+			       "SELECT t.id, c.version, c.document, c.topic, c.acknowledge, p.connected FROM things t"
+			       " LEFT JOIN configs c ON c.thing_id = t.id"
+			       " AND c.version = (SELECT max(version) FROM configs WHERE thing_id = t.id)"
+			       " LEFT JOIN presence p ON p.client_id = t.name WHERE t.name = ?",
+			       "s", thing);
 	if (status != IOT_OK)
 		return status;
 	if (!row)
@@ -197,14 +192,10 @@ static enum iot_status get_config(struct iot_local *local, const json_t *request
 
 	(void)in, (void)out;
 	if (status == IOT_OK)
-		status = iot_stmt_get(local->store,
-				      "SELECT " VERSION_COLUMNS " FROM configs c WHERE c.thing_id = ?1"
-				      " AND (?2 = 0 OR c.version = ?2) ORDER BY c.version DESC LIMIT 1",
-				      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ii", thing_id, version);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+		status = iot_stmt_query(local->store, &stmt, &row, err,
+					"SELECT " VERSION_COLUMNS " FROM configs c WHERE c.thing_id = ?1"
+					" AND (?2 = 0 OR c.version = ?2) ORDER BY c.version DESC LIMIT 1",
+					"ii", thing_id, version);
 	if (status != IOT_OK)
 		return status;
 	if (!row && version == 0)
@@ -358,15 +349,10 @@ enum iot_status iot_local_config_reported(struct iot_local *local, int64_t thing
 	const json_t *value;
 	int64_t newest;
 	bool row = false, known;
-	enum iot_status status = iot_stmt_get(local->store,
-					      "SELECT version, acknowledge, member, acknowledged_at FROM configs"
-					      " WHERE thing_id = ? ORDER BY version DESC LIMIT 1",
-					      &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", thing_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(local->store, &stmt, &row, err,
+						"SELECT version, acknowledge, member, acknowledged_at FROM configs"
+						" WHERE thing_id = ? ORDER BY version DESC LIMIT 1",
+						"i", thing_id);
 	if (status != IOT_OK || !row || strcmp(iot_stmt_text(stmt, 1), acknowledge) != 0)
 		return status;
 	newest = iot_stmt_int(stmt, 0);

@@ -70,11 +70,8 @@ static enum iot_status make_room(struct iot_local *local, int64_t thing_id, cons
 			      "ii", thing_id, iot_now_ms());
 
 	if (status == IOT_OK)
-		status = iot_stmt_get(local->store, "SELECT count(*) FROM device_keys WHERE thing_id = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", thing_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+		status = iot_stmt_query(local->store, &stmt, &row, err,
+					"SELECT count(*) FROM device_keys WHERE thing_id = ?", "i", thing_id);
 	if (status != IOT_OK || iot_stmt_int(stmt, 0) < IOT_JWT_KEYS_MAX)
 		return status;
 	iot_cloud_fail(err, "LimitExceededException", "device '%s' has %d keys: no more are allowed", thing,

@@ -187,16 +187,12 @@ IOT_HANDLER(iot_do_get_device_state)
 	bool row = false;
 
 	(void)in, (void)out;
-	status = iot_stmt_get(
-		local->store,
+	status = iot_stmt_query(
+		local->store, &stmt, &row, err,
 		"SELECT s.firmware, s.state, s.reported_at, p.connected, p.changed_at, p.reason, p.address,"
 		" p.certificate_id FROM things t LEFT JOIN device_state s ON s.thing_id = t.id"
 		" LEFT JOIN presence p ON p.client_id = t.name WHERE t.name = ?",
-		&stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", thing);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+		"s", thing);
 	if (status != IOT_OK)
 		return status;
 	if (!row)

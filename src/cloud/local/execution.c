@@ -171,14 +171,10 @@ static enum iot_status retry(struct iot_local *local, const struct iot_execution
 	*ret_retried = false;
 	if (allowed == 0 || strcmp(ex->job_status, "IN_PROGRESS") != 0)
 		return IOT_OK;
-	status = iot_stmt_get(local->store,
-			      "SELECT count(*) FROM executions WHERE job = ?1 AND thing_id = ?2 AND (status = ?3"
-			      " OR (?4 AND status IN ('FAILED', 'TIMED_OUT')))",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "iisi", ex->job, ex->thing_id, ex->status, (int64_t)all);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT count(*) FROM executions WHERE job = ?1 AND thing_id = ?2 AND (status = ?3"
+				" OR (?4 AND status IN ('FAILED', 'TIMED_OUT')))",
+				"iisi", ex->job, ex->thing_id, ex->status, (int64_t)all);
 	if (status != IOT_OK || !row || iot_stmt_int(stmt, 0) > allowed)
 		return status;
 	*ret_retried = true;

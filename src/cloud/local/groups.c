@@ -22,14 +22,10 @@ enum iot_status iot_group_load(struct iot_local *local, const char *name, struct
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store,
-			      "SELECT id, uuid, parent_id, version, description, attributes, created_at"
-			      " FROM groups WHERE name = ?",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", name);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, ret_found, err);
+	status = iot_stmt_query(local->store, &stmt, ret_found, err,
+				"SELECT id, uuid, parent_id, version, description, attributes, created_at"
+				" FROM groups WHERE name = ?",
+				"s", name);
 	if (status != IOT_OK || !*ret_found)
 		return status;
 	ret->id = iot_stmt_int(stmt, 0);
@@ -262,11 +258,8 @@ static enum iot_status child_of(struct iot_local *local, int64_t group_id, char 
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, "SELECT name FROM groups WHERE parent_id = ? LIMIT 1", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", group_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT name FROM groups WHERE parent_id = ? LIMIT 1",
+				"i", group_id);
 	if (status == IOT_OK && row)
 		*ret = iot_strdup(iot_stmt_text(stmt, 0));
 	return status;

@@ -15,11 +15,7 @@ static enum iot_status id_by_name(struct iot_local *local, const char *sql, cons
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, sql, &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", name);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, sql, "s", name);
 	if (status != IOT_OK)
 		return status;
 	if (!row)

@@ -88,16 +88,12 @@ enum iot_status iot_job_release_due(struct iot_local *local, const struct iot_jo
 	bool row = false;
 
 	*ret_next = -1;
-	status = iot_stmt_get(local->store,
-			      "SELECT count(*), count(CASE WHEN queued_at > ?2 THEN 1 END),"
-			      " ifnull(min(CASE WHEN queued_at > ?2 THEN queued_at END), 0),"
-			      " count(CASE WHEN status = 'SUCCEEDED' THEN 1 END)"
-			      " FROM executions WHERE job = ?1 AND status <> 'WAITING'",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ii", job->id, now_ms - IOT_MINUTE_MS);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT count(*), count(CASE WHEN queued_at > ?2 THEN 1 END),"
+				" ifnull(min(CASE WHEN queued_at > ?2 THEN queued_at END), 0),"
+				" count(CASE WHEN status = 'SUCCEEDED' THEN 1 END)"
+				" FROM executions WHERE job = ?1 AND status <> 'WAITING'",
+				"ii", job->id, now_ms - IOT_MINUTE_MS);
 	if (status != IOT_OK || !row) {
 		iot_stmt_done(stmt);
 		return status;
@@ -181,11 +177,7 @@ static enum iot_status thing_targets(struct iot_local *local, int64_t thing_id, 
 	enum iot_status status;
 	bool row = false;
 
-	status = iot_stmt_get(local->store, "SELECT name FROM things WHERE id = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", thing_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT name FROM things WHERE id = ?", "i", thing_id);
 	if (status != IOT_OK)
 		return status;
 	*ret = json_array();

@@ -50,15 +50,11 @@ static enum iot_status time_out_one(struct iot_local *local, int64_t id, int64_t
 	int64_t number = 0;
 	bool row = false;
 
-	status = iot_stmt_get(local->store,
-			      "SELECT t.name, j.job_id, e.number FROM executions e JOIN things t ON t.id = e.thing_id"
-			      " JOIN jobs j ON j.id = e.job WHERE e.id = ?1 AND e.status = 'IN_PROGRESS' AND " DEADLINE
-			      " <= ?2",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ii", id, now);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(
+		local->store, &stmt, &row, err,
+		"SELECT t.name, j.job_id, e.number FROM executions e JOIN things t ON t.id = e.thing_id"
+		" JOIN jobs j ON j.id = e.job WHERE e.id = ?1 AND e.status = 'IN_PROGRESS' AND " DEADLINE " <= ?2",
+		"ii", id, now);
 	if (status == IOT_OK && row) {
 		thing = iot_strdup(iot_stmt_text(stmt, 0));
 		job = iot_strdup(iot_stmt_text(stmt, 1));

@@ -103,14 +103,10 @@ static enum iot_status job_texts(struct iot_local *local, int64_t id, json_t *ob
 	enum iot_status status;
 	bool row = false;
 
-	status = iot_stmt_get(local->store,
-			      "SELECT description, comment, reason_code, force_canceled, created_at, updated_at,"
-			      " completed_at FROM jobs WHERE id = ?",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT description, comment, reason_code, force_canceled, created_at, updated_at,"
+				" completed_at FROM jobs WHERE id = ?",
+				"i", id);
 	if (status != IOT_OK || !row)
 		return status;
 	iot_json_set_str(object, "description", iot_stmt_text(stmt, 0));
@@ -266,13 +262,9 @@ static enum iot_status group_filter(struct iot_local *local, const json_t *reque
 
 	if (name == NULL && id == NULL)
 		return IOT_OK;
-	status = iot_stmt_get(local->store,
-			      "SELECT name FROM groups WHERE name = ifnull(?1, name) AND uuid = ifnull(?2, uuid)",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ss", name, id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT name FROM groups WHERE name = ifnull(?1, name) AND uuid = ifnull(?2, uuid)",
+				"ss", name, id);
 	if (status == IOT_OK && !row)
 		return iot_local_not_found(err, "thing group '%s' does not exist", name != NULL ? name : id);
 	if (status == IOT_OK)

@@ -223,11 +223,7 @@ enum iot_status iot_local_meta(struct iot_local *local, const char *key, char **
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, "SELECT value FROM meta WHERE key = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", key);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT value FROM meta WHERE key = ?", "s", key);
 	if (status == IOT_OK)
 		*ret = row ? iot_strdup(iot_stmt_text(stmt, 0)) : NULL;
 	return status;

@@ -67,14 +67,10 @@ enum iot_status iot_object_find(struct iot_local *local, const char *bucket, con
 		return IOT_OK;
 	}
 	if (status == IOT_OK)
-		status = iot_stmt_get(local->store,
-				      "SELECT sha256 FROM objects WHERE key = ?1 AND (?2 IS NULL OR sha256 = ?2)"
-				      " ORDER BY id DESC LIMIT 1",
-				      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ss", key, version);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+		status = iot_stmt_query(local->store, &stmt, &row, err,
+					"SELECT sha256 FROM objects WHERE key = ?1 AND (?2 IS NULL OR sha256 = ?2)"
+					" ORDER BY id DESC LIMIT 1",
+					"ss", key, version);
 	if (status != IOT_OK)
 		return status;
 	if (!row) {

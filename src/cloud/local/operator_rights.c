@@ -110,12 +110,7 @@ static enum iot_status read_key(struct iot_local *local, const char *id, struct 
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	const char *certificate;
 	bool row = false;
-	enum iot_status status = iot_stmt_get(local->store, key_sql, &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(local->store, &stmt, &row, err, key_sql, "s", id);
 	if (status != IOT_OK)
 		return status;
 	if (!row)

@@ -27,12 +27,7 @@ static enum iot_status refuse_loss(struct iot_local *local, const char *path, st
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
-	enum iot_status status = iot_stmt_get(local->store, "SELECT 1 FROM psks LIMIT 1", &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "");
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT 1 FROM psks LIMIT 1", "");
 	if (status != IOT_OK || !row)
 		return status;
 	iot_fail(err, IOT_NOT_FOUND, "the fleet's sealing key '%s' is missing, and devices have keys sealed with it",
@@ -164,12 +159,7 @@ enum iot_status iot_local_operator_get(struct iot_cloud *cloud, const char *name
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	uint8_t key[IOT_SEAL_KEY_SIZE];
 	bool row = false;
-	enum iot_status status = iot_stmt_get(local->store, get_sql, &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", name);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(local->store, &stmt, &row, err, get_sql, "s", name);
 	if (status == IOT_OK && !row)
 		status = iot_local_not_found(err, "operator '%s' does not exist", name);
 	if (status == IOT_OK)

@@ -17,14 +17,10 @@ enum iot_status iot_policy_row_find(struct iot_local *local, const char *name, s
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	enum iot_status status;
 
-	status = iot_stmt_get(
-		local->store,
-		"SELECT id, default_version, next_version, created_at, modified_at FROM policies WHERE name = ?", &stmt,
-		err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", name);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, ret_found, err);
+	status = iot_stmt_query(
+		local->store, &stmt, ret_found, err,
+		"SELECT id, default_version, next_version, created_at, modified_at FROM policies WHERE name = ?", "s",
+		name);
 	if (status != IOT_OK || !*ret_found)
 		return status;
 	ret->id = iot_stmt_int(stmt, 0);
@@ -61,13 +57,9 @@ static enum iot_status version_load(struct iot_local *local, int64_t policy_id, 
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store,
-			      "SELECT document, created_at FROM policy_versions WHERE policy_id = ? AND version = ?",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ii", policy_id, version);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT document, created_at FROM policy_versions WHERE policy_id = ? AND version = ?",
+				"ii", policy_id, version);
 	if (status != IOT_OK || !row)
 		return status;
 	*ret_document = iot_strdup(iot_stmt_text(stmt, 0));
@@ -182,11 +174,7 @@ static enum iot_status count(struct iot_local *local, const char *sql, int64_t p
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, sql, &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", policy_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, sql, "i", policy_id);
 	if (status == IOT_OK)
 		*ret = iot_stmt_int(stmt, 0);
 	return status;

@@ -22,11 +22,7 @@ enum iot_status iot_local_principal(struct iot_local *local, const char *arn, co
 		iot_error_hint(err, "it looks like %scert/ID", IOT_LOCAL_ARN_PREFIX);
 		return IOT_USAGE;
 	}
-	status = iot_stmt_get(local->store, "SELECT 1 FROM certificates WHERE id = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT 1 FROM certificates WHERE id = ?", "s", id);
 	if (status == IOT_OK && !row)
 		return iot_local_not_found(err, "certificate '%.64s' does not exist", id);
 	if (status == IOT_OK)
@@ -248,13 +244,9 @@ enum iot_status iot_op_get_thing_connectivity_data(struct iot_local *local, cons
 
 	status = iot_local_thing_id(local, name, &thing_id, err);
 	if (status == IOT_OK)
-		status = iot_stmt_get(local->store,
-				      "SELECT connected, changed_at, reason FROM presence WHERE client_id = ?", &stmt,
-				      err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", name);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+		status = iot_stmt_query(local->store, &stmt, &row, err,
+					"SELECT connected, changed_at, reason FROM presence WHERE client_id = ?", "s",
+					name);
 	if (status != IOT_OK)
 		return status;
 	iot_json_set_str(reply, "thingName", name);

@@ -118,15 +118,10 @@ static enum iot_status count_active(struct iot_local *local, int64_t thing_id, c
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
-	enum iot_status status = iot_stmt_get(local->store,
-					      "SELECT count(*) FILTER (WHERE status = 'ACTIVE'), count(*) FROM psks"
-					      " WHERE thing_id = ? AND purpose = ?",
-					      &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "is", thing_id, purpose);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(local->store, &stmt, &row, err,
+						"SELECT count(*) FILTER (WHERE status = 'ACTIVE'), count(*) FROM psks"
+						" WHERE thing_id = ? AND purpose = ?",
+						"is", thing_id, purpose);
 	if (status == IOT_OK) {
 		*ret_active = iot_stmt_int(stmt, 0);
 		*ret_all = iot_stmt_int(stmt, 1);
@@ -140,12 +135,8 @@ static enum iot_status check_unused(struct iot_local *local, const uint8_t *dige
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
-	enum iot_status status = iot_stmt_get(local->store, "SELECT " COLUMNS " WHERE p.digest = ?", &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "b", (const void *)digest, (size_t)IOT_SHA256_SIZE);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	enum iot_status status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT " COLUMNS " WHERE p.digest = ?",
+						"b", (const void *)digest, (size_t)IOT_SHA256_SIZE);
 	if (status != IOT_OK || !row)
 		return status;
 	iot_local_exists(err, "this secret is that of '%s', of %s '%s', already", iot_stmt_text(stmt, 0),

@@ -85,15 +85,10 @@ static enum iot_status make_place(struct iot_local *local, const char *before, i
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
 	enum iot_status status =
-		iot_stmt_get(local->store,
-			     before != NULL ? "SELECT place FROM routes WHERE name = ?1"
-					    : "SELECT ifnull(max(place), 0) + 1 FROM routes WHERE ?1 IS NULL",
-			     &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", before);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+		iot_stmt_query(local->store, &stmt, &row, err,
+			       before != NULL ? "SELECT place FROM routes WHERE name = ?1"
+					      : "SELECT ifnull(max(place), 0) + 1 FROM routes WHERE ?1 IS NULL",
+			       "s", before);
 	if (status != IOT_OK)
 		return status;
 	if (!row)

@@ -96,14 +96,10 @@ static enum iot_status find(struct iot_local *local, const json_t *request, stru
 
 	ret->thing = iot_json_str(request, "thingName", "");
 	ret->name = iot_json_str(request, "shadowName", "");
-	status = iot_stmt_get(local->store,
-			      "SELECT t.id, s.version, s.document, s.changed_at FROM things t"
-			      " LEFT JOIN shadows s ON s.thing_id = t.id AND s.name = ? WHERE t.name = ?",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "ss", ret->name, ret->thing);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT t.id, s.version, s.document, s.changed_at FROM things t"
+				" LEFT JOIN shadows s ON s.thing_id = t.id AND s.name = ? WHERE t.name = ?",
+				"ss", ret->name, ret->thing);
 	if (status != IOT_OK)
 		return status;
 	if (!row)
@@ -133,13 +129,10 @@ static enum iot_status check_count(struct iot_local *local, const struct shadow 
 
 	if (shadow->doc.exists || *shadow->name == '\0')
 		return IOT_OK;
-	status = iot_stmt_get(local->store,
-			      "SELECT count(*) FROM shadows WHERE thing_id = ? AND name > '' AND document IS NOT NULL",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", shadow->thing_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status =
+		iot_stmt_query(local->store, &stmt, &row, err,
+			       "SELECT count(*) FROM shadows WHERE thing_id = ? AND name > '' AND document IS NOT NULL",
+			       "i", shadow->thing_id);
 	if (status == IOT_OK && iot_stmt_int(stmt, 0) >= NAMED_MAX)
 		return iot_local_invalid(err, "Too many named shadows; maximum is %d", NAMED_MAX);
 	return status;

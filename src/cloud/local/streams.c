@@ -113,14 +113,10 @@ static enum iot_status find_stream(struct iot_local *local, const char *stream_i
 	enum iot_status status;
 	bool row = false;
 
-	status = iot_stmt_get(local->store,
-			      "SELECT id, version, created_at, updated_at, description, role_arn FROM streams"
-			      " WHERE stream_id = ?",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", stream_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT id, version, created_at, updated_at, description, role_arn FROM streams"
+				" WHERE stream_id = ?",
+				"s", stream_id);
 	if (status != IOT_OK)
 		return status;
 	if (!row)
@@ -141,14 +137,10 @@ enum iot_status iot_stream_file_size(struct iot_local *local, const char *stream
 	enum iot_status status;
 	bool row = false;
 
-	status = iot_stmt_get(local->store,
-			      "SELECT f.size FROM streams s JOIN stream_files f ON f.stream = s.id"
-			      " WHERE s.stream_id = ? AND f.file_id = ?",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "si", stream_id, file_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT f.size FROM streams s JOIN stream_files f ON f.stream = s.id"
+				" WHERE s.stream_id = ? AND f.file_id = ?",
+				"si", stream_id, file_id);
 	if (status == IOT_OK && !row)
 		return iot_local_not_found(err, "stream '%s' has no file %" PRId64, stream_id, file_id);
 	if (status == IOT_OK)
@@ -295,14 +287,10 @@ enum iot_status iot_stream_delete(struct iot_local *local, const char *stream_id
 	bool row = false;
 
 	if (status == IOT_OK)
-		status = iot_stmt_get(local->store,
-				      "SELECT job_id FROM jobs WHERE status IN ('IN_PROGRESS', 'SCHEDULED')"
-				      " AND instr(document, '\"' || ? || '\"') LIMIT 1",
-				      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", stream_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+		status = iot_stmt_query(local->store, &stmt, &row, err,
+					"SELECT job_id FROM jobs WHERE status IN ('IN_PROGRESS', 'SCHEDULED')"
+					" AND instr(document, '\"' || ? || '\"') LIMIT 1",
+					"s", stream_id);
 	if (status != IOT_OK)
 		return status;
 	if (row)

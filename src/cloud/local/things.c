@@ -28,14 +28,10 @@ static enum iot_status thing_load(struct iot_local *local, const char *name, str
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store,
-			      "SELECT t.id, t.uuid, t.type_id, y.name, t.version, t.attributes"
-			      " FROM things t LEFT JOIN types y ON y.id = t.type_id WHERE t.name = ?",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", name);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, ret_found, err);
+	status = iot_stmt_query(local->store, &stmt, ret_found, err,
+				"SELECT t.id, t.uuid, t.type_id, y.name, t.version, t.attributes"
+				" FROM things t LEFT JOIN types y ON y.id = t.type_id WHERE t.name = ?",
+				"s", name);
 	if (status != IOT_OK || !*ret_found)
 		return status;
 	ret->id = iot_stmt_int(stmt, 0);
@@ -66,11 +62,7 @@ static enum iot_status find_other(struct iot_local *local, const char *sql, cons
 	enum iot_status status;
 
 	*ret = NULL;
-	status = iot_stmt_get(local->store, sql, &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", text);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, sql, "s", text);
 	if (status == IOT_OK && row && strcmp(iot_stmt_text(stmt, 0), self) != 0)
 		*ret = iot_strdup(iot_stmt_text(stmt, 0));
 	return status;
@@ -142,11 +134,8 @@ static enum iot_status usable_type(struct iot_local *local, const char *name, in
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, "SELECT id, deprecated_at FROM types WHERE name = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", name);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT id, deprecated_at FROM types WHERE name = ?",
+				"s", name);
 	if (status != IOT_OK)
 		return status;
 	if (!row)
@@ -299,11 +288,8 @@ static enum iot_status count_principals(struct iot_local *local, int64_t thing_i
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, "SELECT count(*) FROM thing_principals WHERE thing_id = ?", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", thing_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err,
+				"SELECT count(*) FROM thing_principals WHERE thing_id = ?", "i", thing_id);
 	if (status == IOT_OK)
 		*ret = iot_stmt_int(stmt, 0);
 	return status;

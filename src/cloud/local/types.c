@@ -28,14 +28,10 @@ static enum iot_status type_load(struct iot_local *local, const char *name, stru
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	enum iot_status status;
 
-	status = iot_stmt_get(
-		local->store,
-		"SELECT id, uuid, description, searchable, deprecated_at, created_at FROM types WHERE name = ?", &stmt,
-		err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", name);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, ret_found, err);
+	status = iot_stmt_query(
+		local->store, &stmt, ret_found, err,
+		"SELECT id, uuid, description, searchable, deprecated_at, created_at FROM types WHERE name = ?", "s",
+		name);
 	if (status != IOT_OK || !*ret_found)
 		return status;
 	ret->id = iot_stmt_int(stmt, 0);
@@ -202,11 +198,8 @@ static enum iot_status used_by(struct iot_local *local, int64_t type_id, char **
 	bool row = false;
 	enum iot_status status;
 
-	status = iot_stmt_get(local->store, "SELECT name FROM things WHERE type_id = ? LIMIT 1", &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", type_id);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	status = iot_stmt_query(local->store, &stmt, &row, err, "SELECT name FROM things WHERE type_id = ? LIMIT 1",
+				"i", type_id);
 	if (status == IOT_OK && row)
 		*ret = iot_strdup(iot_stmt_text(stmt, 0));
 	return status;
