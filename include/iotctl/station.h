@@ -24,7 +24,7 @@ struct iot_station_recipe;
 
 /*
  * Read a line recipe. IOT_USAGE names the member that is wrong, missing or not
- * known. Paths in it are found from the folder of the file.
+ * known; IOT_NOT_FOUND: the kind of board. Paths in it are found from the folder of the file.
  */
 IOT_CHECK enum iot_status iot_station_recipe_load(const char *path, struct iot_station_recipe **ret,
 						  struct iot_error *err);

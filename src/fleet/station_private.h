@@ -27,6 +27,7 @@ struct iot_station_recipe {
 	regex_t serial; /* what a serial number looks like */
 	int baud;
 	int pulse; /* enum iot_serial_pulse */
+	int lock;  /* enum iot_board_lock */
 	int64_t timeout_ms, connect_ms;
 	int attempts;
 	char *label_text, *label_qr; /* templates; NULL: none */

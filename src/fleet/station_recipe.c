@@ -285,23 +285,46 @@ static enum iot_status set_pulse(struct iot_station_recipe *recipe, struct iot_e
 	return iot_fail(err, IOT_USAGE, "'pulse' should be \"none\", \"dtr\" or \"rts\"");
 }
 
-/* A lock that would not be set must not look as if it was. */
-static enum iot_status check_lock(const struct iot_station_recipe *recipe, struct iot_error *err)
+/* The line's word for what cannot be taken back: nobody is asked at each board. */
+static enum iot_status set_lock(struct iot_station_recipe *recipe, struct iot_error *err)
 {
-	if (strcmp(iot_json_str(recipe->json, "lock", "none"), "none") == 0)
+	static const char *const words[] = {
+		[IOT_BOARD_LOCK_NONE] = "none",
+		[IOT_BOARD_LOCK_REVERSIBLE] = "reversible",
+		[IOT_BOARD_LOCK_PERMANENT] = "permanent",
+	};
+	const char *word = iot_json_str(recipe->json, "lock", "none");
+
+	for (size_t i = 0; i < IOT_LENGTH(words); i++)
+		if (strcmp(word, words[i]) == 0)
+			recipe->lock = (int)i;
+	if (strcmp(word, words[recipe->lock]) != 0)
+		return iot_fail(err, IOT_USAGE, "'lock' should be \"none\", \"reversible\" or \"permanent\"");
+	if (recipe->lock == IOT_BOARD_LOCK_NONE || (recipe->description->ops->capabilities & IOT_BOARD_LOCKS))
 		return IOT_OK;
-	iot_fail(err, IOT_USAGE, "boards of kind '%s' cannot be locked by a station", recipe->board);
-	iot_error_hint(err, "'lock' can only be \"none\"");
-	return IOT_USAGE;
+	return iot_fail(err, IOT_USAGE, "boards of kind '%s' cannot be locked", recipe->board);
 }
 
-static enum iot_status check(struct iot_station_recipe *recipe, struct iot_error *err)
+/* A description that is a file is found from the recipe's folder, as files are. */
+static enum iot_status load_board(struct iot_station_recipe *recipe, const char *folder, struct iot_error *err)
+{
+	char *path;
+
+	if (strpbrk(recipe->board, "/.") != NULL) {
+		path = iot_path(folder, recipe->board);
+		free(recipe->board);
+		recipe->board = path;
+	}
+	return iot_board_description_load(recipe->board, &recipe->description, err);
+}
+
+static enum iot_status check(struct iot_station_recipe *recipe, const char *folder, struct iot_error *err)
 {
 	enum iot_status status;
 
 	if (recipe->name == NULL || recipe->board == NULL)
 		return iot_fail(err, IOT_USAGE, "'%s' is missing", recipe->name == NULL ? "name" : "board");
-	status = iot_board_description_load(recipe->board, &recipe->description, err);
+	status = load_board(recipe, folder, err);
 	if (status != IOT_OK)
 		return status;
 	if (recipe->wifi_password_file != NULL && recipe->wifi_ssid == NULL)
@@ -311,7 +334,7 @@ static enum iot_status check(struct iot_station_recipe *recipe, struct iot_error
 	status = set_serial(recipe, err);
 	if (status == IOT_OK)
 		status = set_pulse(recipe, err);
-	return status == IOT_OK ? check_lock(recipe, err) : status;
+	return status == IOT_OK ? set_lock(recipe, err) : status;
 }
 
 /* A program with a slash in its name is found from the recipe's folder, as files are. */
@@ -347,7 +370,7 @@ enum iot_status iot_station_recipe_parse(const char *text, size_t len, const cha
 	if (status == IOT_OK)
 		status = read_section(&reading, "", recipe->json, err);
 	if (status == IOT_OK)
-		status = check(recipe, err);
+		status = check(recipe, folder, err);
 	if (status != IOT_OK) {
 		iot_error_while(err, "reading recipe '%s'", subject);
 		iot_error_hint(err, "iotctl-station(7) describes recipes");

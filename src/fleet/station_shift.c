@@ -16,6 +16,8 @@
 
 #define SUFFIX ".jsonl"
 
+enum { AHEAD_MS = 1000, AHEAD_MAX_MS = 10000 };
+
 static enum iot_status check_station(const char *station, struct iot_error *err)
 {
 	if (*station != '\0' && strlen(station) <= 40 &&
@@ -256,9 +258,12 @@ static enum iot_status new_shift(struct shift *shift, const struct iot_station_r
 	char id[32];
 	enum iot_status status;
 
-	shift_name(iot_now_ms(), id);
-	if (before != NULL && strncmp(before, id, strlen(id)) == 0) /* the last one is not a second old */
-		shift_name(iot_now_ms() + 1000, id);
+	/* Where the last ones are not a second old, the next second's name is taken. */
+	for (int64_t ahead = 0; ahead <= AHEAD_MAX_MS; ahead += AHEAD_MS) {
+		shift_name(iot_now_ms() + ahead, id);
+		if (before == NULL || strncmp(id, before, strlen(id)) > 0)
+			break;
+	}
 	shift->id = iot_strdup(id);
 	file = iot_strf("%s" SUFFIX, id);
 	path = iot_path(shift->dir, file);

@@ -201,6 +201,8 @@ static enum iot_status provision(struct work *work, const json_t *go, struct iot
 		.apn = recipe->apn,
 		.codesign = recipe->codesign,
 		.replace = work->options->replace,
+		.lock = recipe->lock,
+		.pulse = recipe->pulse,
 		.journal = work->options->journal,
 		.interrupt_fd = work->fd,
 		.connect_timeout_ms = (int)recipe->connect_ms,

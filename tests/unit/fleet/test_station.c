@@ -287,7 +287,6 @@ static void test_recipes_that_are_refused(void)
 		{"[]", "should be a JSON object"},
 		{"{\"board\":\"expresslink\"}", "'name' is missing"},
 		{"{\"name\":\"p\"}", "'board' is missing"},
-		{"{\"name\":\"p\",\"board\":\"toaster\"}", "no kind of board 'toaster'"},
 		{HEAD ",\"polices\":[]}", "no member 'polices'"},
 		{HEAD ",\"limits\":{\"tme\":\"1s\"}}", "no member 'limits.tme'"},
 		{HEAD ",\"limits\":{\"time\":30}}", "'limits.time' should be"},
@@ -300,6 +299,7 @@ static void test_recipes_that_are_refused(void)
 		{HEAD ",\"serial\":\"[\"}", "regular expression"},
 		{HEAD ",\"pulse\":\"cts\"}", "'pulse'"},
 		{HEAD ",\"lock\":\"permanent\"}", "cannot be locked"},
+		{HEAD ",\"lock\":\"maybe\"}", "'lock' should be"},
 		{HEAD ",\"items\":{\"wifiPasswordFile\":\"x\"}}", "needs 'items.wifiSsid'"},
 		{HEAD ",\"hook\":{}}", "'hook.command' is missing"},
 		{HEAD ",\"name\":\"again\"}", ""},
@@ -315,6 +315,18 @@ static void test_recipes_that_are_refused(void)
 		ASSERT_CONTAINS(err.what, rows[i].says);
 		iot_station_recipe_free(recipe);
 	}
+}
+
+static void test_a_kind_of_board_that_is_not_there(void)
+{
+	struct iot_station_recipe *recipe = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_STATUS(parse("{\"name\":\"p\",\"board\":\"toaster\"}", &recipe, &err), IOT_NOT_FOUND, &err);
+	ASSERT_CONTAINS(err.what, "no kind of board 'toaster'");
+	/* A file is looked for beside the recipe. */
+	ASSERT_STATUS(parse("{\"name\":\"p\",\"board\":\"toaster.json\"}", &recipe, &err), IOT_NOT_FOUND, &err);
+	ASSERT_CONTAINS(err.what, "/line/toaster.json");
 }
 
 /* --- serial numbers ------------------------------------------------------------------------------------ */
@@ -410,6 +422,6 @@ UNIT_MAIN("fleet/station", set_up, tear_down, {"whole", test_whole_record_verifi
 	  {"altered", test_each_altered_line_is_named}, {"removed", test_each_removed_line_is_named},
 	  {"added", test_added_lines_are_named}, {"anew", test_a_chain_made_anew_is_not_signed},
 	  {"torn", test_cut_off_anywhere_it_goes_on}, {"full", test_a_full_disk_leaves_whole_lines},
-	  {"recipe", test_recipe}, {"refused", test_recipes_that_are_refused}, {"ranges", test_ranges},
+	  {"recipe", test_recipe}, {"refused", test_recipes_that_are_refused}, {"no-board", test_a_kind_of_board_that_is_not_there}, {"ranges", test_ranges},
 	  {"list", test_a_list_with_a_number_twice}, {"qr", test_a_qr_code_has_its_corners},
 	  {"qr-limits", test_what_a_qr_code_cannot_hold})
