@@ -18,48 +18,45 @@ struct console {
 	struct iot_serial *serial;
 	const char *name, *prompt;
 	int echo_ms;
-	struct iot_buf line;  /* what stands on the terminal's last line */
+	struct console_terminal terminal;
 	struct iot_buf typed; /* prompt and what was typed */
 	struct iot_buf next;  /* bytes that came and were not looked at yet */
-	enum { PLAIN, ESCAPE, SEQUENCE } state;
-	bool cr;
 };
 
 static void reset_terminal(struct console *console)
 {
-	iot_buf_clear(&console->line);
+	iot_buf_clear(&console->terminal.line);
 	iot_buf_clear(&console->next);
-	console->state = PLAIN;
-	console->cr = false;
+	console->terminal.state = CONSOLE_PLAIN;
+	console->terminal.cr = false;
 }
 
-/* One byte on the terminal. True: a line is complete, and in `line` until the next byte. */
-static bool show(struct console *console, char c)
+bool console_show(struct console_terminal *terminal, char c)
 {
-	struct iot_buf *line = &console->line;
+	struct iot_buf *line = &terminal->line;
 
-	if (console->state == ESCAPE) {
-		console->state = c == '[' ? SEQUENCE : PLAIN;
+	if (terminal->state == CONSOLE_ESCAPE) {
+		terminal->state = c == '[' ? CONSOLE_SEQUENCE : CONSOLE_PLAIN;
 		return false;
 	}
-	if (console->state == SEQUENCE) {
+	if (terminal->state == CONSOLE_SEQUENCE) {
 		if (c >= '@' && c <= '~')
-			console->state = PLAIN;
+			terminal->state = CONSOLE_PLAIN;
 		return false;
 	}
 	if (c == '\n') {
-		console->cr = false;
+		terminal->cr = false;
 		return true;
 	}
 	if (c == '\r') {
-		console->cr = true;
+		terminal->cr = true;
 		return false;
 	}
-	if (console->cr) /* back to the first column: the line is written anew */
+	if (terminal->cr) /* back to the first column: the line is written anew */
 		iot_buf_clear(line);
-	console->cr = false;
+	terminal->cr = false;
 	if (c == '\x1b')
-		console->state = ESCAPE;
+		terminal->state = CONSOLE_ESCAPE;
 	else if (c == '\b' && line->len > 0)
 		line->data[--line->len] = '\0';
 	else if ((unsigned char)c >= ' ' || c == '\t')
@@ -85,7 +82,7 @@ static enum iot_status fetch(struct console *console, int64_t deadline, struct i
 
 static bool at_prompt(const struct console *console)
 {
-	return iot_ends_with(iot_buf_str(&console->line), console->prompt);
+	return iot_ends_with(iot_buf_str(&console->terminal.line), console->prompt);
 }
 
 /* --- in step ------------------------------------------------------------------------------- */
@@ -101,7 +98,7 @@ static enum iot_status send(struct console *console, const char *text, bool secr
 static enum iot_status await_prompt(struct console *console, int64_t deadline, struct iot_error *err)
 {
 	for (;;) {
-		bool there = strcmp(iot_buf_str(&console->line), console->prompt) == 0;
+		bool there = strcmp(iot_buf_str(&console->terminal.line), console->prompt) == 0;
 		struct iot_error late = IOT_ERROR_INIT;
 		enum iot_status status = fetch(console, there ? iot_deadline(QUIET_MS) : deadline, &late);
 
@@ -113,8 +110,8 @@ static enum iot_status await_prompt(struct console *console, int64_t deadline, s
 			return status;
 		}
 		for (; console->next.len > 0; iot_buf_consume(&console->next, 1))
-			if (show(console, console->next.data[0]))
-				iot_buf_clear(&console->line);
+			if (console_show(&console->terminal, console->next.data[0]))
+				iot_buf_clear(&console->terminal.line);
 	}
 }
 
@@ -151,7 +148,7 @@ enum iot_status console_open(const struct console_options *options, struct conso
 	console->name = options->name;
 	console->prompt = options->prompt;
 	console->echo_ms = options->echo_ms > 0 ? options->echo_ms : ECHO_MS;
-	console->line = console->typed = console->next = (struct iot_buf)IOT_BUF_SECRET(LINE_MAX_BYTES);
+	console->terminal.line = console->typed = console->next = (struct iot_buf)IOT_BUF_SECRET(LINE_MAX_BYTES);
 	status = iot_serial_open(options->serial, &console->serial, err);
 	if (status == IOT_OK)
 		status = console_sync(console, 5 * console->echo_ms, err);
@@ -168,7 +165,7 @@ void console_close(struct console *console)
 	if (console == NULL)
 		return;
 	iot_serial_close(console->serial);
-	iot_buf_release(&console->line);
+	iot_buf_release(&console->terminal.line);
 	iot_buf_release(&console->typed);
 	iot_buf_release(&console->next);
 	free(console);
@@ -186,14 +183,14 @@ static enum iot_status await_echo(struct console *console, struct iot_error *err
 {
 	int64_t deadline = iot_deadline(console->echo_ms);
 
-	while (strcmp(iot_buf_str(&console->line), iot_buf_str(&console->typed)) != 0) {
+	while (strcmp(iot_buf_str(&console->terminal.line), iot_buf_str(&console->typed)) != 0) {
 		enum iot_status status = fetch(console, deadline, err);
 
 		if (status != IOT_OK)
 			return status;
 		deadline = iot_deadline(STALL_MS < console->echo_ms ? STALL_MS : console->echo_ms);
-		if (show(console, console->next.data[0]))
-			iot_buf_clear(&console->line);
+		if (console_show(&console->terminal, console->next.data[0]))
+			iot_buf_clear(&console->terminal.line);
 		iot_buf_consume(&console->next, 1);
 	}
 	return IOT_OK;
@@ -227,7 +224,7 @@ static enum iot_status press_enter(struct console *console, struct iot_error *er
 
 		status = send(console, "\n", false, err);
 		while (status == IOT_OK) {
-			const char *line = iot_buf_str(&console->line);
+			const char *line = iot_buf_str(&console->terminal.line);
 			bool complete;
 
 			if (iot_starts_with(line, typed) && strcmp(line, typed) != 0)
@@ -235,19 +232,19 @@ static enum iot_status press_enter(struct console *console, struct iot_error *er
 			status = fetch(console, deadline, err);
 			if (status != IOT_OK)
 				break;
-			complete = show(console, console->next.data[0]);
+			complete = console_show(&console->terminal, console->next.data[0]);
 			iot_buf_consume(&console->next, 1);
-			if (complete && strcmp(iot_buf_str(&console->line), typed) == 0) {
-				iot_buf_clear(&console->line);
+			if (complete && strcmp(iot_buf_str(&console->terminal.line), typed) == 0) {
+				iot_buf_clear(&console->terminal.line);
 				return IOT_OK;
 			}
 			/* Not one byte of the end of the line has to arrive: what follows shows it too. */
-			if (!complete && console->line.len > 0 &&
-			    strncmp(typed, iot_buf_str(&console->line), console->line.len) != 0 &&
-			    iot_buf_str(&console->line)[0] != '<')
+			if (!complete && console->terminal.line.len > 0 &&
+			    strncmp(typed, iot_buf_str(&console->terminal.line), console->terminal.line.len) != 0 &&
+			    iot_buf_str(&console->terminal.line)[0] != '<')
 				return IOT_OK;
 			if (complete)
-				iot_buf_clear(&console->line);
+				iot_buf_clear(&console->terminal.line);
 		}
 	}
 	return status;
@@ -295,21 +292,21 @@ enum iot_status console_enter(struct console *console, const struct console_text
 /* The line is complete. True: the judge is done. */
 static bool judge_line(struct console *console, console_judge judge, void *data)
 {
-	const char *text = iot_buf_str(&console->line);
+	const char *text = iot_buf_str(&console->terminal.line);
 	bool echo = strcmp(text, iot_buf_str(&console->typed)) == 0, done;
 
 	/* After a log line the prompt stands in front of the answer. */
 	while (!echo && iot_starts_with(text, console->prompt))
 		text += strlen(console->prompt);
 	done = !echo && *text != '\0' && judge(text, false, data) == CONSOLE_DONE;
-	iot_buf_clear(&console->line);
+	iot_buf_clear(&console->terminal.line);
 	return done;
 }
 
 static bool judge_prompt(struct console *console, console_judge judge, void *data)
 {
 	IOT_CLEAN(iot_free_p) char *before = NULL;
-	const char *text = iot_buf_str(&console->line);
+	const char *text = iot_buf_str(&console->terminal.line);
 
 	if (!at_prompt(console))
 		return false;
@@ -338,7 +335,7 @@ enum iot_status console_read(struct console *console, console_judge judge, void 
 			return status;
 		}
 		while (console->next.len > 0) {
-			bool complete = show(console, console->next.data[0]);
+			bool complete = console_show(&console->terminal, console->next.data[0]);
 
 			iot_buf_consume(&console->next, 1);
 			if (complete && judge_line(console, judge, data)) {

@@ -15,6 +15,15 @@
 
 struct console;
 
+/* The last line of a terminal, as a person would see it: what the board says byte by byte, sequences taken out. */
+struct console_terminal {
+	struct iot_buf line;
+	enum { CONSOLE_PLAIN, CONSOLE_ESCAPE, CONSOLE_SEQUENCE } state;
+	bool cr;
+};
+/* True: the line is complete; the caller clears it. */
+bool console_show(struct console_terminal *terminal, char c);
+
 struct console_options {
 	const struct iot_serial_options *serial;
 	const char *name;   /* for messages: "FreeRTOS console" */

@@ -2,146 +2,14 @@
  * The console of FreeRTOS's reference integration for STM32U5: `conf` holds
  * settings, `pki` keys and certificates. The board makes its key itself and gives
  * a request. It has no id that could be asked for, so it is known by its name.
- * Only the words of success count as success: an empty answer may mean anything,
- * and after a refused paste the rest of it would be taken for commands.
  */
-#include "board/board_private.h"
-#include "board/console.h"
+#include "board/dialect/freertos_private.h"
 
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 #include "iotctl/text.h"
 
 #include <string.h>
-
-enum {
-	ANSWER_MS = 5000,
-	GRACE_MS = 1000, /* after a prompt an answer may still come */
-	KEY_MS = 30000,
-	BOOT_MS = 15000,
-	ASK_TRIES = 3,
-	READ_TRIES = 8,
-	WRITE_TRIES = 4,
-	LINE_MAX_TYPED = 127, /* the console takes no more */
-	PEM_LINE_MAX = 64,
-	DER_MAX = 1900 /* of one object: its paste buffer has 2 KB */
-};
-
-struct freertos {
-	struct iot_board_options options;
-	struct console *console;
-	int answer_ms;
-};
-
-/* --- answers ------------------------------------------------------------------------------- */
-
-/* What an answer may look like. */
-struct expected {
-	const char *good;    /* how the line of success begins; NULL: a PEM block */
-	struct iot_buf *pem; /* the block is appended; NULL: not wanted */
-	/* What came: */
-	bool in_pem, succeeded, failed;
-	char line[256]; /* that decided */
-};
-
-static bool was_misheard(const char *line)
-{
-	return strstr(line, "not recognized") != NULL;
-}
-
-static bool is_failure(const char *line)
-{
-	return iot_starts_with(line, "Error") || iot_starts_with(line, "ERROR") || was_misheard(line);
-}
-
-static void take_pem(struct expected *expected, const char *line)
-{
-	if (iot_starts_with(line, "-----BEGIN"))
-		expected->in_pem = true;
-	if (!expected->in_pem)
-		return;
-	iot_buf_adds(expected->pem, line);
-	iot_buf_addc(expected->pem, '\n');
-	if (!iot_starts_with(line, "-----END"))
-		return;
-	expected->in_pem = false;
-	expected->succeeded = expected->succeeded || expected->good == NULL;
-}
-
-static enum console_verdict judge(const char *line, bool prompt, void *data)
-{
-	struct expected *expected = data;
-
-	if (is_failure(line)) /* some have no end of line, and the prompt follows at once */
-		expected->failed = true;
-	else if (expected->good != NULL && iot_starts_with(line, expected->good))
-		expected->succeeded = true;
-	else if (!prompt && expected->pem != NULL)
-		take_pem(expected, line);
-	if (*line != '\0' && !expected->in_pem && (expected->failed || expected->succeeded) &&
-	    *expected->line == '\0') {
-		snprintf(expected->line, sizeof(expected->line), "%s", line);
-		iot_text_printable(expected->line);
-	}
-	return prompt && !expected->in_pem && (expected->failed || expected->succeeded) ? CONSOLE_DONE : CONSOLE_MORE;
-}
-
-/* Nothing that says success: IOT_BOARD. `doing` completes "the board refused to". */
-static enum iot_status conclude(const struct expected *expected, const char *doing, struct iot_error *err)
-{
-	if (expected->failed)
-		return iot_fail(err, IOT_BOARD, "the board refused to %s: %s", doing, expected->line);
-	if (!expected->succeeded) {
-		iot_fail(err, IOT_BOARD, "the board did not say that it could %s", doing);
-		iot_error_hint(err, "it says nothing when what it is given has no meaning for it; repeat the command");
-		return IOT_BOARD;
-	}
-	return IOT_OK;
-}
-
-static enum iot_status ask_once(struct freertos *board, const struct console_text *texts, struct expected *expected,
-				int timeout_ms, int grace_ms, struct iot_error *err)
-{
-	bool done;
-	enum iot_status status;
-
-	expected->in_pem = expected->succeeded = expected->failed = false;
-	expected->line[0] = '\0';
-	if (expected->pem != NULL)
-		iot_buf_clear(expected->pem);
-	status = console_enter(board->console, texts, err);
-	if (status == IOT_OK)
-		status = console_read(board->console, judge, expected, timeout_ms, grace_ms, &done, err);
-	if (expected->pem != NULL && status == IOT_OK)
-		status = iot_buf_check(expected->pem, "the board's answer", err);
-	return status;
-}
-
-/*
- * One line and its answer. A failure that was said is no fault here. Everything that is asked may be asked again, and
- * is when nothing came, or when the board took it for something else.
- */
-static enum iot_status ask(struct freertos *board, const struct console_text *texts, struct expected *expected,
-			   int timeout_ms, int grace_ms, struct iot_error *err)
-{
-	enum iot_status status = IOT_OK;
-
-	for (int tries = 0; tries < ASK_TRIES; tries++) {
-		struct iot_error late = IOT_ERROR_INIT;
-
-		status = tries > 0 ? console_sync(board->console, board->answer_ms, &late) : IOT_OK;
-		if (status == IOT_OK)
-			status = ask_once(board, texts, expected, timeout_ms, grace_ms, &late);
-		if (status != IOT_OK && status != IOT_TIMEOUT) {
-			if (err != NULL)
-				*err = late;
-			return status;
-		}
-		if (status == IOT_OK && (expected->succeeded || (expected->failed && !was_misheard(expected->line))))
-			return IOT_OK;
-	}
-	return status == IOT_TIMEOUT ? iot_fail(err, IOT_BOARD, "the board did not answer") : status;
-}
 
 /* --- conf ------------------------------------------------------------------------------------- */
 
@@ -163,7 +31,7 @@ static enum console_verdict judge_conf(const char *line, bool prompt, void *data
 	struct conf_answer *answer = data;
 	size_t key_len = strlen(answer->key), len = strlen(line);
 
-	if (is_failure(line))
+	if (fr_is_failure(line))
 		answer->failed = true;
 	if (!answer->found && strncmp(line, answer->key, key_len) == 0 && line[key_len] == '=') {
 		const char *value = line + key_len + 1;
@@ -276,201 +144,6 @@ static enum iot_status same_conf(struct freertos *board, const struct iot_board_
 	return status;
 }
 
-/* --- pki: objects ------------------------------------------------------------------------------ */
-
-static const struct object {
-	const char *label;
-	bool is_key;
-} objects[IOT_ITEM_COUNT] = {
-	[IOT_ITEM_CODE_SIGNING] = {"ota_signer_pub", true},
-	[IOT_ITEM_ROOT_CA] = {"root_ca_cert", false},
-	[IOT_ITEM_CERTIFICATE] = {"tls_cert", false},
-};
-
-/* Appended; nothing if it holds none. */
-static enum iot_status export(struct freertos *board, const char *label, bool is_key, struct iot_buf *pem,
-			      struct iot_error *err) {
-	struct expected expected = {.pem = pem};
-	enum iot_status status = ask(board,
-				     CONSOLE_TEXTS({"pki export ", false}, {is_key ? "key " : "cert ", false},
-						   {label, false}),
-				     &expected, board->answer_ms, GRACE_MS, err);
-
-	if (status == IOT_OK && !expected.succeeded) iot_buf_clear(pem);
-	return status;
-}
-
-/* The PEM of what the item wants, in lines of 64; certificate or public key. */
-static enum iot_status wanted_pem(const struct iot_board_item *item, struct iot_buf *pem, struct iot_error *err)
-{
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
-	struct iot_buf der = IOT_BUF_INIT(IOT_CERT_DER_MAX);
-	enum iot_status status =
-		iot_cert_parse_pem(item->value, strlen(item->value), iot_board_item_name(item->kind), &cert, err);
-
-	if (status == IOT_OK && objects[item->kind].is_key)
-		status = iot_key_public_pem(iot_cert_key(cert), pem, err);
-	else if (status == IOT_OK)
-		iot_cert_pem(cert, pem);
-	if (status == IOT_OK)
-		iot_cert_der(cert, &der);
-	if (status == IOT_OK && !objects[item->kind].is_key && der.len > DER_MAX)
-		status = iot_fail(err, IOT_USAGE, "the %s has %zu bytes, and the board's console takes %d",
-				  iot_board_item_name(item->kind), der.len, DER_MAX);
-	iot_buf_release(&der);
-	return status;
-}
-
-/* Some versions of the board's software export keys with one byte too many at the end. */
-static bool same_key(const char *held, const char *wanted)
-{
-	struct iot_buf a = IOT_BUF_INIT(IOT_CERT_DER_MAX), b = IOT_BUF_INIT(IOT_CERT_DER_MAX);
-	bool same = board_pem_decode(held, "PUBLIC KEY", &a) && board_pem_decode(wanted, "PUBLIC KEY", &b) &&
-		    (a.len == b.len || a.len == b.len + 1) && memcmp(a.data, b.data, b.len) == 0;
-
-	iot_buf_release(&a);
-	iot_buf_release(&b);
-	return same;
-}
-
-/* Two PEM texts of the same object; what cannot be read is another one. */
-static bool same_object(const struct object *object, const struct iot_buf *held, const struct iot_buf *wanted)
-{
-	struct iot_error ignored = IOT_ERROR_INIT;
-
-	if (object->is_key)
-		return same_key(iot_buf_str(held), iot_buf_str(wanted));
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *a = NULL;
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *b = NULL;
-
-	return iot_cert_parse_pem(iot_buf_str(held), held->len, "certificate", &a, &ignored) == IOT_OK &&
-	       iot_cert_parse_pem(iot_buf_str(wanted), wanted->len, "certificate", &b, &ignored) == IOT_OK &&
-	       strcmp(iot_cert_id(a), iot_cert_id(b)) == 0;
-}
-
-/* Appended once it has come twice the same; nothing if there is none. */
-static enum iot_status export_steady(struct freertos *board, const struct object *object, struct iot_buf *pem,
-				     struct iot_error *err)
-{
-	struct iot_buf again = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	bool same = false;
-	enum iot_status status = export(board, object->label, object->is_key, pem, err);
-
-	for (int tries = 0; status == IOT_OK && !same && tries < READ_TRIES; tries++) {
-		iot_buf_clear(&again);
-		status = export(board, object->label, object->is_key, &again, err);
-		same = status == IOT_OK && strcmp(iot_buf_str(&again), iot_buf_str(pem)) == 0;
-		if (!same) {
-			iot_buf_clear(pem);
-			iot_buf_adds(pem, iot_buf_str(&again));
-		}
-	}
-	iot_buf_release(&again);
-	if (status == IOT_OK && !same)
-		status = iot_fail(err, IOT_BOARD, "the board gives no steady %s", object->label);
-	return status;
-}
-
-static enum iot_status holds_object(struct freertos *board, const struct object *object, const struct iot_buf *wanted,
-				    bool *ret, struct iot_error *err)
-{
-	struct iot_buf held = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	enum iot_status status = export(board, object->label, object->is_key, &held, err);
-
-	/* What is the same was read well; what is not may have been hurt on its way. */
-	*ret = status == IOT_OK && same_object(object, &held, wanted);
-	if (status == IOT_OK && !*ret) {
-		iot_buf_clear(&held);
-		status = export_steady(board, object, &held, err);
-		*ret = status == IOT_OK && same_object(object, &held, wanted);
-	}
-	iot_buf_release(&held);
-	return status;
-}
-
-/* --- pki: pasting --------------------------------------------------------------------------------- */
-
-/* Between the lines of a paste only a new prompt may come. */
-static enum console_verdict judge_paste(const char *line, bool prompt, void *data)
-{
-	struct expected *expected = data;
-
-	if (is_failure(line)) {
-		expected->failed = true;
-		snprintf(expected->line, sizeof(expected->line), "%s", line);
-		iot_text_printable(expected->line);
-	}
-	return prompt ? CONSOLE_DONE : CONSOLE_MORE;
-}
-
-/* Line by line, each only after the board has taken the one before. */
-static enum iot_status paste_lines(struct freertos *board, const char *pem, struct expected *expected,
-				   struct iot_error *err)
-{
-	enum iot_status status = IOT_OK;
-
-	while (status == IOT_OK && !expected->failed && *pem != '\0') {
-		size_t len = strcspn(pem, "\n");
-		char line[PEM_LINE_MAX + 1];
-		bool last = iot_starts_with(pem, "-----END"), done = false;
-
-		if (len > PEM_LINE_MAX)
-			return iot_fail(err, IOT_FAILURE, "a line of the PEM is too long");
-		snprintf(line, sizeof(line), "%.*s", (int)len, pem);
-		pem += len + (pem[len] == '\n');
-		if (*line == '\0')
-			continue;
-		status = console_enter(board->console, CONSOLE_TEXTS({line, false}), err);
-		if (status == IOT_OK)
-			status = console_read(board->console, last ? judge : judge_paste, expected, board->answer_ms,
-					      GRACE_MS, &done, err);
-	}
-	return status;
-}
-
-/* Ctrl-C ends a line only. This one ends a paste, with an error; it is no command either. */
-static enum iot_status leave_paste(struct freertos *board, struct iot_error *err)
-{
-	struct expected expected = {.good = "Success:"};
-	bool done;
-	enum iot_status status = console_sync(board->console, board->answer_ms, err);
-
-	if (status == IOT_OK)
-		status = console_enter(board->console, CONSOLE_TEXTS({"-----END-----", false}), err);
-	if (status == IOT_OK)
-		status = console_read(board->console, judge, &expected, board->answer_ms, GRACE_MS, &done, err);
-	return status;
-}
-
-static enum iot_status paste(struct freertos *board, const struct object *object, const struct iot_buf *pem,
-			     struct iot_error *err)
-{
-	struct expected expected = {.good = "Success:"};
-	char doing[64];
-	bool done = false;
-	struct iot_error again = IOT_ERROR_INIT;
-	enum iot_status status =
-		console_enter(board->console,
-			      CONSOLE_TEXTS({"pki import ", false}, {object->is_key ? "key " : "cert ", false},
-					    {object->label, false}),
-			      err);
-
-	snprintf(doing, sizeof(doing), "store %s", object->label);
-	if (status == IOT_OK)
-		status = console_read(board->console, judge_paste, &expected, board->answer_ms, GRACE_MS, &done, err);
-	if (status == IOT_OK && !expected.failed)
-		status = paste_lines(board, iot_buf_str(pem), &expected, err);
-	if (status == IOT_TIMEOUT)
-		status = iot_fail(err, IOT_BOARD, "the board stopped answering in the middle of a paste");
-	if (status == IOT_OK)
-		status = conclude(&expected, doing, err);
-	/* Whatever it made of the paste, the next line must not become a part of it. */
-	if (status != IOT_OK && status != IOT_INTERRUPTED && leave_paste(board, &again) != IOT_OK && err != NULL &&
-	    *err->hint == '\0')
-		iot_error_hint(err, "it does not answer any more: reset it");
-	return status;
-}
-
 /* --- items ----------------------------------------------------------------------------------------- */
 
 static enum iot_status look(void *self, struct iot_board_item *item, struct iot_error *err)
@@ -484,9 +157,9 @@ static enum iot_status look(void *self, struct iot_board_item *item, struct iot_
 		if (status == IOT_OK)
 			status = same_conf(self, item, &same, err);
 	} else {
-		status = wanted_pem(item, &wanted, err);
+		status = fr_wanted_pem(item, &wanted, err);
 		if (status == IOT_OK)
-			status = holds_object(self, &objects[item->kind], &wanted, &same, err);
+			status = fr_holds_object(self, &fr_objects[item->kind], &wanted, &same, err);
 	}
 	iot_buf_release(&wanted);
 	if (same)
@@ -501,9 +174,9 @@ static enum iot_status write_item(struct freertos *board, const struct iot_board
 
 	if (conf_keys[item->kind] != NULL)
 		return set_conf(board, conf_keys[item->kind], item->value, iot_board_item_secret(item->kind), err);
-	status = wanted_pem(item, &pem, err);
+	status = fr_wanted_pem(item, &pem, err);
 	if (status == IOT_OK)
-		status = paste(board, &objects[item->kind], &pem, err);
+		status = fr_paste(board, &fr_objects[item->kind], &pem, err);
 	iot_buf_release(&pem);
 	return status;
 }
@@ -546,59 +219,14 @@ static enum iot_status commit(void *self, struct iot_error *err)
 	snprintf(now, sizeof(now), "%lld", (long long)(iot_now_ms() / 1000));
 	status = set_conf(board, "time_hwm", now, false, err);
 	if (status == IOT_OK)
-		status = ask(board, CONSOLE_TEXTS({"conf commit", false}), &expected, board->answer_ms, GRACE_MS, err);
+		status = fr_ask(board, CONSOLE_TEXTS({"conf commit", false}), &expected, board->answer_ms, GRACE_MS,
+				err);
 	if (status == IOT_OK)
-		status = conclude(&expected, "save its configuration", err);
+		status = fr_conclude(&expected, "save its configuration", err);
 	return status;
 }
 
 /* --- the key ------------------------------------------------------------------------------------------ */
-
-/* A request signed with its key is appended; nothing if it has none. */
-static enum iot_status request(struct freertos *board, struct iot_buf *csr, struct iot_error *err)
-{
-	struct expected expected = {.pem = csr};
-	enum iot_status status = ask(board, CONSOLE_TEXTS({"pki generate csr tls_key_priv", false}), &expected, KEY_MS,
-				     2 * GRACE_MS, err);
-
-	if (status == IOT_OK && !expected.succeeded)
-		iot_buf_clear(csr);
-	return status;
-}
-
-/* Read whole: a hurt one does not verify, and is asked for again. */
-static enum iot_status request_key(struct freertos *board, struct iot_buf *csr, struct iot_key **ret,
-				   struct iot_error *err)
-{
-	enum iot_status status = IOT_OK;
-
-	for (int tries = 0; tries < READ_TRIES; tries++) {
-		IOT_CLEAN(iot_csr_release) struct iot_csr parsed = {0};
-
-		iot_buf_clear(csr);
-		status = request(board, csr, err);
-		if (status != IOT_OK || csr->len == 0)
-			return status;
-		status = iot_csr_parse(iot_buf_str(csr), csr->len, &parsed, tries == READ_TRIES - 1 ? err : NULL);
-		if (status == IOT_OK) {
-			*ret = iot_take(parsed.key);
-			return IOT_OK;
-		}
-	}
-	iot_error_while(err, "reading the board's certificate request");
-	return status;
-}
-
-static enum iot_status generate(struct freertos *board, struct iot_error *err)
-{
-	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	struct expected expected = {.good = "SUCCESS: Key pair generated", .pem = &pem};
-	enum iot_status status =
-		ask(board, CONSOLE_TEXTS({"pki generate key", false}), &expected, KEY_MS, board->answer_ms, err);
-
-	iot_buf_release(&pem);
-	return status == IOT_OK ? conclude(&expected, "make a key pair", err) : status;
-}
 
 static enum iot_status make_key(void *self, const char *common_name, bool keep, struct iot_buf *csr,
 				struct iot_error *err)
@@ -608,12 +236,12 @@ static enum iot_status make_key(void *self, const char *common_name, bool keep, 
 	enum iot_status status = set_conf(board, "thing_name", common_name, false, err); /* the request names it */
 
 	if (status == IOT_OK && keep)
-		status = request_key(board, csr, &key, err);
+		status = fr_request_key(board, csr, &key, err);
 	if (status != IOT_OK || key != NULL)
 		return status;
-	status = generate(board, err);
+	status = fr_generate(board, err);
 	if (status == IOT_OK)
-		status = request_key(board, csr, &key, err);
+		status = fr_request_key(board, csr, &key, err);
 	if (status == IOT_OK && key == NULL)
 		return iot_fail(err, IOT_BOARD, "the board gives no certificate request");
 	return status;
@@ -623,7 +251,7 @@ static enum iot_status prove(void *self, const struct iot_cert *cert, const char
 {
 	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
 	struct iot_buf csr = IOT_BUF_INIT(IOT_CSR_MAX);
-	enum iot_status status = request_key(self, &csr, &key, err);
+	enum iot_status status = fr_request_key(self, &csr, &key, err);
 
 	iot_buf_release(&csr);
 	if (status == IOT_OK && (key == NULL || !iot_key_equal(key, iot_cert_key(cert))))
@@ -663,14 +291,14 @@ static enum iot_status identify(void *self, struct iot_board_identity *ret, stru
 		status = read_conf(board, "mqtt_endpoint", ret->endpoint, sizeof(ret->endpoint), err);
 	ret->claimed = *ret->endpoint != '\0';
 	if (status == IOT_OK)
-		status = export_steady(board, &objects[IOT_ITEM_CERTIFICATE], &pem, err);
+		status = fr_export_steady(board, &fr_objects[IOT_ITEM_CERTIFICATE], &pem, err);
 	if (status == IOT_OK &&
 	    iot_cert_parse_pem(iot_buf_str(&pem), pem.len, "certificate", &cert, &unreadable) == IOT_OK)
 		iot_cert_pem(cert, &ret->certificate);
 	/* By a request: its own signature shows that it was read whole, which an exported key does not. */
 	iot_buf_clear(&pem);
 	if (status == IOT_OK)
-		status = request_key(board, &pem, &key, err);
+		status = fr_request_key(board, &pem, &key, err);
 	if (status == IOT_OK && key != NULL)
 		status = iot_key_public_pem(key, &ret->public_key, err);
 	iot_buf_release(&pem);
@@ -720,7 +348,7 @@ static enum iot_status start(void *self, struct iot_error *err)
 	if (status != IOT_OK)
 		return status;
 	/* Not the prompt that it had before; a board that goes down without a word is as good. */
-	status = console_read(board->console, judge, &expected, GRACE_MS, GRACE_MS, &done, &cut);
+	status = console_read(board->console, fr_judge, &expected, GRACE_MS, GRACE_MS, &done, &cut);
 	if (status == IOT_OK || status == IOT_TIMEOUT)
 		status = console_sync(board->console, BOOT_MS, &cut);
 	if (status != IOT_OK && err != NULL) {

@@ -11,3 +11,5 @@ target_compile_definitions(unit_board_test_swd PRIVATE SWDSIM="$<TARGET_FILE:swd
 	SWD_TARGETS="${PROJECT_SOURCE_DIR}/src/board/descriptions")
 add_dependencies(unit_board_test_swd swdsim)
 iot_fuzz(credential iot_board)
+iot_fuzz(console iot_board)
+iot_fuzz(description iot_board)
