@@ -10,6 +10,7 @@ iot_unit(board/test_swd iot_board)
 target_compile_definitions(unit_board_test_swd PRIVATE SWDSIM="$<TARGET_FILE:swdsim>"
 	SWD_TARGETS="${PROJECT_SOURCE_DIR}/src/board/descriptions")
 add_dependencies(unit_board_test_swd swdsim)
+set_tests_properties(unit/board/swd PROPERTIES TIMEOUT 300) # a run of OpenOCD for each step
 iot_fuzz(credential iot_board)
 iot_fuzz(console iot_board)
 iot_fuzz(description iot_board)
