@@ -189,10 +189,21 @@ acknowledged() { [ "$(iotctl config list pump-0001 --query '.[].acknowledgedVers
   fault 8 "update 'one' has not ended" away iotctl -q ota watch one --timeout 1s
   works ota cancel -- one --force
   works stream delete -- AFR_OTA-one
-  stays ota push -- v2.bin --to pump-0001 --key ./sign.key --verify-key ./sign.pub
+  works ota push -- v2.bin --to pump-0001 --key ./sign.key --verify-key ./sign.pub --id two
+  works ota gc
   stays codesign create -- k2
   stays codesign list
   stays codesign certificate -- default
+}
+
+@test "gateways, and the end of a device, from elsewhere" {
+  elsewhere
+  make_device pump-0002
+  works gateway create -- gw --out ./gw
+  works gateway add -- gw pump-0002
+  works gateway children -- gw
+  works gateway remove -- gw pump-0002
+  works device retire -- pump-0002 --yes
 }
 
 @test "small devices' secrets and tokens, from elsewhere" {
@@ -232,6 +243,8 @@ acknowledged() { [ "$(iotctl config list pump-0001 --query '.[].acknowledgedVers
   works settings import -- ../boss.profile
   works settings set -- output json
   works board list
+  works board kinds
+  works board show -- stm32f1
   works sim firmware -- --version 2.0.0 --out v2.bin
   works init -- mine --keep-default --directory ./mine
   works backup -- --fleet ./mine --cloud local copy
@@ -253,6 +266,10 @@ acknowledged() { [ "$(iotctl config list pump-0001 --query '.[].acknowledgedVers
   stays provision -- --port ./none
   fault 3 "this is done on the fleet's own machine" away iotctl serve --status
   fault 3 "this is done on the fleet's own machine" away iotctl serve --detach
+  fault 3 "this is done on the fleet's own machine" away iotctl station run line.json --station line1 --port ./none
+  for verb in report export close; do
+    fault 3 "this is done on the fleet's own machine" away iotctl station "$verb" --station line1
+  done
   [ "$(iotctl operator show boss --query .state)" = active ]
 }
 
@@ -260,7 +277,8 @@ acknowledged() { [ "$(iotctl config list pump-0001 --query '.[].acknowledgedVers
 # fleet, and which other tests run.
 by_hand() {
   printf '%s\n' 'ota watch' serve 'board probe' 'sim expresslink' 'sim host' 'sim jwt-device' 'attest decode' 'attest policy' \
-    'attest verify'
+    'attest verify' 'sim board' 'sim psk-device' 'station verify' 'station run' \
+    'station report' 'station export' 'station close' 'gateway run'
 }
 
 @test "no verb was left out" {
