@@ -24,6 +24,7 @@ struct iot_process_options {
 	bool keep_stderr;            /* its stderr is this process's: only stdout is captured or logged */
 	bool feed;                   /* give a non-blocking pipe to its stdin in in_fd; else that is /dev/null */
 	bool die_with_parent;        /* SIGTERM when this process dies */
+	bool die_at_once;            /* ... or SIGKILL: what comes after must not meet it */
 	bool new_session;            /* setsid */
 	int in_fd;                   /* its stdin; 0: /dev/null */
 	const int *pass;             /* descriptors that the child gets under the same numbers; all others are closed */

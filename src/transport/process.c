@@ -55,7 +55,7 @@ static _Noreturn void child(const struct iot_process_options *options, const cha
 	if (options->new_session)
 		setsid();
 	if (options->die_with_parent) {
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		prctl(PR_SET_PDEATHSIG, options->die_at_once ? SIGKILL : SIGTERM);
 		if (getppid() != parent) /* it went before we asked */
 			_exit(127);
 	}

@@ -133,7 +133,7 @@ void buspirate_byte(uint8_t byte)
 			mode = TEXT_MODE; /* a reset of the adapter */
 			zeros = 0;
 			buspirate_send(1);
-		} else if (byte == 0 && zeros == 1) {
+		} else if (byte == 0) { /* each: whoever sent some before may have been killed since */
 			send_text("BBIO1");
 		}
 	} else {

@@ -12,12 +12,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum { PROBE_TRIES = 4, PROBE_PAUSE_MS = 500 };
 enum { TIMEOUT_MS = 60000, OUTPUT_MAX = 4 * 1024 * 1024, SCRIPT_MAX = 64 * 1024, ARGUMENTS_MAX = 16 };
 #define MARK "IOTCTL:"
 
@@ -209,8 +212,11 @@ static enum iot_status start(struct swd_run *run, int script_fd, struct iot_buf 
 	const struct iot_swd_options *options = run->options;
 	IOT_CLEAN(iot_free_p) char *path = iot_strf("/proc/self/fd/%d", script_fd);
 	const char *argv[] = {options->program != NULL ? options->program : "openocd", "-f", path, NULL};
-	const struct iot_process_options process = {
-		.argv = argv, .die_with_parent = true, .pass = run->fds, .pass_count = run->fd_count};
+	const struct iot_process_options process = {.argv = argv,
+						    .die_with_parent = true,
+						    .die_at_once = true,
+						    .pass = run->fds,
+						    .pass_count = run->fd_count};
 	enum iot_status status = iot_process_run(&process, options->timeout_ms > 0 ? options->timeout_ms : TIMEOUT_MS,
 						 output, ret_code, err);
 
@@ -222,21 +228,53 @@ static enum iot_status start(struct swd_run *run, int script_fd, struct iot_buf 
 	return status;
 }
 
+/*
+ * A probe may be in the middle of something, when whoever used it was killed, or is just ending: then it does not come
+ * up, and a moment later it does. What was wrong with the target is another matter.
+ */
+static bool probe_was_busy(const struct swd_run *run, const char *output)
+{
+	if (iot_starts_with(run->options->probe, "buspirate"))
+		return strstr(output, "Interface ready!") == NULL &&
+		       strstr(output, "Could not open serial port") == NULL;
+	return strstr(output, "LIBUSB_ERROR_BUSY") != NULL;
+}
+
+/* Run it. *ret_good: it did all that it was told. */
+static enum iot_status run_once(struct swd_run *run, int script_fd, struct iot_buf *output, int *ret_code, char *result,
+				size_t size, bool *ret_good, struct iot_error *err)
+{
+	enum iot_status status;
+
+	iot_buf_clear(output);
+	json_array_clear(run->results);
+	run->failed[0] = result[0] = '\0';
+	status = start(run, script_fd, output, ret_code, err);
+	keep_log(run->options, output);
+	*ret_good = status == IOT_OK && read_markers(run, iot_buf_str(output), result, size) && *ret_code == 0;
+	return status;
+}
+
 enum iot_status swd_run(struct swd_run *run, struct iot_error *err)
 {
 	struct iot_buf script = IOT_BUF_INIT(SCRIPT_MAX), output = IOT_BUF_INIT(OUTPUT_MAX);
 	char result[200] = "";
+	bool good = false;
 	int fd = -1, code = 0;
 	enum iot_status status = compose(run, &script, err);
 
 	if (status == IOT_OK)
 		status = swd_run_file(run, script.data, script.len, &fd, err);
-	if (status == IOT_OK)
-		status = start(run, fd, &output, &code, err);
-	keep_log(run->options, &output);
-	if (status == IOT_OK && (!read_markers(run, iot_buf_str(&output), result, sizeof(result)) || code != 0)) {
+	for (int tries = 0; status == IOT_OK && !good && tries < PROBE_TRIES; tries++) {
+		if (tries > 0)
+			poll(NULL, 0, PROBE_PAUSE_MS);
+		status = run_once(run, fd, &output, &code, result, sizeof(result), &good, err);
+		if (!probe_was_busy(run, iot_buf_str(&output)))
+			break;
+	}
+	if (status == IOT_OK && !good) {
 		status = IOT_BOARD;
-		if (code > 128 && *run->failed == '\0')
+		if (code > 128 && code <= 128 + SIGRTMAX && *run->failed == '\0')
 			iot_fail(err, IOT_BOARD, "openocd was ended by signal %d", code - 128);
 		else
 			explain(iot_buf_str(&output), err, run->failed, result);
