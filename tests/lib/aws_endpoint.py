@@ -549,8 +549,14 @@ class DeviceHandler(Handler):
     do_GET = do
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that was killed is no fault of ours
+            super().handle_error(request, client_address)
+
+
 def start(handler, certificate=None, client_ca=None):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
