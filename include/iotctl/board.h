@@ -33,6 +33,8 @@ enum iot_board_item_kind {
 	IOT_ITEM_ROOT_CA,      /* certificate (PEM) that the broker is checked with */
 	IOT_ITEM_CERTIFICATE,  /* the device's own (PEM), where it is not born with one */
 	IOT_ITEM_THING_NAME,
+	IOT_ITEM_PSK_IDENTITY, /* up to 128 characters without ':' */
+	IOT_ITEM_PSK,          /* secret; hex, lower case */
 	IOT_ITEM_WIFI_SSID,
 	IOT_ITEM_WIFI_PASSWORD, /* secret */
 	IOT_ITEM_APN,
@@ -92,6 +94,12 @@ struct iot_board_options {
 	void *data;
 };
 
+/* Whom a board is to trust from now on, and whom it trusted until now. Texts are borrowed. */
+struct iot_board_trust {
+	const char *endpoint, *root_ca;         /* root_ca: PEM; NULL: that stays as it is */
+	const char *old_endpoint, *old_root_ca; /* to go back to; NULL: not known */
+};
+
 /* How far locking may go. */
 enum iot_board_lock { IOT_BOARD_LOCK_NONE, IOT_BOARD_LOCK_REVERSIBLE, IOT_BOARD_LOCK_PERMANENT };
 
@@ -118,6 +126,8 @@ struct iot_board_ops {
 	enum iot_status (*start)(void *self, struct iot_error *err);
 	enum iot_status (*reset)(void *self, struct iot_error *err);
 	enum iot_status (*lock)(void *self, enum iot_board_lock strength, json_t *done, struct iot_error *err);
+	enum iot_status (*stage)(void *self, const struct iot_board_trust *trust, struct iot_error *err);
+	enum iot_status (*settle)(void *self, const struct iot_board_trust *trust, bool keep, struct iot_error *err);
 };
 
 /* All dialects; ends with NULL. */
@@ -174,5 +184,17 @@ IOT_CHECK enum iot_status iot_board_reset(struct iot_board *board, struct iot_er
  */
 IOT_CHECK enum iot_status iot_board_lock(struct iot_board *board, enum iot_board_lock strength, json_t *done,
 					 struct iot_error *err);
+/*
+ * Put the new endpoint and root CA beside the old ones where the board has room for both, and let it use the new ones
+ * when it connects next. The same call again is no harm, also in a later conversation.
+ */
+IOT_CHECK enum iot_status iot_board_stage(struct iot_board *board, const struct iot_board_trust *trust,
+					  struct iot_error *err);
+/*
+ * After a connection with what was staged: `keep` takes the old away, else the board goes back to it and the new is
+ * taken away. Works in a later conversation, too, and when it was done already.
+ */
+IOT_CHECK enum iot_status iot_board_settle(struct iot_board *board, const struct iot_board_trust *trust, bool keep,
+					   struct iot_error *err);
 
 #endif

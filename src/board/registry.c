@@ -20,6 +20,8 @@ static const struct {
 	[IOT_ITEM_ROOT_CA] = {"root CA", false},
 	[IOT_ITEM_CERTIFICATE] = {"certificate", false},
 	[IOT_ITEM_THING_NAME] = {"thing name", false},
+	[IOT_ITEM_PSK_IDENTITY] = {"identity of the shared secret", false},
+	[IOT_ITEM_PSK] = {"shared secret", true},
 	[IOT_ITEM_WIFI_SSID] = {"Wi-Fi name", false},
 	[IOT_ITEM_WIFI_PASSWORD] = {"Wi-Fi password", true},
 	[IOT_ITEM_APN] = {"APN", false},
@@ -188,4 +190,19 @@ enum iot_status iot_board_lock(struct iot_board *board, enum iot_board_lock stre
 	if (board->ops->lock == NULL)
 		return cannot(board, "be locked", err);
 	return board->ops->lock(board->self, strength, done, err);
+}
+
+enum iot_status iot_board_stage(struct iot_board *board, const struct iot_board_trust *trust, struct iot_error *err)
+{
+	if (board->ops->stage == NULL)
+		return cannot(board, "be given another endpoint or root CA beside the old", err);
+	return board->ops->stage(board->self, trust, err);
+}
+
+enum iot_status iot_board_settle(struct iot_board *board, const struct iot_board_trust *trust, bool keep,
+				 struct iot_error *err)
+{
+	if (board->ops->settle == NULL)
+		return cannot(board, "be given another endpoint or root CA beside the old", err);
+	return board->ops->settle(board->self, trust, keep, err);
 }
