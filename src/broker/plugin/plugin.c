@@ -11,6 +11,7 @@
 #include "iotctl/jwt.h"
 #include "iotctl/log.h"
 #include "iotctl/text.h"
+#include "iotctl/tls.h"
 
 #include <mqtt_protocol.h>
 #include <string.h>
@@ -63,7 +64,7 @@ static struct identity *identify_certificate(const struct mosquitto *handle, str
 static struct identity *identify(struct plugin *plugin, const struct mosquitto_evt_basic_auth *auth, const char *id,
 				 struct iot_cert **ret_cert, struct iot_error *err)
 {
-	struct identity *identity = secret_take(plugin, auth->client);
+	struct identity *identity = secret_take(plugin);
 
 	if (identity == NULL)
 		identity = identify_certificate(auth->client, ret_cert, err);
@@ -250,7 +251,6 @@ static int on_disconnect(int event, void *data, void *userdata)
 	bool stays, superseded;
 
 	(void)event;
-	secret_forget(plugin, gone->client);
 	if (client == NULL || !client->connected)
 		return MOSQ_ERR_SUCCESS; /* it was refused */
 	/* Of an MQTT 5 session we are not told how long it stays. */
@@ -501,6 +501,9 @@ static enum iot_status plugin_start(struct plugin *plugin, const struct mosquitt
 	int64_t last = 0;
 
 	status = read_options(plugin, &path, options, count, err);
+	/* Before the broker makes the contexts of its listeners. */
+	if (status == IOT_OK && plugin->sealing_key != NULL)
+		status = iot_tls_watch(err);
 	if (status == IOT_OK)
 		status = registry_open(path, &plugin->registry, err);
 	if (status == IOT_OK)

@@ -285,9 +285,8 @@ void events_flush(struct events *events);
 
 /*
  * Connections that a key was handed out for, until they say who they are. A TLS session that is resumed asks for no
- * key: it is not here, and so gets in nowhere. The broker tells of every connection that ends (also in its handshake),
- * so an entry cannot be taken for one of a later connection in the same memory; should it not tell, an entry is still
- * good for one use, from the same address, for a short time.
+ * key: it is not here, and so gets in nowhere. An entry is good for one use, by the TLS connection that it was made
+ * in, for a short time.
  */
 #define HANDSHAKE_BUCKETS 1024 /* a power of 2 */
 #define HANDSHAKES_MAX 20000
@@ -305,10 +304,11 @@ struct plugin;
 
 /* What MOSQ_EVT_PSK_KEY wants: MOSQ_ERR_SUCCESS, and the key in hex; else nobody gets in. */
 int secret_hand_out(struct plugin *plugin, struct mosquitto_evt_psk_key *event);
-/* The connection is gone, or begins anew. */
-void secret_forget(struct plugin *plugin, const struct mosquitto *handle);
-/* Take out who the connection is; NULL: no key was handed out for it. New memory. */
-struct identity *secret_take(struct plugin *plugin, const struct mosquitto *handle);
+/*
+ * Take out who the connection is that was read from last, while the broker still does what it read; NULL: no key was
+ * handed out for it. New memory.
+ */
+struct identity *secret_take(struct plugin *plugin);
 /* Free those whose time is over. */
 void secrets_sweep(struct plugin *plugin);
 

@@ -4,31 +4,33 @@
  * tells nobody later whether it was used: a TLS session that is resumed, by
  * ticket or by id, needs no key at all, and would get in with a revoked one. So
  * only a connection that a key was handed out for is anybody's.
+ *
+ * Which connection, is not told by the broker's handle of it: a handshake that
+ * fails while it is accepted is freed without a word, and the next connection
+ * has its memory. So an entry is known by the number of its TLS connection (tls.h): what
+ * was read last when a key is asked for is of that handshake, and when the
+ * client says who it is, that word itself.
  */
 #include "plugin.h"
 
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 #include "iotctl/text.h"
+#include "iotctl/tls.h"
 
 #include <ctype.h>
 #include <string.h>
 
 struct handshake {
 	struct link bucket, age;
-	const struct mosquitto *handle;
-	char *address;
+	uint64_t tls;     /* number of the connection */
 	int64_t deadline; /* monotonic ms */
 	struct identity *identity;
 };
 
-static struct link *bucket_of(struct handshakes *handshakes, const struct mosquitto *handle)
+static struct link *bucket_of(struct handshakes *handshakes, uint64_t tls)
 {
-	uint64_t value = (uint64_t)(uintptr_t)handle;
-
-	value ^= value >> 33;
-	value *= UINT64_C(0xff51afd7ed558ccd);
-	return &handshakes->buckets[(size_t)(value ^ value >> 33) & (HANDSHAKE_BUCKETS - 1)];
+	return &handshakes->buckets[tls & (HANDSHAKE_BUCKETS - 1)];
 }
 
 static void drop(struct handshakes *handshakes, struct handshake *handshake)
@@ -36,7 +38,6 @@ static void drop(struct handshakes *handshakes, struct handshake *handshake)
 	link_remove(&handshake->bucket);
 	link_remove(&handshake->age);
 	handshakes->count--;
-	free(handshake->address);
 	free(handshake->identity);
 	free(handshake);
 }
@@ -65,25 +66,19 @@ void handshakes_release(struct handshakes *handshakes)
 		drop(handshakes, handshake);
 }
 
-static struct handshake *find(struct handshakes *handshakes, const struct mosquitto *handle)
+/* That of the connection which was read from last. */
+static struct handshake *find(struct handshakes *handshakes)
 {
-	struct link *list = bucket_of(handshakes, handle);
+	uint64_t tls = iot_tls_current();
+	struct link *list = bucket_of(handshakes, tls);
 
 	for (struct link *at = list->next; at != list; at = at->next) {
 		struct handshake *handshake = LINK_OWNER(at, struct handshake, bucket);
 
-		if (handshake->handle == handle)
+		if (handshake->tls == tls)
 			return handshake;
 	}
 	return NULL;
-}
-
-void secret_forget(struct plugin *plugin, const struct mosquitto *handle)
-{
-	struct handshake *handshake = plugin->handshakes.count == 0 ? NULL : find(&plugin->handshakes, handle);
-
-	if (handshake != NULL)
-		drop(&plugin->handshakes, handshake);
 }
 
 void secrets_sweep(struct plugin *plugin)
@@ -98,35 +93,32 @@ void secrets_sweep(struct plugin *plugin)
 		drop(&plugin->handshakes, handshake);
 }
 
-static void remember(struct plugin *plugin, const struct mosquitto *handle, const struct iot_psk *psk)
+static void remember(struct plugin *plugin, const struct iot_psk *psk)
 {
 	struct handshakes *handshakes = &plugin->handshakes;
 	struct handshake *handshake = iot_alloc(sizeof(*handshake));
 
 	if (handshakes->count == HANDSHAKES_MAX)
 		drop(handshakes, first(handshakes));
-	handshake->handle = handle;
-	handshake->address = iot_strdup(mosquitto_client_address(handle));
+	handshake->tls = iot_tls_current();
 	handshake->deadline = iot_deadline(HANDSHAKE_MS);
 	handshake->identity = identity_new_thing(IDENTITY_PSK, psk->thing, "");
 	handshake->identity->psk_id = psk->id;
 	link_init(&handshake->bucket);
 	link_init(&handshake->age);
-	link_append(bucket_of(handshakes, handle), &handshake->bucket);
+	link_append(bucket_of(handshakes, handshake->tls), &handshake->bucket);
 	link_append(&handshakes->by_age, &handshake->age);
 	handshakes->count++;
 }
 
-struct identity *secret_take(struct plugin *plugin, const struct mosquitto *handle)
+struct identity *secret_take(struct plugin *plugin)
 {
-	struct handshake *handshake = plugin->handshakes.count == 0 ? NULL : find(&plugin->handshakes, handle);
-	const char *address = mosquitto_client_address(handle);
+	struct handshake *handshake = find(&plugin->handshakes);
 	struct identity *identity = NULL;
 
 	if (handshake == NULL)
 		return NULL;
-	if (handshake->deadline > iot_monotonic_ms() && address != NULL && handshake->address != NULL &&
-	    strcmp(address, handshake->address) == 0)
+	if (handshake->deadline > iot_monotonic_ms())
 		identity = iot_take(handshake->identity);
 	drop(&plugin->handshakes, handshake);
 	return identity;
@@ -148,6 +140,8 @@ static enum iot_status read_secret(struct plugin *plugin, const char *identity, 
 
 	if (plugin->sealing_key == NULL || plugin->staging || plugin->closed)
 		return iot_fail(err, IOT_DENIED, "nobody gets in with a shared secret");
+	if (iot_tls_current() == 0)
+		return iot_fail(err, IOT_FAILURE, "the broker's TLS does not tell whose handshake it is");
 	status = registry_store(plugin->registry, &store, err);
 	/* Read each time: it is made with the fleet's first secret, and does not lie about in our memory. */
 	if (status == IOT_OK && iot_seal_key_read(plugin->sealing_key, seal, err) != IOT_OK)
@@ -197,7 +191,7 @@ int secret_hand_out(struct plugin *plugin, struct mosquitto_evt_psk_key *event)
 	struct iot_error err = IOT_ERROR_INIT;
 	enum iot_status status;
 
-	secret_forget(plugin, event->client);
+	free(secret_take(plugin)); /* it asks again: the last identity that is shown is the one */
 	if (event->identity == NULL || event->key == NULL)
 		return MOSQ_ERR_AUTH;
 	status = read_secret(plugin, event->identity, &psk, &err);
@@ -209,6 +203,6 @@ int secret_hand_out(struct plugin *plugin, struct mosquitto_evt_psk_key *event)
 	if (status != IOT_OK)
 		return MOSQ_ERR_AUTH;
 	iot_hex(psk.key, psk.key_len, event->key);
-	remember(plugin, event->client, &psk);
+	remember(plugin, &psk);
 	return MOSQ_ERR_SUCCESS;
 }

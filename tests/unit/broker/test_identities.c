@@ -3,6 +3,9 @@
 
 #include "iotctl/jwt.h"
 #include "iotctl/seal.h"
+#include "iotctl/tls.h"
+
+#include <openssl/ssl.h>
 
 #define PATH "projects/demo/locations/l/registries/r/devices/"
 #define NOW INT64_C(1790000000000)
@@ -14,6 +17,32 @@ static const char bridge_policy[] =
 		"topic/dev/${iot:ClientId}/*\"") "," ALLOW("\"iot:Subscribe\"", "\"" ARN "topicfilter/*\""));
 
 static struct iot_key *keys[2];
+static SSL_CTX *tls_context;
+static SSL *tls[DEVICES]; /* of each client; several clients may have had the same handle */
+
+/* A new connection, at whatever address the broker has it. */
+static void dial(int which)
+{
+	SSL_free(tls[which]);
+	tls[which] = SSL_new(tls_context);
+	SSL_set_bio(tls[which], BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+	SSL_set_accept_state(tls[which]);
+}
+
+/* The broker reads something (here an alert) from it. */
+static void read_from(int which)
+{
+	static const uint8_t record[] = {21, 3, 1, 0, 2, 2, 40};
+
+	(void)SSL_clear(tls[which]);
+	(void)BIO_write(SSL_get_rbio(tls[which]), record, sizeof(record));
+	CU_ASSERT_TRUE(SSL_do_handshake(tls[which]) <= 0);
+}
+
+static int index_of(const struct mosquitto *client)
+{
+	return (int)(client - fix.client);
+}
 
 /* What `iotctl psk create` makes; digest: the id, for being unique. */
 static void add_secret(int64_t id, const char *identity, int64_t thing, const char *purpose, const char *secret)
@@ -54,6 +83,10 @@ static void begin(void)
 	SQL("INSERT INTO groups (id, name, uuid, created_at) VALUES (1, 'small', 'u', ?1)", "i", INT64_C(0));
 	SQL("INSERT INTO group_members VALUES (1, 1), (1, ?1)", "i", INT64_C(2));
 	SQL("INSERT INTO policy_attachments (policy_id, group_id) VALUES (5, ?1)", "i", INT64_C(1));
+	ASSERT_OK(iot_tls_watch(NULL), NULL);
+	tls_context = SSL_CTX_new(TLS_server_method());
+	for (int i = 0; i < DEVICES; i++)
+		dial(i);
 	add_secret(1, "pump-1", 1, "connect", "0123456789abcdef");
 	add_secret(2, "claims", 1, "attest", "an attestation k");
 	add_secret(3, "pump-3", 3, "connect", "0123456789abcdeX");
@@ -73,6 +106,11 @@ static void end(void)
 		iot_key_free(keys[i]);
 		keys[i] = NULL;
 	}
+	for (int i = 0; i < DEVICES; i++) {
+		SSL_free(tls[i]);
+		tls[i] = NULL;
+	}
+	SSL_CTX_free(tls_context);
 	tear_down();
 }
 
@@ -80,7 +118,15 @@ static int hand_out(struct mosquitto *client, const char *identity)
 {
 	char key[200] = "";
 
+	read_from(index_of(client));
 	return host_psk(client, identity, key, sizeof(key));
+}
+
+/* Its CONNECT is read. */
+static int arrive(struct mosquitto *client)
+{
+	read_from(index_of(client));
+	return host_connect(client);
 }
 
 /* A token by a key, good for `lifetime` seconds from now. Free it. */
@@ -112,9 +158,10 @@ static void test_secret(void)
 	struct mosquitto *client = &fix.client[0];
 	char key[200] = "";
 
+	read_from(0);
 	CU_ASSERT_EQUAL(host_psk(client, "pump-1", key, sizeof(key)), MOSQ_ERR_SUCCESS);
 	CU_ASSERT_STRING_EQUAL(key, "30313233343536373839616263646566");
-	CU_ASSERT_EQUAL(host_connect(client), MOSQ_ERR_SUCCESS);
+	CU_ASSERT_EQUAL(arrive(client), MOSQ_ERR_SUCCESS);
 	CU_ASSERT_STRING_EQUAL(client->username, "pump-1");
 	CU_ASSERT_EQUAL(host.plugin->handshakes.count, 0);
 	host_tick();
@@ -130,26 +177,45 @@ static void test_no_key_no_entry(void)
 {
 	struct mosquitto *client = &fix.client[0];
 
-	CU_ASSERT_EQUAL(host_connect(client), MOSQ_ERR_AUTH);
+	CU_ASSERT_EQUAL(arrive(client), MOSQ_ERR_AUTH);
 	ASSERT_CONTAINS(host.log, "was asked for no secret");
-	/* A handshake that failed, and another connection in its memory. */
+	/* A handshake that failed, of which the broker says nothing, and another connection in its memory. */
 	CU_ASSERT_EQUAL(hand_out(client, "pump-1"), MOSQ_ERR_SUCCESS);
-	host_disconnect(client);
+	dial(0);
+	CU_ASSERT_EQUAL(arrive(client), MOSQ_ERR_AUTH);
+	/* Nor is it one without TLS, of which nothing was read. */
+	CU_ASSERT_EQUAL(hand_out(client, "pump-1"), MOSQ_ERR_SUCCESS);
+	dial(0);
 	CU_ASSERT_EQUAL(host_connect(client), MOSQ_ERR_AUTH);
+	/* Another one's word in between changes nothing. */
+	CU_ASSERT_EQUAL(hand_out(client, "pump-1"), MOSQ_ERR_SUCCESS);
+	read_from(1);
+	CU_ASSERT_EQUAL(host_connect(&fix.client[1]), MOSQ_ERR_AUTH);
+	CU_ASSERT_EQUAL(arrive(client), MOSQ_ERR_SUCCESS);
+	host_disconnect(client);
 	/* A key counts once, */
 	CU_ASSERT_EQUAL(hand_out(client, "pump-1"), MOSQ_ERR_SUCCESS);
-	CU_ASSERT_EQUAL(host_connect(client), MOSQ_ERR_SUCCESS);
+	CU_ASSERT_EQUAL(arrive(client), MOSQ_ERR_SUCCESS);
 	host_disconnect(client);
-	CU_ASSERT_EQUAL(host_connect(client), MOSQ_ERR_AUTH);
-	/* from where it was asked for, */
-	CU_ASSERT_EQUAL(hand_out(client, "pump-1"), MOSQ_ERR_SUCCESS);
-	client->address = "192.0.2.8";
-	CU_ASSERT_EQUAL(host_connect(client), MOSQ_ERR_AUTH);
+	CU_ASSERT_EQUAL(arrive(client), MOSQ_ERR_AUTH);
 	/* and the last identity that was shown is the one. */
 	CU_ASSERT_EQUAL(hand_out(client, "pump-1"), MOSQ_ERR_SUCCESS);
 	CU_ASSERT_EQUAL(hand_out(client, "nobody"), MOSQ_ERR_AUTH);
-	CU_ASSERT_EQUAL(host_connect(client), MOSQ_ERR_AUTH);
-	CU_ASSERT_EQUAL(host.plugin->handshakes.count, 0);
+	CU_ASSERT_EQUAL(arrive(client), MOSQ_ERR_AUTH);
+}
+
+/* What the broker does not say whose it is gets no key. */
+static void test_no_number(void)
+{
+	char key[200] = "";
+
+	read_from(0);
+	CU_ASSERT_NOT_EQUAL(iot_tls_current(), 0);
+	dial(0);
+	CU_ASSERT_EQUAL(iot_tls_current(), 0);
+	CU_ASSERT_EQUAL(host_psk(&fix.client[0], "pump-1", key, sizeof(key)), MOSQ_ERR_AUTH);
+	CU_ASSERT_STRING_EQUAL(key, "");
+	ASSERT_CONTAINS(host.log, "does not tell whose handshake it is");
 }
 
 static void test_secrets_refused(void)
@@ -166,13 +232,13 @@ static void test_secrets_refused(void)
 	ASSERT_CONTAINS(host.log, "was revoked");
 	/* A device in no group: no policy says anything. */
 	CU_ASSERT_EQUAL(hand_out(&fix.client[2], "pump-3"), MOSQ_ERR_SUCCESS);
-	CU_ASSERT_EQUAL(host_connect(&fix.client[2]), MOSQ_ERR_AUTH);
+	CU_ASSERT_EQUAL(arrive(&fix.client[2]), MOSQ_ERR_AUTH);
 	ASSERT_CONTAINS(host.log, "is in no group that has a policy");
 	SQL("INSERT INTO group_members VALUES (1, ?1)", "i", INT64_C(3));
 	CU_ASSERT_EQUAL(hand_out(&fix.client[2], "pump-3"), MOSQ_ERR_SUCCESS);
 	/* Revoked between the handshake and the client's first word. */
 	SQL("UPDATE psks SET status = 'REVOKED' WHERE id = ?1", "i", INT64_C(3));
-	CU_ASSERT_EQUAL(host_connect(&fix.client[2]), MOSQ_ERR_AUTH);
+	CU_ASSERT_EQUAL(arrive(&fix.client[2]), MOSQ_ERR_AUTH);
 	SQL("UPDATE psks SET status = 'ACTIVE' WHERE id = ?1", "i", INT64_C(1));
 	snprintf(path, sizeof(path), "%s/" IOT_SEAL_KEY_FILE, fix.dir);
 	ASSERT_OK(iot_fs_write(path, 0600, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n", 65,
@@ -189,14 +255,14 @@ static void test_secret_of_another_name(void)
 {
 	fix.client[0].id = "pump-2";
 	CU_ASSERT_EQUAL(hand_out(&fix.client[0], "pump-1"), MOSQ_ERR_SUCCESS);
-	CU_ASSERT_EQUAL(host_connect(&fix.client[0]), MOSQ_ERR_AUTH);
+	CU_ASSERT_EQUAL(arrive(&fix.client[0]), MOSQ_ERR_AUTH);
 	ASSERT_CONTAINS(host.log, "'client/pump-2': no statement allows it");
 }
 
 static void test_secret_revoked(void)
 {
 	CU_ASSERT_EQUAL(hand_out(&fix.client[0], "pump-1"), MOSQ_ERR_SUCCESS);
-	CU_ASSERT_EQUAL(host_connect(&fix.client[0]), MOSQ_ERR_SUCCESS);
+	CU_ASSERT_EQUAL(arrive(&fix.client[0]), MOSQ_ERR_SUCCESS);
 	SQL("UPDATE psks SET status = 'REVOKED' WHERE id = ?1", "i", INT64_C(1));
 	tick_refresh();
 	CU_ASSERT_FALSE(fix.client[0].live);
@@ -365,7 +431,8 @@ static void test_attach_refused(void)
 }
 
 UNIT_MAIN("broker/identities", begin, end, {"secret", test_secret}, {"no_key_no_entry", test_no_key_no_entry},
-	  {"secrets_refused", test_secrets_refused}, {"secret_of_another_name", test_secret_of_another_name},
-	  {"secret_revoked", test_secret_revoked}, {"client_ids", test_client_ids}, {"token", test_token},
-	  {"token_ends", test_token_ends}, {"key_ends", test_key_ends}, {"connected_once", test_connected_once},
-	  {"attach", test_attach}, {"attach_bound", test_attach_bound}, {"attach_refused", test_attach_refused})
+	  {"no_number", test_no_number}, {"secrets_refused", test_secrets_refused},
+	  {"secret_of_another_name", test_secret_of_another_name}, {"secret_revoked", test_secret_revoked},
+	  {"client_ids", test_client_ids}, {"token", test_token}, {"token_ends", test_token_ends},
+	  {"key_ends", test_key_ends}, {"connected_once", test_connected_once}, {"attach", test_attach},
+	  {"attach_bound", test_attach_bound}, {"attach_refused", test_attach_refused})
