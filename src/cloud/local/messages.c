@@ -3,9 +3,9 @@
  * them to serve by way of the outbox. What topics retain only the broker knows:
  * it is asked over its unix socket, with a short life of a client.
  *
- * A subscription at QoS 0 brings the topics of all retained messages at once,
- * before its acknowledgement; one at QoS 1 to a single topic brings its message
- * with the QoS that it has, after it, but before the broker does anything else for us.
+ * A subscription at QoS 0 brings the topics of all retained messages at once;
+ * one at QoS 1 to a single topic brings its message with the QoS that it has.
+ * They come before or after its acknowledgement, but before the broker does anything else for us.
  */
 #include "local_private.h"
 
@@ -129,7 +129,7 @@ static enum iot_status ask(struct iot_mqtt *mqtt, const char *filter, int qos, s
 {
 	enum iot_status status = iot_mqtt_subscribe_wait(mqtt, filter, qos, BROKER_MS, err);
 
-	if (status == IOT_OK && qos > 0) /* something to do afterwards */
+	if (status == IOT_OK) /* something else to do */
 		status = iot_mqtt_subscribe_wait(mqtt, "$iotctl/nothing", 0, BROKER_MS, err);
 	if (status != IOT_OK)
 		iot_error_set_code(err, "ServiceUnavailableException");
