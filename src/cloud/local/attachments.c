@@ -163,7 +163,6 @@ enum iot_status iot_op_list_targets_for_policy(struct iot_local *local, const js
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	struct iot_policy_row policy = {0};
 	json_t *targets = json_array();
-	bool row = false;
 	enum iot_status status;
 
 	json_object_set_new(reply, "targets", targets);
@@ -178,14 +177,10 @@ enum iot_status iot_op_list_targets_for_policy(struct iot_local *local, const js
 				      &stmt, err);
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "iii", policy.id, page.after_id, page.limit + 1);
-	while (status == IOT_OK) {
-		IOT_CLEAN(iot_free_p) char *arn = NULL;
-
-		status = iot_stmt_step(stmt, &row, err);
-		if (status != IOT_OK || !row || !iot_page_next_id(&page, iot_stmt_int(stmt, 0)))
-			break;
-		arn = iot_stmt_is_null(stmt, 1) ? iot_local_arn("thinggroup", iot_stmt_text(stmt, 2))
-						: iot_local_arn("cert", iot_stmt_text(stmt, 1));
+	while (iot_page_row(&page, stmt, 0, &status, err)) {
+		IOT_CLEAN(iot_free_p)
+		char *arn = iot_stmt_is_null(stmt, 1) ? iot_local_arn("thinggroup", iot_stmt_text(stmt, 2))
+						      : iot_local_arn("cert", iot_stmt_text(stmt, 1));
 		json_array_append_new(targets, json_string(arn));
 	}
 	if (status == IOT_OK)

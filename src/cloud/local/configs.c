@@ -214,7 +214,6 @@ static enum iot_status list_versions(struct iot_local *local, const json_t *requ
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	json_t *versions = json_array();
 	int64_t thing_id = 0;
-	bool row = false;
 	enum iot_status status = iot_page_init(&page, request, "nextToken", err);
 
 	(void)in, (void)out;
@@ -228,8 +227,7 @@ static enum iot_status list_versions(struct iot_local *local, const json_t *requ
 				      &stmt, err);
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "iii", thing_id, page.after_id, page.limit + 1);
-	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row &&
-	       iot_page_next_id(&page, iot_stmt_int(stmt, 0))) {
+	while (iot_page_row(&page, stmt, 0, &status, err)) {
 		json_t *version = json_object();
 
 		set_version(stmt, version);
@@ -289,15 +287,13 @@ static enum iot_status list_configs(struct iot_local *local, const json_t *reque
 	IOT_CLEAN(iot_page_release) struct iot_page page = {0};
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	json_t *configs = json_array();
-	bool row = false;
 	enum iot_status status = iot_page_init(&page, request, "nextToken", err);
 
 	(void)in, (void)out;
 	json_object_set_new(*ret_reply, "configs", configs);
 	if (status == IOT_OK)
 		status = open_list(local, request, &page, &stmt, err);
-	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row &&
-	       iot_page_next(&page, iot_stmt_text(stmt, 0))) {
+	while (iot_page_row(&page, stmt, 0, &status, err)) {
 		json_t *config = json_object();
 
 		iot_json_set_str(config, "thingName", iot_stmt_text(stmt, 0));

@@ -29,7 +29,6 @@ IOT_HANDLER(iot_do_list_executions_for_job)
 	IOT_CLEAN(iot_page_release) struct iot_page page = {0};
 	json_t *list = json_array();
 	enum iot_status status;
-	bool row = false;
 
 	(void)in, (void)out;
 	json_object_set_new(*ret_reply, "executionSummaries", list);
@@ -47,8 +46,7 @@ IOT_HANDLER(iot_do_list_executions_for_job)
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "iisi", job.id, page.after_id, iot_json_str(request, "status", NULL),
 				       page.limit + 1);
-	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row &&
-	       iot_page_next_id(&page, iot_stmt_int(stmt, 0))) {
+	while (iot_page_row(&page, stmt, 0, &status, err)) {
 		json_t *item = json_object();
 
 		iot_local_set_arn(item, "thingArn", "thing", iot_stmt_text(stmt, 1));
@@ -67,7 +65,6 @@ IOT_HANDLER(iot_do_list_executions_for_thing)
 	json_t *list = json_array();
 	int64_t thing_id = 0;
 	enum iot_status status;
-	bool row = false;
 
 	(void)in, (void)out;
 	json_object_set_new(*ret_reply, "executionSummaries", list);
@@ -87,8 +84,7 @@ IOT_HANDLER(iot_do_list_executions_for_thing)
 		status = iot_stmt_bind(stmt, err, "iissi", thing_id, page.after_id,
 				       iot_json_str(request, "status", NULL), iot_json_str(request, "jobId", NULL),
 				       page.limit + 1);
-	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row &&
-	       iot_page_next_id(&page, iot_stmt_int(stmt, 0))) {
+	while (iot_page_row(&page, stmt, 0, &status, err)) {
 		json_t *item = json_object();
 
 		iot_json_set_str(item, "jobId", iot_stmt_text(stmt, 1));

@@ -320,7 +320,6 @@ enum iot_status iot_op_list_thing_groups(struct iot_local *local, const json_t *
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	json_t *groups = json_array();
 	int64_t parent_id = 0;
-	bool row = false;
 	enum iot_status status = IOT_OK;
 
 	json_object_set_new(reply, "thingGroups", groups);
@@ -336,12 +335,8 @@ enum iot_status iot_op_list_thing_groups(struct iot_local *local, const json_t *
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "isis", parent_id, page.after, page.limit + 1,
 				       iot_json_str(request, "namePrefixFilter", NULL));
-	while (status == IOT_OK) {
-		status = iot_stmt_step(stmt, &row, err);
-		if (status != IOT_OK || !row || !iot_page_next(&page, iot_stmt_text(stmt, 0)))
-			break;
+	while (iot_page_row(&page, stmt, 0, &status, err))
 		iot_group_append(groups, iot_stmt_text(stmt, 0));
-	}
 	if (status == IOT_OK)
 		iot_page_finish(&page, reply);
 	return status;

@@ -116,12 +116,13 @@ bool iot_page_next(struct iot_page *page, const char *key)
 	return true;
 }
 
-bool iot_page_next_id(struct iot_page *page, int64_t key)
+bool iot_page_row(struct iot_page *page, struct iot_stmt *stmt, int key, enum iot_status *status, struct iot_error *err)
 {
-	char text[24];
+	bool row = false;
 
-	snprintf(text, sizeof(text), "%" PRId64, key);
-	return iot_page_next(page, text);
+	if (*status == IOT_OK)
+		*status = iot_stmt_step(stmt, &row, err);
+	return *status == IOT_OK && row && iot_page_next(page, iot_stmt_text(stmt, key));
 }
 
 void iot_page_finish(struct iot_page *page, json_t *reply)

@@ -279,7 +279,6 @@ static IOT_HANDLER(list_jobs)
 	IOT_CLEAN(iot_free_p) char *group = NULL;
 	json_t *jobs = json_array();
 	enum iot_status status;
-	bool row = false;
 
 	(void)in, (void)out;
 	json_object_set_new(*ret_reply, "jobs", jobs);
@@ -292,8 +291,7 @@ static IOT_HANDLER(list_jobs)
 		status = iot_stmt_bind(stmt, err, "iisss", page.after_id, page.limit + 1,
 				       iot_json_str(request, "status", NULL),
 				       iot_json_str(request, "targetSelection", NULL), group);
-	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row &&
-	       iot_page_next_id(&page, iot_stmt_int(stmt, 0))) {
+	while (iot_page_row(&page, stmt, 0, &status, err)) {
 		json_t *job = json_object();
 
 		iot_local_set_arn(job, "jobArn", "job", iot_stmt_text(stmt, 1));

@@ -42,7 +42,8 @@ struct iot_local_handler {
 	const char *
 		operation; /* "CreateThing"; with the service for others than iot: "iot-jobs-data:UpdateJobExecution" */
 	iot_local_run run;
-	bool own_transaction; /* calls iot_local_begin() itself: there is slow work before it (hashing, signing), or another need */
+	bool own_transaction; /* calls iot_local_begin() itself: there is slow work before it (hashing, signing), or
+				 another need */
 };
 
 /* The dispatch table, in parts that end with operation NULL. */
@@ -128,7 +129,7 @@ void iot_local_set_json(json_t *object, const char *key, const char *text);
  *	struct iot_page page = {0};
  *	status = iot_page_init(&page, request, "nextToken", err);
  *	... bind page.after, page.limit + 1 ...
- *	while (step ok && row && iot_page_next(&page, key_of_row))
+ *	while (iot_page_row(&page, stmt, 0, &status, err))
  *		json_array_append_new(list, ...);
  *	iot_page_finish(&page, reply); (also releases; call iot_page_release on failure)
  */
@@ -145,7 +146,12 @@ IOT_CHECK enum iot_status iot_page_init(struct iot_page *page, const json_t *req
 					struct iot_error *err);
 /* True: this row belongs to the page (its key is remembered). False: the page is full, there is more. */
 bool iot_page_next(struct iot_page *page, const char *key);
-bool iot_page_next_id(struct iot_page *page, int64_t key);
+/*
+ * The next row of the page, known by its column `key` (text or number). False: the page is full, there are no more, or
+ * *status, which is IOT_OK before, says why not.
+ */
+bool iot_page_row(struct iot_page *page, struct iot_stmt *stmt, int key, enum iot_status *status,
+		  struct iot_error *err);
 /* Set nextToken / nextMarker if there is more, and release. */
 void iot_page_finish(struct iot_page *page, json_t *reply);
 void iot_page_release(struct iot_page *page); /* fits IOT_CLEAN */

@@ -177,7 +177,6 @@ enum iot_status iot_op_list_thing_groups_for_thing(struct iot_local *local, cons
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	json_t *groups = json_array();
 	int64_t thing_id = 0;
-	bool row = false;
 	enum iot_status status;
 
 	json_object_set_new(reply, "thingGroups", groups);
@@ -191,12 +190,8 @@ enum iot_status iot_op_list_thing_groups_for_thing(struct iot_local *local, cons
 				      &stmt, err);
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "isi", thing_id, page.after, page.limit + 1);
-	while (status == IOT_OK) {
-		status = iot_stmt_step(stmt, &row, err);
-		if (status != IOT_OK || !row || !iot_page_next(&page, iot_stmt_text(stmt, 0)))
-			break;
+	while (iot_page_row(&page, stmt, 0, &status, err))
 		iot_group_append(groups, iot_stmt_text(stmt, 0));
-	}
 	if (status == IOT_OK)
 		iot_page_finish(&page, reply);
 	return status;
@@ -217,7 +212,6 @@ enum iot_status iot_op_list_things_in_thing_group(struct iot_local *local, const
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	json_t *things = json_array();
 	int64_t group_id = 0;
-	bool row = false;
 	enum iot_status status;
 
 	json_object_set_new(reply, "things", things);
@@ -228,12 +222,8 @@ enum iot_status iot_op_list_things_in_thing_group(struct iot_local *local, const
 		status = iot_stmt_get(local->store, recursive ? things_below : things_direct, &stmt, err);
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "iii", group_id, page.after_id, page.limit + 1);
-	while (status == IOT_OK) {
-		status = iot_stmt_step(stmt, &row, err);
-		if (status != IOT_OK || !row || !iot_page_next_id(&page, iot_stmt_int(stmt, 0)))
-			break;
+	while (iot_page_row(&page, stmt, 0, &status, err))
 		json_array_append_new(things, json_string(iot_stmt_text(stmt, 1)));
-	}
 	if (status == IOT_OK)
 		iot_page_finish(&page, reply);
 	return status;

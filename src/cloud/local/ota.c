@@ -385,7 +385,6 @@ IOT_HANDLER(iot_do_list_ota)
 	IOT_CLEAN(iot_page_release) struct iot_page page = {0};
 	json_t *updates = json_array();
 	enum iot_status status;
-	bool row = false;
 
 	(void)in, (void)out;
 	json_object_set_new(*ret_reply, "otaUpdates", updates);
@@ -398,8 +397,7 @@ IOT_HANDLER(iot_do_list_ota)
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "iis", page.after_id, page.limit + 1,
 				       iot_json_str(request, "otaUpdateStatus", NULL));
-	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row &&
-	       iot_page_next_id(&page, iot_stmt_int(stmt, 0))) {
+	while (iot_page_row(&page, stmt, 0, &status, err)) {
 		json_t *update = json_object();
 
 		iot_json_set_str(update, "otaUpdateId", iot_stmt_text(stmt, 1));

@@ -240,19 +240,16 @@ enum iot_status iot_op_list_policies(struct iot_local *local, const json_t *requ
 /* Rows of (id, name) as {policyName, policyArn}. */
 enum iot_status iot_policies_collect(struct iot_stmt *stmt, struct iot_page *page, json_t *list, struct iot_error *err)
 {
-	bool row = false;
+	enum iot_status status = IOT_OK;
 
-	for (;;) {
-		enum iot_status status = iot_stmt_step(stmt, &row, err);
-		json_t *policy;
+	while (iot_page_row(page, stmt, 0, &status, err)) {
+		json_t *policy = json_object();
 
-		if (status != IOT_OK || !row || !iot_page_next_id(page, iot_stmt_int(stmt, 0)))
-			return status;
-		policy = json_object();
 		iot_json_set_str(policy, "policyName", iot_stmt_text(stmt, 1));
 		iot_local_set_arn(policy, "policyArn", "policy", iot_stmt_text(stmt, 1));
 		json_array_append_new(list, policy);
 	}
+	return status;
 }
 
 /* --- versions ---------------------------------------------------------------------- */

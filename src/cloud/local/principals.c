@@ -140,15 +140,11 @@ static json_t *element(struct iot_stmt *stmt, bool principals, bool objects)
 static enum iot_status collect(struct iot_stmt *stmt, struct iot_page *page, json_t *list, bool principals,
 			       bool objects, struct iot_error *err)
 {
-	bool row = false;
-	enum iot_status status;
+	enum iot_status status = IOT_OK;
 
-	for (;;) {
-		status = iot_stmt_step(stmt, &row, err);
-		if (status != IOT_OK || !row || !iot_page_next(page, iot_stmt_text(stmt, 0)))
-			return status;
+	while (iot_page_row(page, stmt, 0, &status, err))
 		json_array_append_new(list, element(stmt, principals, objects));
-	}
+	return status;
 }
 
 static enum iot_status list_of_thing(struct iot_local *local, const json_t *request, json_t *reply, const char *member,

@@ -376,15 +376,14 @@ static enum iot_status list_psks(struct iot_local *local, const json_t *request,
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	IOT_CLEAN(keys_wipe) struct keys keys = {0};
 	json_t *psks = json_array();
-	bool row = false, can_open = keys_get(local, false, &keys, NULL) == IOT_OK;
+	bool can_open = keys_get(local, false, &keys, NULL) == IOT_OK;
 	enum iot_status status = iot_page_init(&page, request, "nextToken", err);
 
 	(void)in, (void)out;
 	json_object_set_new(*ret_reply, "psks", psks);
 	if (status == IOT_OK)
 		status = open_list(local, request, page.after_id, page.limit + 1, NULL, &stmt, err);
-	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row &&
-	       iot_page_next_id(&page, iot_stmt_int(stmt, 8))) {
+	while (iot_page_row(&page, stmt, 8, &status, err)) {
 		json_t *psk = json_object();
 
 		set_row(stmt, psk);

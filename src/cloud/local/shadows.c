@@ -274,7 +274,6 @@ static enum iot_status list_shadows(struct iot_local *local, const json_t *reque
 	IOT_JSON paging = json_object();
 	json_t *results = json_array();
 	int64_t thing_id = 0;
-	bool row = false;
 	enum iot_status status;
 
 	(void)in, (void)out;
@@ -291,12 +290,8 @@ static enum iot_status list_shadows(struct iot_local *local, const json_t *reque
 				      &stmt, err);
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "isi", thing_id, page.after, page.limit + 1);
-	while (status == IOT_OK) {
-		status = iot_stmt_step(stmt, &row, err);
-		if (status != IOT_OK || !row || !iot_page_next(&page, iot_stmt_text(stmt, 0)))
-			break;
+	while (iot_page_row(&page, stmt, 0, &status, err))
 		json_array_append_new(results, json_string(iot_stmt_text(stmt, 0)));
-	}
 	if (status != IOT_OK)
 		return status;
 	iot_page_finish(&page, *ret_reply);

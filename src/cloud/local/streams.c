@@ -256,7 +256,7 @@ IOT_HANDLER(iot_do_list_streams)
 					   " WHERE id > ?1 ORDER BY id LIMIT ?2";
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	IOT_CLEAN(iot_page_release) struct iot_page page = {0};
-	bool ascending = iot_json_bool(request, "ascendingOrder", false), row = false;
+	bool ascending = iot_json_bool(request, "ascendingOrder", false);
 	json_t *streams = json_array();
 	enum iot_status status;
 
@@ -267,8 +267,7 @@ IOT_HANDLER(iot_do_list_streams)
 		status = iot_stmt_get(local->store, ascending ? oldest_first : newest_first, &stmt, err);
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "ii", page.after_id, page.limit + 1);
-	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row &&
-	       iot_page_next_id(&page, iot_stmt_int(stmt, 0))) {
+	while (iot_page_row(&page, stmt, 0, &status, err)) {
 		json_t *stream = json_object();
 
 		reply_stream(stream, iot_stmt_text(stmt, 1), iot_stmt_int(stmt, 2), iot_stmt_text(stmt, 3));

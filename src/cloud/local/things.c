@@ -69,8 +69,7 @@ static enum iot_status find_other(struct iot_local *local, const char *sql, cons
 }
 
 static const char by_alias[] = "SELECT name FROM things WHERE json_extract(attributes, '$.alias') = ?";
-static const char by_serial_number[] =
-	"SELECT name FROM things WHERE json_extract(attributes, '$.serialNumber') = ?";
+static const char by_serial_number[] = "SELECT name FROM things WHERE json_extract(attributes, '$.serialNumber') = ?";
 static const char by_name[] = "SELECT name FROM things WHERE name = ?";
 
 /* A name must not be another thing's alias. */
@@ -395,19 +394,14 @@ enum iot_status iot_op_list_things(struct iot_local *local, const json_t *reques
 	IOT_CLEAN(iot_page_release) struct iot_page page = {0};
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	json_t *things = json_array();
-	bool row = false;
 	enum iot_status status;
 
 	json_object_set_new(reply, "things", things);
 	status = iot_page_init(&page, request, "nextToken", err);
 	if (status == IOT_OK)
 		status = list_query(local, request, &page, &stmt, err);
-	while (status == IOT_OK) {
-		status = iot_stmt_step(stmt, &row, err);
-		if (status != IOT_OK || !row || !iot_page_next(&page, iot_stmt_text(stmt, 0)))
-			break;
+	while (iot_page_row(&page, stmt, 0, &status, err))
 		json_array_append_new(things, listed_thing(stmt));
-	}
 	if (status == IOT_OK)
 		iot_page_finish(&page, reply);
 	return status;

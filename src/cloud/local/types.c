@@ -232,7 +232,6 @@ enum iot_status iot_op_list_thing_types(struct iot_local *local, const json_t *r
 	IOT_CLEAN(iot_page_release) struct iot_page page = {0};
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	json_t *types = json_array();
-	bool row = false;
 	enum iot_status status;
 
 	json_object_set_new(reply, "thingTypes", types);
@@ -246,13 +245,9 @@ enum iot_status iot_op_list_thing_types(struct iot_local *local, const json_t *r
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "sis", page.after, page.limit + 1,
 				       iot_json_str(request, "thingTypeName", NULL));
-	while (status == IOT_OK) {
-		json_t *type;
+	while (iot_page_row(&page, stmt, 0, &status, err)) {
+		json_t *type = json_object();
 
-		status = iot_stmt_step(stmt, &row, err);
-		if (status != IOT_OK || !row || !iot_page_next(&page, iot_stmt_text(stmt, 0)))
-			break;
-		type = json_object();
 		iot_json_set_str(type, "thingTypeName", iot_stmt_text(stmt, 0));
 		iot_local_set_arn(type, "thingTypeArn", "thingtype", iot_stmt_text(stmt, 0));
 		set_properties(type, iot_stmt_text(stmt, 1), iot_stmt_text(stmt, 2));
