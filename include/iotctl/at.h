@@ -45,6 +45,12 @@ struct iot_at_dialect {
 	bool (*proves)(const struct iot_at_answer *answer, void *data);
 	/* Sent on the last try to get back into step: leaves a paste that was cut. NULL: nothing. */
 	const char *unwind;
+	/*
+	 * What the board says when it wants data: a character that begins a line, without an end ('>'; '\0': it never
+	 * does), or a whole line, as some firmware has it instead. NULL: it never does.
+	 */
+	char prompt;
+	const char *prompt_line;
 	/* Judge a line. Fills ok, code, text of `answer`; *ret_more: raw lines that belong to it. */
 	enum iot_at_verdict (*judge)(const char *line, size_t len, struct iot_at_answer *answer, int *ret_more);
 	int retries; /* of a command that may be repeated; further tries after the first */
@@ -93,6 +99,15 @@ IOT_CHECK enum iot_status iot_at_sync(struct iot_at *at, int timeout_ms, struct 
  * one, is said again unless it is `once`.
  */
 IOT_CHECK enum iot_status iot_at_call(struct iot_at *at, const struct iot_at_call *call, struct iot_at_answer *answer,
+				      struct iot_error *err);
+
+/*
+ * Say a command that makes the board ask for data, give it these bytes and no others when it does, and take its answer.
+ * Never said again: what the board holds after a fault is for the caller to find out. A refusal, before the data or
+ * after it, is no fault. call->timeout_ms is for the prompt and for the answer each.
+ */
+IOT_CHECK enum iot_status iot_at_data(struct iot_at *at, const struct iot_at_call *call,
+				      const struct iot_serial_part *data, struct iot_at_answer *answer,
 				      struct iot_error *err);
 
 /* For answers with lines of unknown number: the next line, raw. */

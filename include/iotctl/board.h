@@ -50,6 +50,7 @@ bool iot_board_item_secret(enum iot_board_item_kind kind);
 enum iot_board_outcome {
 	IOT_ITEM_NOT_TRIED,
 	IOT_ITEM_SAME,    /* read back: it was there already */
+	IOT_ITEM_NAMED,   /* it was there already, by its name; the contents cannot be read back */
 	IOT_ITEM_WRITTEN, /* written, and read back the same */
 	IOT_ITEM_TAKEN    /* the board accepted it; it cannot be read back */
 };
@@ -155,7 +156,7 @@ IOT_CHECK enum iot_status iot_board_make_key(struct iot_board *board, const char
 					     struct iot_buf *csr, struct iot_error *err);
 /* Hand a private key over (PEM in a secret buffer): it crosses the wire. */
 IOT_CHECK enum iot_status iot_board_take_key(struct iot_board *board, const struct iot_buf *pem, struct iot_error *err);
-/* Does it hold this item already? outcome: SAME, or NOT_TRIED when it differs or cannot be read. Changes nothing. */
+/* Does it hold this item already? outcome: SAME or NAMED, or NOT_TRIED when it differs or cannot be read. Changes nothing. */
 IOT_CHECK enum iot_status iot_board_look(struct iot_board *board, struct iot_board_item *item, struct iot_error *err);
 /* Ensure one item: read, write if it differs (what cannot be read is written), read back. */
 IOT_CHECK enum iot_status iot_board_install(struct iot_board *board, struct iot_board_item *item,

@@ -125,7 +125,7 @@ IOT_CHECK enum iot_status iot_sim_expresslink_run(const struct iot_sim_expressli
  * and shows the same weaknesses. Its folder is its flash (state.json), so a kill is a power cut.
  */
 struct iot_sim_board_options {
-	const char *kind;           /* "freertos" */
+	const char *kind;           /* "freertos", "sim7600" */
 	const char *link;           /* the pty appears here, as a symbolic link */
 	const char *state;          /* folder; NULL: LINK.state */
 	int baud;                   /* pace bytes like a wire of this rate, 8N1; 0: at once */

@@ -358,14 +358,12 @@ static void describe(const struct iot_at_call *call, char out[81])
 	iot_text_printable(out);
 }
 
-static enum iot_status say(struct iot_at *at, const struct iot_at_call *call, struct iot_at_answer *answer,
-			   struct iot_error *err)
+/* The command itself; *ret_deadline: of its answer. */
+static enum iot_status tell(struct iot_at *at, const struct iot_at_call *call, int64_t *ret_deadline,
+			    struct iot_error *err)
 {
 	struct iot_serial_part parts[PARTS_MAX];
-	bool hidden = has_secret(call);
 	size_t count = 0, bytes = 0;
-	int64_t deadline;
-	enum iot_status status;
 
 	for (const struct iot_at_text *text = call->texts; text->text != NULL && count + 1 < PARTS_MAX; text++) {
 		parts[count] = (struct iot_serial_part){text->text, strlen(text->text), text->secret};
@@ -373,12 +371,22 @@ static enum iot_status say(struct iot_at *at, const struct iot_at_call *call, st
 	}
 	parts[count++] = (struct iot_serial_part){at->dialect->eol, strlen(at->dialect->eol), false};
 	/* The board's time begins when it has heard the end: a byte takes 87 us on the slowest usual line. */
-	deadline = iot_deadline(call->timeout_ms + (int64_t)bytes / 8);
-	answer_clear(answer);
+	*ret_deadline = iot_deadline(call->timeout_ms + (int64_t)bytes / 8);
 	at->in_step = false;
 	at->owed++;
+	return iot_serial_write(at->serial, parts, count, *ret_deadline, err);
+}
+
+static enum iot_status say(struct iot_at *at, const struct iot_at_call *call, struct iot_at_answer *answer,
+			   struct iot_error *err)
+{
+	bool hidden = has_secret(call);
+	int64_t deadline;
+	enum iot_status status;
+
+	answer_clear(answer);
 	iot_serial_hide(at->serial, hidden);
-	status = iot_serial_write(at->serial, parts, count, deadline, err);
+	status = tell(at, call, &deadline, err);
 	if (status == IOT_OK)
 		status = read_answer(at, deadline, hidden, answer, err);
 	if (status == IOT_OK)
@@ -447,4 +455,98 @@ enum iot_status iot_at_call(struct iot_at *at, const struct iot_at_call *call, s
 		}
 		at->retries++;
 	}
+}
+
+/* --- a command with data -------------------------------------------------------------------------- */
+
+static bool is_prompt(const struct iot_at *at, const struct iot_buf *line, char c)
+{
+	bool first = strspn(iot_buf_str(line), " \r") == line->len;
+
+	return at->dialect->prompt != '\0' && c == at->dialect->prompt && first;
+}
+
+/* A line that came where the prompt was awaited. *ret_go: it is one; *ret_final: the board refused instead. */
+static void judge_instead(struct iot_at *at, struct iot_buf *line, struct iot_at_answer *answer, bool *ret_go,
+			  bool *ret_final)
+{
+	enum iot_at_verdict verdict;
+	int more = 0;
+
+	while (line->len > 0 && line->data[line->len - 1] == '\r')
+		line->data[--line->len] = '\0';
+	*ret_go = at->dialect->prompt_line != NULL && strcmp(iot_buf_str(line), at->dialect->prompt_line) == 0;
+	if (*ret_go)
+		return;
+	verdict = at->dialect->judge(iot_buf_str(line), line->len, answer, &more);
+	*ret_final = verdict == IOT_AT_ERROR || verdict == IOT_AT_OK;
+	answer->ok = verdict == IOT_AT_OK;
+	if (verdict == IOT_AT_STRANGER && at->stranger != NULL && line->len > 0)
+		at->stranger(iot_buf_str(line), line->len, at->data);
+	iot_serial_note(at->serial, iot_buf_str(line));
+	iot_buf_clear(line);
+}
+
+static enum iot_status await_prompt(struct iot_at *at, int64_t deadline, struct iot_at_answer *answer, bool *ret_go,
+				    struct iot_error *err)
+{
+	struct iot_buf line = IOT_BUF_INIT(IOT_SERIAL_LINE_MAX);
+	enum iot_status status = IOT_OK;
+	bool final = false;
+
+	iot_serial_hide(at->serial, true); /* byte by byte nobody wants to read it; lines are noted below */
+	while (status == IOT_OK && !*ret_go && !final) {
+		char c = '\0';
+		size_t got;
+
+		status = iot_serial_read(at->serial, &c, 1, &got, deadline, err);
+		if (status != IOT_OK)
+			break;
+		if (is_prompt(at, &line, c))
+			*ret_go = true;
+		else if (c == '\n')
+			judge_instead(at, &line, answer, ret_go, &final);
+		else
+			iot_buf_addc(&line, c);
+	}
+	iot_serial_hide(at->serial, false);
+	iot_buf_release(&line);
+	return status;
+}
+
+enum iot_status iot_at_data(struct iot_at *at, const struct iot_at_call *call, const struct iot_serial_part *data,
+			    struct iot_at_answer *answer, struct iot_error *err)
+{
+	struct iot_error scratch = IOT_ERROR_INIT;
+	int64_t deadline;
+	bool go = false;
+	enum iot_status status;
+
+	err = err != NULL ? err : &scratch;
+	status = back_into_step(at, call, err);
+	if (status != IOT_OK)
+		return status;
+	answer_clear(answer);
+	status = tell(at, call, &deadline, err);
+	if (status == IOT_OK)
+		status = await_prompt(at, deadline, answer, &go, err);
+	if (status == IOT_OK && !go && answer->ok) { /* another's answer */
+		status = iot_fail(err, IOT_BOARD, "the board says OK where it should ask for data");
+		iot_error_hint(err, "check speed, ground and wires of the serial line");
+		return status;
+	}
+	if (status == IOT_OK && go) {
+		deadline = iot_deadline(call->timeout_ms + (int64_t)data->len / 8);
+		status = iot_serial_write(at->serial, data, 1, deadline, err);
+		if (status == IOT_OK)
+			status = read_answer(at, deadline, data->secret, answer, err);
+	}
+	if (status == IOT_TIMEOUT)
+		return no_answer(at, call, err);
+	if (status != IOT_OK)
+		return status;
+	at->owed = 0;
+	at->in_step = true;
+	iot_error_clear(err);
+	return IOT_OK;
 }

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-const struct iot_board_ops *const iot_boards[] = {&iot_board_expresslink, &iot_board_freertos, &iot_board_swd, NULL};
+const struct iot_board_ops *const iot_boards[] = {&iot_board_expresslink, &iot_board_freertos, &iot_board_sim7600,
+						  &iot_board_swd, NULL};
 
 struct iot_board {
 	const struct iot_board_ops *ops;

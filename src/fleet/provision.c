@@ -176,8 +176,10 @@ static enum iot_status run_steps(struct provision *run, struct iot_error *err)
 
 static json_t *items_record(const struct provision *run)
 {
-	static const char *const words[] = {
-		[IOT_ITEM_SAME] = "same", [IOT_ITEM_WRITTEN] = "written", [IOT_ITEM_TAKEN] = "accepted"};
+	static const char *const words[] = {[IOT_ITEM_SAME] = "same",
+					    [IOT_ITEM_NAMED] = "named",
+					    [IOT_ITEM_WRITTEN] = "written",
+					    [IOT_ITEM_TAKEN] = "accepted"};
 	json_t *items = json_object();
 
 	for (int kind = 0; kind < IOT_ITEM_COUNT; kind++)

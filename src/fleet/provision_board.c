@@ -107,7 +107,7 @@ static enum iot_status install(struct provision *run, enum iot_board_item_kind k
 	if (status != IOT_OK)
 		return status;
 	run->outcomes[kind] = item.outcome;
-	if (item.outcome != IOT_ITEM_SAME) {
+	if (item.outcome != IOT_ITEM_SAME && item.outcome != IOT_ITEM_NAMED) {
 		run->changed = true;
 		run->rewired = run->rewired || (kind != IOT_ITEM_CUSTOM_NAME && kind != IOT_ITEM_CODE_SIGNING);
 	}
@@ -323,12 +323,15 @@ static void collect_items(struct provision *run)
 	for (int kind = 0; kind < IOT_ITEM_COUNT; kind++) {
 		IOT_CLEAN(iot_free_p) char *text = NULL;
 		const char *name = iot_board_item_name((enum iot_board_item_kind)kind);
-		bool taken = run->outcomes[kind] == IOT_ITEM_TAKEN;
+		bool taken = run->outcomes[kind] == IOT_ITEM_TAKEN, named = run->outcomes[kind] == IOT_ITEM_NAMED;
 
 		if (run->outcomes[kind] == IOT_ITEM_NOT_TRIED)
 			continue;
-		text = iot_strf(taken ? "%s: the board accepted it and cannot be asked" : "%s read back", name);
-		note(taken ? run->not_proved : run->proof, text);
+		text = iot_strf(taken   ? "%s: the board accepted it and cannot be asked"
+				: named ? "%s: the board has it by name, and its contents cannot be read back"
+					: "%s read back",
+				name);
+		note(taken || named ? run->not_proved : run->proof, text);
 	}
 }
 

@@ -22,9 +22,15 @@ struct board_sim_kind {
 	void (*power_off)(struct board_sim *board); /* frees self */
 	/* A byte from the host. */
 	void (*feed)(struct board_sim *board, char c);
+	/*
+	 * What goes on besides the wire, a connection to a broker; both may be NULL. A descriptor with the poll(2)
+	 * events that it wants (-1: none now), and what is to be done once in each turn, at least once a second.
+	 */
+	int (*watch)(struct board_sim *board, short *ret_events);
+	void (*work)(struct board_sim *board, short revents);
 };
 extern const struct board_sim_kind *const board_sim_kinds[]; /* NULL-terminated */
-extern const struct board_sim_kind board_sim_freertos;
+extern const struct board_sim_kind board_sim_freertos, board_sim_sim7600;
 
 /* NAME or NAME@COMMAND[#N]: always, or while a command that begins like this is carried out, perhaps the Nth time only.
  */

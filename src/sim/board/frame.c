@@ -20,7 +20,7 @@
 
 enum { STATE_MAX = 1024 * 1024, OUT_MAX = 256 * 1024, IDLE_MS = 1000, NS_PER_MS = 1000000, NTH_MAX = 1000000 };
 
-const struct board_sim_kind *const board_sim_kinds[] = {&board_sim_freertos, NULL};
+const struct board_sim_kind *const board_sim_kinds[] = {&board_sim_freertos, &board_sim_sim7600, NULL};
 
 /* --- what kinds use ------------------------------------------------------------------- */
 
@@ -109,7 +109,7 @@ static enum iot_status add_fault(struct board_sim *board, const char *text, stru
 	char *at = strchr(copy, '@'), *hash = at != NULL ? strrchr(at, '#') : NULL;
 	enum iot_status status = IOT_OK;
 
-	if (iot_starts_with(text, "slow="))
+	if (iot_starts_with(text, "slow=") && at == NULL)
 		return iot_parse_duration(text + strlen("slow="), &board->delay_ms, err);
 	if (at != NULL)
 		*at++ = '\0';
@@ -228,9 +228,10 @@ static void deliver(struct loop *loop)
 static void send_out(struct loop *loop)
 {
 	struct board_sim *board = loop->board;
+	int64_t aimed_ms = faults_delay_ms(&board->wire), delay_ms = aimed_ms > 0 ? aimed_ms : board->delay_ms;
 
-	if (board->out.len > 0 && board->delay_ms > 0 && board->say_at == 0)
-		board->say_at = iot_deadline(board->delay_ms);
+	if (board->out.len > 0 && delay_ms > 0 && board->say_at == 0)
+		board->say_at = iot_deadline(delay_ms);
 	if (board->out.len > 0 && iot_monotonic_ms() >= board->say_at) {
 		faults_say(&board->wire, board->out.data, board->out.len, &loop->wire);
 		iot_buf_clear(&board->out);
@@ -257,14 +258,18 @@ static struct timespec wait_time(const struct loop *loop)
 /* One turn. False when told to end. */
 static bool turn(struct loop *loop)
 {
-	struct pollfd fds[3] = {{.fd = loop->pty.listener ? loop->pty.master : -1, .events = POLLIN},
+	struct board_sim *board = loop->board;
+	struct pollfd fds[4] = {{.fd = loop->pty.listener ? loop->pty.master : -1, .events = POLLIN},
 				{.fd = loop->pty.opened, .events = POLLIN},
-				{.fd = loop->signals, .events = POLLIN}};
+				{.fd = loop->signals, .events = POLLIN},
+				{.fd = -1}};
 	struct timespec wait = wait_time(loop);
 
 	if (loop->wire.len > 0 && loop->pty.byte_ns == 0)
 		fds[0].events |= POLLOUT;
-	if (ppoll(fds, 3, &wait, NULL) < 0)
+	if (board->kind->watch != NULL)
+		fds[3].fd = board->kind->watch(board, &fds[3].events);
+	if (ppoll(fds, 4, &wait, NULL) < 0)
 		return errno == EINTR;
 	if (fds[2].revents != 0 || iot_monotonic_ms() >= loop->end_at)
 		return false;
@@ -273,6 +278,8 @@ static bool turn(struct loop *loop)
 	if ((fds[0].revents & (POLLIN | POLLHUP)) != 0 || fds[1].revents != 0)
 		sim_pty_read(&loop->pty);
 	deliver(loop);
+	if (board->kind->work != NULL)
+		board->kind->work(board, fds[3].revents);
 	send_out(loop);
 	return true;
 }

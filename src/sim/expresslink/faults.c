@@ -203,13 +203,19 @@ static bool strikes(struct module_fault *fault, const char *line, size_t len)
 	return fault->nth == 0 || fault->heard == fault->nth;
 }
 
-/* The command of a line that was said, without AT+; "AT" for a bare one. NULL: none, such as a line of a paste. */
+/*
+ * The command of a line that was said, without AT+ (of others than ExpressLink's: without AT, as in %CMNG); "AT" for a
+ * bare one. NULL: none, such as a line of a paste.
+ */
 static const char *command_of(const char *line, size_t len, size_t *ret_len)
 {
 	const char *at = NULL;
 
 	for (size_t i = 0; i + 2 < len && at == NULL; i++)
-		at = strncasecmp(line + i, "AT+", 3) == 0 ? line + i + 3 : NULL;
+		if (strncasecmp(line + i, "AT+", 3) == 0)
+			at = line + i + 3;
+		else if (strncasecmp(line + i, "AT%", 3) == 0)
+			at = line + i + 2;
 	if (at == NULL && len == 2 && strncasecmp(line, "AT", 2) == 0)
 		at = line;
 	*ret_len = at != NULL ? len - (size_t)(at - line) : 0;

@@ -1,6 +1,8 @@
 iot_unit(board/test_words iot_board)
 iot_unit(board/test_at iot_board)
 iot_unit(board/test_expresslink iot_board)
+iot_unit(board/test_sim7600 iot_board)
+iot_fuzz(sim7600 iot_sim)
 iot_fuzz(at iot_board)
 iot_unit(board/test_credential iot_board)
 # The simulated chip behind a debug probe, and OpenOCD to reach it.
@@ -14,3 +16,5 @@ set_tests_properties(unit/board/swd PROPERTIES TIMEOUT 300) # a run of OpenOCD f
 iot_fuzz(credential iot_board)
 iot_fuzz(console iot_board)
 iot_fuzz(description iot_board)
+iot_unit(board/test_dialects iot_sim)
+set_tests_properties(unit/board/dialects PROPERTIES TIMEOUT 300) # every dialect, unplugged and on bad wires

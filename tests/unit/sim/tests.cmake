@@ -12,6 +12,7 @@ iot_unit(sim/test_topics iot_sim)
 iot_unit(sim/test_behaviour iot_sim)
 iot_fuzz(behaviour iot_sim)
 
+iot_unit(sim/test_board_at iot_sim)
 iot_unit(sim/test_expresslink_at iot_sim)
 iot_unit(sim/test_expresslink_dictionary iot_sim)
 iot_fuzz(expresslink iot_sim)
