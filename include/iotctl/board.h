@@ -35,6 +35,8 @@ enum iot_board_item_kind {
 	IOT_ITEM_THING_NAME,
 	IOT_ITEM_PSK_IDENTITY, /* up to 128 characters without ':' */
 	IOT_ITEM_PSK,          /* secret; hex, lower case */
+	IOT_ITEM_ATTEST_ID,    /* of the attestation key, which tokens may name it by: as PSK_IDENTITY */
+	IOT_ITEM_ATTEST_KEY,   /* secret that it makes attestation tokens with; hex, lower case */
 	IOT_ITEM_WIFI_SSID,
 	IOT_ITEM_WIFI_PASSWORD, /* secret */
 	IOT_ITEM_APN,
@@ -74,6 +76,7 @@ struct iot_board_identity {
 	struct iot_buf certificate; /* PEM; empty if it has none */
 	bool key_known;             /* it tells whether it has a key: */
 	struct iot_buf public_key;  /* PEM; empty if it has none */
+	char psk_identity[129];     /* of the shared secret that it has; "": none, or it does not tell */
 };
 #define IOT_BOARD_IDENTITY_INIT                                                                                        \
 	{                                                                                                              \
@@ -97,7 +100,8 @@ struct iot_board_options {
 
 /* Whom a board is to trust from now on, and whom it trusted until now. Texts are borrowed. */
 struct iot_board_trust {
-	const char *endpoint, *root_ca;         /* root_ca: PEM; NULL: that stays as it is */
+	/* endpoint: HOST, or HOST:PORT of boards that can be told a port; root_ca: PEM; NULL: that stays as it is */
+	const char *endpoint, *root_ca;
 	const char *old_endpoint, *old_root_ca; /* to go back to; NULL: not known */
 };
 

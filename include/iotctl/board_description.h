@@ -9,11 +9,12 @@
 
 #include "iotctl/board.h"
 
-/* Where the private key comes from. The words in a description and in records are "factory", "board", "host". */
+/* Where its key comes from. The words in a description are "factory", "board", "host", "psk". */
 enum iot_board_key {
 	IOT_BOARD_KEY_FACTORY, /* it was born with key and certificate */
 	IOT_BOARD_KEY_BOARD,   /* made on the board, which it never leaves */
-	IOT_BOARD_KEY_HOST     /* made here, and sent over the wire in clear text */
+	IOT_BOARD_KEY_HOST,    /* made here, and sent over the wire in clear text */
+	IOT_BOARD_KEY_PSK      /* a secret that it shares with the fleet, without a certificate; made and sent like that */
 };
 
 /* What a board has to show before it counts as provisioned, besides what can be read back. */
@@ -40,8 +41,8 @@ struct iot_board_description {
 extern const char *const iot_board_shipped[];
 
 /*
- * IOT_USAGE naming the member that is missing, unknown or wrong; also when a private key would cross the wire and the
- * description does not say that it may.
+ * IOT_USAGE naming the member that is missing, unknown or wrong; also when a private key or a shared secret would cross
+ * the wire and the description does not say that it may.
  */
 IOT_CHECK enum iot_status iot_board_description_parse(const json_t *json, struct iot_board_description **ret,
 						      struct iot_error *err);
@@ -52,8 +53,10 @@ IOT_CHECK enum iot_status iot_board_description_load(const char *name_or_path, s
 void iot_board_description_free(struct iot_board_description *description);
 void iot_board_description_free_p(struct iot_board_description **description); /* for IOT_CLEAN */
 
-/* "factory", "board" or "host"; "connect", "sign" or "appear". */
+/* "factory", "board", "host" or "psk"; "connect", "sign" or "appear". */
 const char *iot_board_key_name(enum iot_board_key key);
+/* Is it made here, so that it crosses the wire? */
+bool iot_board_key_on_wire(enum iot_board_key key);
 const char *iot_board_proof_name(enum iot_board_proof proof);
 /* The word for an item in a description: "code-signing", "wifi-ssid". */
 const char *iot_board_item_word(enum iot_board_item_kind kind);

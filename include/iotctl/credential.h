@@ -30,7 +30,14 @@ enum iot_credential_tag {
 	IOT_CREDENTIAL_CODE_SIGNING, /* public key that updates are checked with, SubjectPublicKeyInfo DER */
 	IOT_CREDENTIAL_ENDPOINT,     /* host name of the broker, text */
 	IOT_CREDENTIAL_ROOT_CA,      /* certificate that the broker is checked with, DER */
-	IOT_CREDENTIAL_TAGS          /* one more than the last */
+	/* Of devices with symmetric cryptography only, as Trusted Firmware-M's Profile Small: */
+	IOT_CREDENTIAL_PSK_IDENTITY,   /* text */
+	IOT_CREDENTIAL_PSK,            /* the bytes: secret */
+	IOT_CREDENTIAL_ATTEST_ID,      /* key id for tokens, text */
+	IOT_CREDENTIAL_ATTEST_KEY,     /* the bytes of the initial attestation key (HMAC): secret */
+	IOT_CREDENTIAL_IMPLEMENTATION, /* implementation id, 32 bytes */
+	IOT_CREDENTIAL_PORT,           /* at the endpoint, decimal text */
+	IOT_CREDENTIAL_TAGS            /* one more than the last */
 };
 
 enum iot_credential_format { IOT_CREDENTIAL_IOTC, IOT_CREDENTIAL_PKCS11_STM32F4, IOT_CREDENTIAL_ESP_SECURE_CERT };

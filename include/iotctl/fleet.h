@@ -184,8 +184,10 @@ struct iot_provision_spec {
 	const char *name;
 	const char *serial_number;     /* of the product, unique in the fleet; NULL: none */
 	const char *type;              /* thing type, made when it is new; NULL: none */
-	const char *const *policies;   /* NULL-terminated; NULL: "device" */
+	const char *const *policies;   /* NULL-terminated; NULL: "device". None for a board with a shared secret */
 	const char *const *groups;     /* NULL-terminated; NULL: none */
+	const char *endpoint;          /* where it connects, a gateway; NULL: the fleet's endpoint */
+	int endpoint_port;             /* 0: the fleet's; of a board with a shared secret, that of serve's listener for them */
 	const char *wifi_ssid;         /* NULL: left as it is */
 	const struct iot_secret_source *wifi_password; /* NULL: left as it is */
 	const char *apn;               /* NULL: left as it is */
@@ -210,10 +212,12 @@ struct iot_provision_spec {
  * record. Every step is written to the journal before it is done and can be
  * repeated: the same call finishes one that was killed, and changes nothing on a
  * board that is done. A key that is made here lies beside the journal (0600) from
- * before its certificate is made until the board is proved, and is wiped then.
+ * before its certificate is made until the board is proved, and is wiped then; so
+ * does a secret that the board is to share with the fleet in place of a certificate,
+ * which the registry keeps, sealed.
  *
- * *ret_record: {thingName, alias?, serialNumber?, board, uid, vendor, model, version, certificateId, keyOrigin:
- * "board"|"host", exposedOnWire, endpoint, items: {NAME: "same"|"written"|"accepted"}, proof: [...],
+ * *ret_record: {thingName, alias?, serialNumber?, board, uid, vendor, model, version, certificateId?,
+ * pskIdentity?, attestationIdentity?, keyOrigin: "board"|"host", exposedOnWire, endpoint, items: {NAME: "same"|"written"|"accepted"}, proof: [...],
  * notProved: [...], locks: [...], resumed, changed}.
  *
  * IOT_CONFLICT: the board belongs to another fleet, or a name or number is

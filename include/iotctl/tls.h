@@ -1,5 +1,6 @@
 /*
- * What only OpenSSL can tell about TLS connections that a library makes for us: why they fail, and which one it is.
+ * What only OpenSSL can tell about a TLS connection: why one that a library makes for us fails, whether a server is
+ * who a device expects, and which of its connections a library reads from.
  */
 #ifndef IOTCTL_TLS_H
 #define IOTCTL_TLS_H
@@ -14,6 +15,15 @@
  * was found wrong with it. `ssl` is an OpenSSL SSL object. The text is constant.
  */
 const char *iot_tls_verify_fault(const void *ssl);
+
+/*
+ * Shake hands on a connected socket that does not block, and check the server's certificate: the root (PEM) issued its
+ * chain, and it is for this host's name or address. A server that wants a certificate of ours is fine, since it shows its
+ * own first. Blocks up to timeout_ms. IOT_VERIFY: not to be believed, or no TLS; IOT_USAGE: no root in the PEM;
+ * IOT_AGAIN: the connection ended before; IOT_TIMEOUT.
+ */
+IOT_CHECK enum iot_status iot_tls_check_server(int fd, const char *host, const char *root_ca, int timeout_ms,
+					       struct iot_error *err);
 
 /*
  * Watch all connections of this process whose context (SSL_CTX) is made from now on: each gets a number, never given

@@ -18,6 +18,7 @@ struct console {
 	struct iot_serial *serial;
 	const char *name, *prompt;
 	int echo_ms;
+	size_t columns;
 	struct console_terminal terminal;
 	struct iot_buf typed; /* prompt and what was typed */
 	struct iot_buf next;  /* bytes that came and were not looked at yet */
@@ -31,17 +32,38 @@ static void reset_terminal(struct console *console)
 	console->terminal.cr = false;
 }
 
+static void move_left(struct iot_buf *line, size_t count)
+{
+	size_t left = count < line->len ? line->len - count : 0;
+
+	if (line->len > 0)
+		line->data[line->len = left] = '\0';
+}
+
+/* A byte of a sequence: ESC, or ESC [ numbers letter. */
+static void show_sequence(struct console_terminal *terminal, char c)
+{
+	if (terminal->state == CONSOLE_ESCAPE) {
+		terminal->state = c == '[' ? CONSOLE_SEQUENCE : CONSOLE_PLAIN;
+		terminal->number = 0;
+	} else if (c >= '0' && c <= '9') {
+		terminal->number =
+			terminal->number < LINE_MAX_BYTES ? terminal->number * 10 + (size_t)(c - '0') : LINE_MAX_BYTES;
+	} else if (c >= '@' && c <= '~') {
+		terminal->state = CONSOLE_PLAIN;
+		if (c == 'D')
+			move_left(&terminal->line, terminal->number > 0 ? terminal->number : 1);
+	} else {
+		terminal->number = 0;
+	}
+}
+
 bool console_show(struct console_terminal *terminal, char c)
 {
 	struct iot_buf *line = &terminal->line;
 
-	if (terminal->state == CONSOLE_ESCAPE) {
-		terminal->state = c == '[' ? CONSOLE_SEQUENCE : CONSOLE_PLAIN;
-		return false;
-	}
-	if (terminal->state == CONSOLE_SEQUENCE) {
-		if (c >= '@' && c <= '~')
-			terminal->state = CONSOLE_PLAIN;
+	if (terminal->state != CONSOLE_PLAIN) {
+		show_sequence(terminal, c);
 		return false;
 	}
 	if (c == '\n') {
@@ -148,6 +170,7 @@ enum iot_status console_open(const struct console_options *options, struct conso
 	console->name = options->name;
 	console->prompt = options->prompt;
 	console->echo_ms = options->echo_ms > 0 ? options->echo_ms : ECHO_MS;
+	console->columns = options->columns;
 	console->terminal.line = console->typed = console->next = (struct iot_buf)IOT_BUF_SECRET(LINE_MAX_BYTES);
 	status = iot_serial_open(options->serial, &console->serial, err);
 	if (status == IOT_OK)
@@ -178,6 +201,15 @@ void console_hide(struct console *console, bool on)
 
 /* --- typing ---------------------------------------------------------------------------------- */
 
+/* The echo goes on in the terminal's next line. */
+static bool is_wrapped(const struct console *console)
+{
+	const struct iot_buf *line = &console->terminal.line;
+
+	return console->columns > 0 && line->len > 0 && line->len % console->columns == 0 &&
+	       iot_starts_with(iot_buf_str(&console->typed), iot_buf_str(line));
+}
+
 /* Until the last line shows what was typed. IOT_TIMEOUT: it does not. */
 static enum iot_status await_echo(struct console *console, struct iot_error *err)
 {
@@ -189,7 +221,7 @@ static enum iot_status await_echo(struct console *console, struct iot_error *err
 		if (status != IOT_OK)
 			return status;
 		deadline = iot_deadline(STALL_MS < console->echo_ms ? STALL_MS : console->echo_ms);
-		if (console_show(&console->terminal, console->next.data[0]))
+		if (console_show(&console->terminal, console->next.data[0]) && !is_wrapped(console))
 			iot_buf_clear(&console->terminal.line);
 		iot_buf_consume(&console->next, 1);
 	}

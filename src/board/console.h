@@ -15,10 +15,15 @@
 
 struct console;
 
-/* The last line of a terminal, as a person would see it: what the board says byte by byte, sequences taken out. */
+/*
+ * The last line of a terminal, as a person would see it: what the board says byte by byte, sequences taken out. Of
+ * those only the cursor's way to the left counts: boards that say something in the middle of a line take the line away
+ * so.
+ */
 struct console_terminal {
 	struct iot_buf line;
 	enum { CONSOLE_PLAIN, CONSOLE_ESCAPE, CONSOLE_SEQUENCE } state;
+	size_t number; /* in a sequence */
 	bool cr;
 };
 /* True: the line is complete; the caller clears it. */
@@ -29,6 +34,7 @@ struct console_options {
 	const char *name;   /* for messages: "FreeRTOS console" */
 	const char *prompt; /* "> " */
 	int echo_ms;        /* how long an echo may take; 0: 2 s */
+	size_t columns;     /* its echo breaks lines at this width; 0: it does not */
 };
 
 enum console_verdict { CONSOLE_MORE, CONSOLE_DONE };

@@ -15,7 +15,7 @@ enum { FILE_MAX = 256 * 1024, NAME_MAX_LEN = 64, TEXT_MAX = 200 };
 
 static const char *const members[] = {"name",    "description", "dialect",   "line", "key",
 				      "install", "prove",       "thingName", NULL};
-static const char *const key_names[] = {"factory", "board", "host", NULL};
+static const char *const key_names[] = {"factory", "board", "host", "psk", NULL};
 static const char *const proof_names[] = {"connect", "sign", "appear", NULL};
 static const char *const pulse_names[] = {"none", "dtr", "rts", NULL};
 static const char *const item_words[IOT_ITEM_COUNT + 1] = {
@@ -25,6 +25,8 @@ static const char *const item_words[IOT_ITEM_COUNT + 1] = {
 	[IOT_ITEM_THING_NAME] = "thing-name",
 	[IOT_ITEM_PSK_IDENTITY] = "psk-identity",
 	[IOT_ITEM_PSK] = "psk",
+	[IOT_ITEM_ATTEST_ID] = "attestation-id",
+	[IOT_ITEM_ATTEST_KEY] = "attestation-key",
 	[IOT_ITEM_WIFI_SSID] = "wifi-ssid",
 	[IOT_ITEM_WIFI_PASSWORD] = "wifi-password",
 	[IOT_ITEM_APN] = "apn",
@@ -36,6 +38,11 @@ static const char *const item_words[IOT_ITEM_COUNT + 1] = {
 const char *iot_board_key_name(enum iot_board_key key)
 {
 	return key_names[key];
+}
+
+bool iot_board_key_on_wire(enum iot_board_key key)
+{
+	return key == IOT_BOARD_KEY_HOST || key == IOT_BOARD_KEY_PSK;
 }
 
 const char *iot_board_proof_name(enum iot_board_proof proof)
@@ -152,47 +159,80 @@ static enum iot_status parse_line(struct iot_board_description *board, struct io
 	return IOT_OK;
 }
 
+/* Without a certificate, or with: what belongs to the other is not put into a board. */
+static const unsigned psk_items = 1U << IOT_ITEM_PSK_IDENTITY | 1U << IOT_ITEM_PSK;
+static const unsigned attest_items = 1U << IOT_ITEM_ATTEST_ID | 1U << IOT_ITEM_ATTEST_KEY;
+static const unsigned certificate_items = 1U << IOT_ITEM_CERTIFICATE;
+
+static bool can_have_key(const struct iot_board_ops *ops, enum iot_board_key key)
+{
+	static const unsigned needs[] = {IOT_BOARD_BORN_WITH_CERTIFICATE, IOT_BOARD_MAKES_KEY, IOT_BOARD_TAKES_KEY};
+
+	return key == IOT_BOARD_KEY_PSK ? (ops->items & psk_items) == psk_items : (ops->capabilities & needs[key]) != 0;
+}
+
 static enum iot_status parse_key(struct iot_board_description *board, struct iot_error *err)
 {
 	static const char *const known[] = {"origin", "onWire", NULL};
-	static const unsigned needs[] = {IOT_BOARD_BORN_WITH_CERTIFICATE, IOT_BOARD_MAKES_KEY, IOT_BOARD_TAKES_KEY};
 	const json_t *key = json_object_get(board->json, "key");
 	int origin = word_index(key_names, iot_json_str(key, "origin", NULL));
 	const char *bad = NULL;
 
 	if (!json_is_object(key) || !only_members(key, known, NULL, &bad) || origin < 0)
-		return wrong("key", "an object of origin ('factory', 'board' or 'host') and onWire", err);
+		return wrong("key", "an object of origin ('factory', 'board', 'host' or 'psk') and onWire", err);
 	board->key = (enum iot_board_key)origin;
-	if (!(board->ops->capabilities & needs[origin]))
+	if (!can_have_key(board->ops, board->key))
 		return iot_fail(err, IOT_USAGE, "boards of dialect '%s' cannot have a key of origin '%s'",
 				board->ops->name, key_names[origin]);
-	if (iot_json_bool(key, "onWire", false) == (board->key == IOT_BOARD_KEY_HOST))
+	if (iot_json_bool(key, "onWire", false) == iot_board_key_on_wire(board->key))
 		return IOT_OK;
-	if (board->key != IOT_BOARD_KEY_HOST)
+	if (!iot_board_key_on_wire(board->key))
 		return wrong("key.onWire", "false, as it is for a key that is made on the board", err);
-	iot_fail(err, IOT_USAGE, "the private key of board '%s' would cross the wire in clear text", board->name);
+	iot_fail(err, IOT_USAGE, "the %s of board '%s' would cross the wire in clear text",
+		 board->key == IOT_BOARD_KEY_PSK ? "shared secret" : "private key", board->name);
 	iot_error_hint(err, "say \"onWire\": true in member 'key' of its description if that is to be");
 	return IOT_USAGE;
 }
 
-static enum iot_status parse_rest(struct iot_board_description *board, struct iot_error *err)
+static enum iot_status parse_install(struct iot_board_description *board, struct iot_error *err)
 {
-	const unsigned capable = (board->ops->capabilities & IOT_BOARD_CONNECTS ? IOT_BOARD_PROVE_CONNECT : 0U) |
-				 (board->ops->capabilities & IOT_BOARD_SIGNS ? IOT_BOARD_PROVE_SIGN : 0U) |
-				 (board->ops->start != NULL ? IOT_BOARD_PROVE_APPEAR : 0U);
-	const json_t *install = json_object_get(board->json, "install"), *prove = json_object_get(board->json, "prove");
-	const json_t *name = json_object_get(board->json, "thingName");
-	enum iot_status status = IOT_OK;
+	const json_t *install = json_object_get(board->json, "install");
+	bool psk = board->key == IOT_BOARD_KEY_PSK;
+	unsigned foreign = psk ? certificate_items : psk_items | attest_items;
+	enum iot_status status;
 
-	board->install = board->ops->items;
-	if (install != NULL)
-		status = parse_words(install, "install", item_words, &board->install, err);
-	if (status == IOT_OK && prove != NULL)
-		status = parse_words(prove, "prove", proof_names, &board->prove, err);
+	board->install = board->ops->items & ~foreign;
+	if (install == NULL)
+		return IOT_OK;
+	status = parse_words(install, "install", item_words, &board->install, err);
 	if (status != IOT_OK)
 		return status;
 	if (board->install & ~board->ops->items)
 		return wrong("install", "a list of what its dialect can install", err);
+	if (board->install & foreign)
+		return wrong("install",
+			     psk ? "one without 'certificate', as it is for a key of origin 'psk'"
+				 : "one without shared secrets, which only a key of origin 'psk' has",
+			     err);
+	if (psk && (board->install & psk_items) != psk_items)
+		return wrong("install", "one with 'psk-identity' and 'psk', as it is for a key of origin 'psk'", err);
+	return IOT_OK;
+}
+
+static enum iot_status parse_rest(struct iot_board_description *board, struct iot_error *err)
+{
+	const unsigned capable =
+		(board->ops->capabilities & IOT_BOARD_CONNECTS ? IOT_BOARD_PROVE_CONNECT : 0U) |
+		(board->ops->capabilities & IOT_BOARD_SIGNS && board->key != IOT_BOARD_KEY_PSK ? IOT_BOARD_PROVE_SIGN
+											       : 0U) |
+		(board->ops->start != NULL ? IOT_BOARD_PROVE_APPEAR : 0U);
+	const json_t *prove = json_object_get(board->json, "prove"), *name = json_object_get(board->json, "thingName");
+	enum iot_status status = parse_install(board, err);
+
+	if (status == IOT_OK && prove != NULL)
+		status = parse_words(prove, "prove", proof_names, &board->prove, err);
+	if (status != IOT_OK)
+		return status;
 	if (board->prove & ~capable)
 		return wrong("prove", "a list of what its dialect can prove", err);
 	board->thing_name = json_string_value(name);

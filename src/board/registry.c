@@ -6,7 +6,7 @@
 #include <string.h>
 
 const struct iot_board_ops *const iot_boards[] = {&iot_board_expresslink, &iot_board_freertos, &iot_board_sim7600,
-						  &iot_board_swd, NULL};
+						  &iot_board_swd,         &iot_board_zephyr,   NULL};
 
 struct iot_board {
 	const struct iot_board_ops *ops;
@@ -23,6 +23,8 @@ static const struct {
 	[IOT_ITEM_THING_NAME] = {"thing name", false},
 	[IOT_ITEM_PSK_IDENTITY] = {"identity of the shared secret", false},
 	[IOT_ITEM_PSK] = {"shared secret", true},
+	[IOT_ITEM_ATTEST_ID] = {"identity of the attestation key", false},
+	[IOT_ITEM_ATTEST_KEY] = {"attestation key", true},
 	[IOT_ITEM_WIFI_SSID] = {"Wi-Fi name", false},
 	[IOT_ITEM_WIFI_PASSWORD] = {"Wi-Fi password", true},
 	[IOT_ITEM_APN] = {"APN", false},

@@ -173,7 +173,7 @@ static json_t *kind_record(const struct iot_board_description *description)
 	iot_json_set_str(record, "description", description->summary);
 	iot_json_set_str(record, "dialect", description->ops->name);
 	iot_json_set_str(record, "keyOrigin", iot_board_key_name(description->key));
-	iot_json_set_bool(record, "keyOnWire", description->key == IOT_BOARD_KEY_HOST);
+	iot_json_set_bool(record, "keyOnWire", iot_board_key_on_wire(description->key));
 	iot_json_set_str(record, "thingName", description->thing_name);
 	json_object_set_new(record, "install", item_words(description->install));
 	json_object_set_new(record, "prove", proof_words(description->prove));
@@ -258,7 +258,8 @@ const struct cli_command cmd_board = {
 
 struct provision_args {
 	struct line_args line;
-	const char *name, *serial, *type, *ssid, *password_file, *apn, *codesign;
+	const char *name, *serial, *type, *ssid, *password_file, *apn, *codesign, *endpoint;
+	int64_t endpoint_port;
 	struct cli_list policies, groups;
 	int64_t connect_timeout;
 	bool replace;
@@ -273,6 +274,8 @@ static const struct output_column provision_columns[] = {
 	{.key = "model", .heading = "Model"},
 	{.key = "version", .heading = "Version"},
 	{.key = "certificateId", .heading = "Certificate"},
+	{.key = "pskIdentity", .heading = "Shared secret"},
+	{.key = "attestationIdentity", .heading = "Attestation key"},
 	{.key = "keyOrigin", .heading = "Key made on"},
 	{.key = "exposedOnWire", .heading = "Key crossed a wire", .kind = OUTPUT_BOOL},
 	{.key = "endpoint", .heading = "Endpoint"},
@@ -307,6 +310,8 @@ static enum iot_status provision(struct cli_context *ctx, const void *args_, str
 		.type = args->type,
 		.policies = command_list(&args->policies),
 		.groups = command_list(&args->groups),
+		.endpoint = args->endpoint,
+		.endpoint_port = (int)args->endpoint_port,
 		.wifi_ssid = args->ssid,
 		.wifi_password = args->password_file != NULL ? &password : NULL,
 		.apn = args->apn,
@@ -344,7 +349,8 @@ const struct cli_command cmd_provision = {
 		"The board's description (see 'iotctl board kinds') says what is done. A module that was born with a certificate "
 		"keeps it and is named by its UID. Others get one: for a key that the board makes and that never leaves it, or "
 		"for a key that is made here and crosses the wire, which its description has to allow; the record keeps that it "
-		"did. Endpoint, root CA and code-signing key are written with it and read back.\n\n"
+		"did. A board that is too small for certificates shares a secret with the fleet instead, which is made here, crosses "
+		"the wire too, and is kept sealed in the registry (see 'iotctl psk'); policies reach it through groups. Endpoint, root CA and code-signing key are written with it and read back.\n\n"
 		"It succeeds only when the board has proved itself as its description says: the broker has seen it connect, or "
 		"it has signed with its key. What cannot be proved is reported as not proved.\n\n"
 		"Every step is in the station's journal before it is done: after an interruption the same "
@@ -362,6 +368,10 @@ const struct cli_command cmd_provision = {
 			 .complete = COMPLETE_POLICY),
 		OPT_LIST('g', "group", "GROUP", struct provision_args, groups, "join this group; may be repeated",
 			 .complete = COMPLETE_GROUP),
+		OPT_STR(0, "endpoint", "HOST", struct provision_args, endpoint,
+			"where it connects, in place of the fleet's endpoint: a gateway"),
+		OPT_INT(0, "endpoint-port", "PORT", struct provision_args, endpoint_port,
+			"port there; the fleet's, or that of 'serve --psk-port', if it is not given", .min = 1, .max = 65535),
 		OPT_STR(0, "wifi-ssid", "NAME", struct provision_args, ssid, "Wi-Fi network to join"),
 		OPT_PATH(0, "wifi-password-file", "FILE", struct provision_args, password_file,
 			 "private file whose first line is its password", .complete = COMPLETE_FILE),

@@ -18,6 +18,7 @@ extern const struct cli_command cmd_device;
 extern const struct cli_command cmd_device_claim;
 extern const struct cli_command cmd_device_claims;
 extern const struct cli_command cmd_device_rotate; /* rotate.c */
+extern const struct cli_command cmd_device_trust;  /* trust.c */
 extern const struct cli_command cmd_device_unclaim;
 extern const struct cli_command cmd_doctor;
 extern const struct cli_command cmd_events;

@@ -424,5 +424,5 @@ const struct cli_command cmd_device = {
 	.description = "A device is a thing of AWS IoT with the certificates attached to it. Wherever a device is named, its "
 		       "alias does as well.",
 	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_list, &cmd_show, &cmd_update, &cmd_delete, &cmd_enable, &cmd_disable,
-				    &cmd_retire, &cmd_device_rotate, &cmd_device_claim, &cmd_device_claims, &cmd_device_unclaim),
+				    &cmd_retire, &cmd_device_rotate, &cmd_device_trust, &cmd_device_claim, &cmd_device_claims, &cmd_device_unclaim),
 };

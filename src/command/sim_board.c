@@ -178,9 +178,14 @@ const struct cli_command cmd_sim_board = {
 		"without N) that a line begins with COMMAND; 'paste' and 'paste-end' are lines of a paste.\n\n"
 		"Faults of freertos, always on or aimed by @COMMAND[#N]: log (log lines in the middle of lines and answers), "
 		"fail-commit, fail-key, fail-import@LABEL, no-overwrite@LABEL, trailing-byte@LABEL, and mute (carries a "
-		"command out and says nothing).",
+		"command out and says nothing).\n\n"
+		"zephyr is Zephyr 3.7 with its shell and TLS credentials. Its application has settings ('app set endpoint "
+		"HOST', also port, thing, ssid, password), and connects from its start on with what is under the security tags "
+		"42 and, for root CAs, 43. Its faults: log, volatile (credentials are in RAM), small-buffer (of 'cred buf'), "
+		"fail-add, corrupt and mute, aimed as above, no-digest (in 'cred list'), and no-cred, no-hwinfo, no-kernel "
+		"(the shell has no such commands).",
 	.opts = CLI_OPTS(
-		OPT_STR(0, "kind", "KIND", struct board_args, kind, "which board", .choices = CLI_CHOICES("freertos"),
+		OPT_STR(0, "kind", "KIND", struct board_args, kind, "which board", .choices = CLI_CHOICES("freertos", "sim7600", "zephyr"),
 			.required = true),
 		OPT_PATH(0, "link", "PATH", struct board_args, link, "where its serial port appears", .required = true,
 			 .complete = COMPLETE_FILE),
@@ -194,7 +199,9 @@ const struct cli_command cmd_sim_board = {
 		OPT_DURATION(0, "exit-after", "TIME", struct board_args, exit_after_ms, "end after this")),
 	.examples = CLI_EXAMPLES({"sim board --kind freertos --link ./board1", "a blank board"},
 				 {"sim board --kind freertos --link ./board1 --baud 115200 --fault log --fault drop=0.001",
-				  "one that talks too much, on a bad wire"}),
+				  "one that talks too much, on a bad wire"},
+				 {"sim board --kind zephyr --link ./board2 --fault volatile",
+				  "one that forgets all that it is given"}),
 	.exits = CLI_EXITS(IOT_CONFLICT),
 	CLI_RUN(board, struct board_args),
 };

@@ -1,15 +1,19 @@
 /*
- * Questions about TLS connections of a library that cannot be answered without
- * OpenSSL's own types.
- *
- * The watch has an index of OpenSSL's application data for each of two classes: a new
- * context is given a message callback, which its connections inherit, and a new connection a number.
+ * Questions about TLS connections that take OpenSSL's own types: what is wrong
+ * with a certificate, and whether a server shows one that a device would believe.
  */
 #include "iotctl/tls.h"
 
-#include <openssl/crypto.h>
+#include "crypto/internal.h"
+#include "iotctl/clock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
+#include <poll.h>
+#include <string.h>
 
 const char *iot_tls_verify_fault(const void *ssl)
 {
@@ -18,64 +22,100 @@ const char *iot_tls_verify_fault(const void *ssl)
 	return result == X509_V_OK ? NULL : X509_verify_cert_error_string(result);
 }
 
-/* --- the watch ------------------------------------------------------------------------- */
+/* --- is it the server that a device expects? ------------------------------------------ */
 
-static struct {
-	bool on;
-	int index; /* of connections */
-	uint64_t last, current;
-} watch;
-
-static void on_message(int sent, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
+static void ctx_free_p(SSL_CTX **ctx)
 {
-	const uint64_t *number = SSL_get_ex_data(ssl, watch.index);
-
-	(void)version, (void)type, (void)data, (void)len, (void)arg;
-	if (!sent)
-		watch.current = number != NULL ? *number : 0;
+	SSL_CTX_free(*ctx);
 }
 
-static void on_new_context(void *context, void *value, CRYPTO_EX_DATA *data, int index, long arg, void *ptr)
+static void ssl_free_p(SSL **ssl)
 {
-	(void)value, (void)data, (void)index, (void)arg, (void)ptr;
-	SSL_CTX_set_msg_callback(context, on_message);
+	SSL_free(*ssl);
 }
 
-/* Without memory for it the connection has no number, and is none that iot_tls_current() tells of. */
-static void on_new(void *ssl, void *value, CRYPTO_EX_DATA *data, int index, long arg, void *ptr)
+/* Everything in the PEM is an anchor, also an intermediate one, as on devices. */
+static enum iot_status trust_root(SSL_CTX *ctx, const char *root_ca, struct iot_error *err)
 {
-	uint64_t *number = OPENSSL_malloc(sizeof(*number));
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *root = NULL;
+	enum iot_status status = iot_cert_parse_pem(root_ca, strlen(root_ca), "root CA", &root, err);
 
-	(void)ssl, (void)value, (void)arg, (void)ptr;
-	if (number == NULL)
-		return;
-	*number = ++watch.last;
-	if (!CRYPTO_set_ex_data(data, index, number))
-		OPENSSL_free(number);
-}
-
-static void on_free(void *ssl, void *value, CRYPTO_EX_DATA *data, int index, long arg, void *ptr)
-{
-	uint64_t *number = value;
-
-	(void)ssl, (void)data, (void)index, (void)arg, (void)ptr;
-	if (number != NULL && *number == watch.current)
-		watch.current = 0;
-	OPENSSL_free(number);
-}
-
-enum iot_status iot_tls_watch(struct iot_error *err)
-{
-	if (watch.on)
-		return IOT_OK;
-	watch.index = SSL_get_ex_new_index(0, NULL, on_new, NULL, on_free);
-	if (watch.index < 0 || SSL_CTX_get_ex_new_index(0, NULL, on_new_context, NULL, NULL) < 0)
-		return iot_fail(err, IOT_FAILURE, "OpenSSL has no room to tell TLS connections apart");
-	watch.on = true;
+	if (status != IOT_OK)
+		return status;
+	if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), root->x509) != 1)
+		return iot_ossl_fail(err, IOT_FAILURE, "cannot check with the root CA");
+	X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
 	return IOT_OK;
 }
 
-uint64_t iot_tls_current(void)
+static bool expect_host(SSL *ssl, const char *host)
 {
-	return watch.current;
+	unsigned char address[sizeof(struct in6_addr)];
+	bool is_address = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+
+	if (is_address)
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+	return SSL_set_tlsext_host_name(ssl, host) == 1 && SSL_set1_host(ssl, host) == 1;
+}
+
+/* A certificate was seen and looked at; what the server then thinks of us does not matter. */
+static bool was_checked(SSL *ssl)
+{
+	X509 *shown = SSL_get0_peer_certificate(ssl);
+
+	return shown != NULL && SSL_get0_verified_chain(ssl) != NULL;
+}
+
+static enum iot_status judge(SSL *ssl, const char *host, struct iot_error *err)
+{
+	const char *fault = iot_tls_verify_fault(ssl);
+	unsigned long code = ERR_peek_error();
+
+	if (fault != NULL) {
+		ERR_clear_error();
+		return iot_fail(err, IOT_VERIFY, "the certificate of '%s' is not to be believed: %s", host, fault);
+	}
+	if (was_checked(ssl)) {
+		ERR_clear_error();
+		return IOT_OK;
+	}
+	if (code == 0)
+		return iot_fail(err, IOT_AGAIN, "'%s' ended the connection before it showed a certificate", host);
+	return iot_ossl_fail(err, IOT_VERIFY, "'%s' shows no certificate", host);
+}
+
+/* To the end of the handshake, whichever it is. */
+static enum iot_status shake_hands(SSL *ssl, int fd, int64_t deadline, const char *host, struct iot_error *err)
+{
+	for (;;) {
+		int rc = SSL_connect(ssl), what = SSL_get_error(ssl, rc);
+		struct pollfd wait = {.fd = fd, .events = what == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN};
+
+		if (rc == 1 || (what != SSL_ERROR_WANT_READ && what != SSL_ERROR_WANT_WRITE))
+			return judge(ssl, host, err);
+		rc = poll(&wait, 1, iot_left(deadline));
+		if (rc == 0 || (rc < 0 && errno != EINTR))
+			return iot_fail(err, IOT_TIMEOUT, "'%s' does not finish the TLS handshake", host);
+	}
+}
+
+enum iot_status iot_tls_check_server(int fd, const char *host, const char *root_ca, int timeout_ms,
+				     struct iot_error *err)
+{
+	IOT_CLEAN(ctx_free_p) SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	IOT_CLEAN(ssl_free_p) SSL *ssl = NULL;
+	enum iot_status status;
+
+	if (ctx == NULL)
+		return iot_ossl_fail(err, IOT_FAILURE, "cannot begin TLS");
+	status = trust_root(ctx, root_ca, err);
+	if (status != IOT_OK)
+		return status;
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1)
+		ssl = SSL_new(ctx);
+	if (ssl == NULL || SSL_set_fd(ssl, fd) != 1 || !expect_host(ssl, host))
+		return iot_ossl_fail(err, IOT_FAILURE, "cannot begin TLS with '%.120s'", host);
+	ERR_clear_error();
+	return shake_hands(ssl, fd, iot_deadline(timeout_ms), host, err);
 }

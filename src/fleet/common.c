@@ -119,6 +119,11 @@ enum iot_status iot_fleet_need_local(const struct iot_cloud *cloud, struct iot_e
 	return IOT_USAGE;
 }
 
+const char *fleet_id(struct iot_cloud *cloud)
+{
+	return fleet_is_local(cloud) ? iot_local_paths(cloud)->dir : iot_cloud_arn_prefix(cloud);
+}
+
 enum iot_status fleet_begin(struct iot_cloud *cloud, struct iot_error *err)
 {
 	/* AWS has no such thing: every step of a use-case can be repeated. */

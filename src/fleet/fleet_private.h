@@ -42,6 +42,9 @@ bool fleet_is_remote(struct iot_cloud *cloud);
 
 bool fleet_is_local(const struct iot_cloud *cloud);
 
+/* The fleet's name in a station's journal: one station may serve several. Borrowed. */
+const char *fleet_id(struct iot_cloud *cloud);
+
 /* Calls between these two are done together or not at all, also when the process is killed; on AWS each by itself. */
 IOT_CHECK enum iot_status fleet_begin(struct iot_cloud *cloud, struct iot_error *err);
 /* Keep what they did if `status` is IOT_OK, else take it back. Returns it, or why it could not be kept. */
@@ -83,6 +86,15 @@ bool fleet_missing(const struct iot_error *err);
 
 /* The JSON pointer (RFC 6901) of a member below another one ("" for the whole); new memory (config_schema.c). */
 char *fleet_pointer(const char *path, const char *name);
+
+/*
+ * The newest execution of each thing of a job, an object by thing name: {thingName, status, executionNumber, queuedAt,
+ * startedAt, updatedAt}, and of a few that have begun also what they told last {reason, received, selfTest, updatedBy}.
+ */
+IOT_CHECK enum iot_status fleet_executions(struct iot_cloud *cloud, const char *job, json_t **ret,
+					   struct iot_error *err);
+/* Is this the status of an execution that has ended, whichever way? */
+bool fleet_execution_is_over(const char *status);
 
 /* Seconds (AWS's JSON timestamps, integer or real) to milliseconds; 0 when absent. */
 int64_t fleet_time_ms(const json_t *object, const char *key);

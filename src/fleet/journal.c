@@ -190,8 +190,11 @@ static enum iot_status start_again(struct iot_store *journal, struct row *row, s
 static enum iot_status check_same(const struct journal_board *board, const struct row *row, bool replace,
 				  bool *ret_again, struct iot_error *err)
 {
+	/* What was erased in the middle of the work is given the same again, where that is here. */
+	bool erased =
+		board->key_here && board->key_id != NULL && *board->key_id == '\0' && strcmp(row->state, "done") != 0;
 	bool other_key = row->key_id != NULL && board->key_id != NULL && strcmp(row->key_id, board->key_id) != 0 &&
-			 (row->programmed || !board->key_here);
+			 !erased && (row->programmed || !board->key_here);
 
 	*ret_again = false;
 	if (strcmp(row->thing, board->thing) == 0 && !other_key)

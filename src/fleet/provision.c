@@ -29,6 +29,21 @@ static enum iot_status read_password(struct provision *run, struct iot_error *er
 	return source->read(source->context, "the Wi-Fi network", &run->wifi_password, err);
 }
 
+/* Policies are attached to certificates, and to groups of things. */
+static enum iot_status check_without_certificate(struct provision *run, struct iot_error *err)
+{
+	static const char *const none[] = {NULL};
+
+	if (run->spec->policies == NULL || run->spec->policies[0] == NULL) {
+		run->policies = none;
+		return IOT_OK;
+	}
+	iot_fail(err, IOT_USAGE, "a board of kind '%s' has no certificate that policy '%s' could be attached to",
+		 run->spec->board, run->spec->policies[0]);
+	iot_error_hint(err, "attach it to a group that the device joins: 'iotctl policy attach POLICY --group GROUP'");
+	return IOT_USAGE;
+}
+
 static enum iot_status prepare(struct provision *run, struct iot_error *err)
 {
 	const struct iot_provision_spec *spec = run->spec;
@@ -40,6 +55,8 @@ static enum iot_status prepare(struct provision *run, struct iot_error *err)
 		status = iot_cert_check_name(spec->name, err);
 	if (status == IOT_OK && spec->lock != IOT_BOARD_LOCK_NONE && run->description->ops->lock == NULL)
 		status = iot_fail(err, IOT_USAGE, "a board of kind '%s' cannot be locked", spec->board);
+	if (status == IOT_OK && provision_has_psk(run))
+		status = check_without_certificate(run, err);
 	if (status == IOT_OK)
 		status = read_password(run, err);
 	if (status == IOT_OK)
@@ -70,9 +87,19 @@ static enum iot_status open_board(struct provision *run, struct iot_error *err)
 
 /* --- the steps -------------------------------------------------------------------------------- */
 
+static bool has_certificate(const struct provision *run)
+{
+	return !provision_has_psk(run);
+}
+
 static bool needs_key(const struct provision *run)
 {
-	return run->description->key != IOT_BOARD_KEY_FACTORY;
+	return run->description->key == IOT_BOARD_KEY_BOARD || run->description->key == IOT_BOARD_KEY_HOST;
+}
+
+static bool needs_tidying(const struct provision *run)
+{
+	return run->description->key != IOT_BOARD_KEY_FACTORY || run->entry.replaces != NULL;
 }
 
 static bool told_to_connect(const struct provision *run)
@@ -92,16 +119,17 @@ static bool is_started(const struct provision *run)
 
 const struct provision_step provision_steps[] = {
 	{{5, "key", true}, provision_key, needs_key},
-	{{10, "certificate", false}, provision_certificate, NULL},
+	{{10, "certificate", false}, provision_certificate, has_certificate},
 	{{30, "thing", false}, provision_thing, NULL}, /* first, so that no certificate is ever without a device */
-	{{20, "register", false}, provision_register, NULL},
-	{{40, "policy", false}, provision_policy, NULL},
+	{{20, "register", false}, provision_register, has_certificate},
+	{{35, "secret", true}, provision_secret, provision_has_psk}, /* it goes with its thing, too */
+	{{40, "policy", false}, provision_policy, has_certificate},
 	{{50, "program", true}, provision_program, NULL},
 	{{60, "connect", false}, provision_connect, told_to_connect}, /* nothing that lasts is changed in the board */
 	{{70, "verify", false}, provision_verify, NULL},
 	{{74, "lock", true}, provision_lock, is_locked},
 	{{76, "start", true}, provision_start, is_started},
-	{{78, "tidy", false}, provision_tidy, needs_key},
+	{{78, "tidy", false}, provision_tidy, needs_tidying},
 	{{80, "record", false}, NULL, NULL},
 	{{0}, NULL, NULL},
 };
@@ -200,9 +228,11 @@ static json_t *make_record(const struct provision *run)
 	iot_json_set_str(record, "vendor", run->identity.vendor);
 	iot_json_set_str(record, "model", run->identity.model);
 	iot_json_set_str(record, "version", run->identity.version);
-	iot_json_set_str(record, "certificateId", iot_cert_id(run->cert));
+	iot_json_set_str(record, "certificateId", run->cert != NULL ? iot_cert_id(run->cert) : NULL);
+	iot_json_set_str(record, "pskIdentity", run->psk_identity);
+	iot_json_set_str(record, "attestationIdentity", run->attest_identity);
 	iot_json_set_str(record, "keyOrigin", provision_key_origin(run));
-	iot_json_set_bool(record, "exposedOnWire", run->description->key == IOT_BOARD_KEY_HOST);
+	iot_json_set_bool(record, "exposedOnWire", iot_board_key_on_wire(run->description->key));
 	iot_json_set_str(record, "endpoint", run->endpoint);
 	json_object_set_new(record, "items", items_record(run));
 	json_object_set(record, "proof", run->proof);
@@ -230,6 +260,10 @@ static void release(struct provision *run)
 	iot_buf_release(&run->codesign);
 	iot_buf_release(&run->root_ca);
 	iot_buf_release(&run->wifi_password);
+	free(run->psk_identity);
+	free(run->attest_identity);
+	iot_buf_release(&run->psk);
+	iot_buf_release(&run->attest);
 	json_decref(run->names);
 	json_decref(run->proof);
 	json_decref(run->not_proved);
@@ -249,6 +283,8 @@ enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provisio
 		.codesign = IOT_BUF_INIT(IOT_CERT_PEM_MAX),
 		.root_ca = IOT_BUF_INIT(IOT_CERT_PEM_MAX),
 		.wifi_password = IOT_BUF_SECRET(IOT_SECRET_MAX),
+		.psk = IOT_BUF_SECRET(IOT_SECRET_MAX),
+		.attest = IOT_BUF_SECRET(IOT_SECRET_MAX),
 		.proof = json_array(),
 		.not_proved = json_array(),
 		.locks = json_array(),

@@ -8,10 +8,9 @@
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 
-#include <poll.h>
 #include <string.h>
 
-enum { POLL_MS = 50, PROOF_MS = 15000, CONNECT_MS = 120000 };
+enum { PROOF_MS = 15000, CONNECT_MS = 120000 };
 
 /* --- whose is it ------------------------------------------------------------------- */
 
@@ -26,12 +25,12 @@ static bool foreign(const struct provision *run, const char *earlier)
 	       (earlier == NULL || strcmp(identity->endpoint, earlier) != 0);
 }
 
-/* A name alone makes no device; with a certificate it does. */
+/* A name alone makes no device; with a certificate or a shared secret it does. */
 static bool is_other_device(const struct provision *run)
 {
 	const struct iot_board_identity *identity = &run->identity;
 
-	return *identity->thing_name != '\0' && identity->certificate.len > 0 &&
+	return *identity->thing_name != '\0' && (identity->certificate.len > 0 || *identity->psk_identity != '\0') &&
 	       strcmp(identity->thing_name, run->thing) != 0;
 }
 
@@ -86,6 +85,14 @@ static const char *value_of(const struct provision *run, enum iot_board_item_kin
 		return run->spec->apn;
 	case IOT_ITEM_CERTIFICATE:
 		return iot_buf_str(&run->cert_pem);
+	case IOT_ITEM_PSK_IDENTITY:
+		return run->psk_identity;
+	case IOT_ITEM_PSK:
+		return run->psk.len > 0 ? iot_buf_str(&run->psk) : NULL;
+	case IOT_ITEM_ATTEST_ID:
+		return run->attest_identity;
+	case IOT_ITEM_ATTEST_KEY:
+		return run->attest.len > 0 ? iot_buf_str(&run->attest) : NULL;
 	case IOT_ITEM_THING_NAME:
 		return run->thing;
 	case IOT_ITEM_CUSTOM_NAME:
@@ -99,6 +106,14 @@ static const char *value_of(const struct provision *run, enum iot_board_item_kin
 	}
 }
 
+/* A secret that cannot be read back is written each time, and is the one that the board was given before. */
+static bool is_given_again(const struct provision *run, const struct iot_board_item *item)
+{
+	bool ours = item->kind == IOT_ITEM_PSK || item->kind == IOT_ITEM_ATTEST_KEY;
+
+	return ours && item->outcome == IOT_ITEM_TAKEN && run->entry.programmed && !run->new_secret;
+}
+
 static enum iot_status install(struct provision *run, enum iot_board_item_kind kind, struct iot_error *err)
 {
 	struct iot_board_item item = {kind, value_of(run, kind), IOT_ITEM_NOT_TRIED};
@@ -107,7 +122,7 @@ static enum iot_status install(struct provision *run, enum iot_board_item_kind k
 	if (status != IOT_OK)
 		return status;
 	run->outcomes[kind] = item.outcome;
-	if (item.outcome != IOT_ITEM_SAME && item.outcome != IOT_ITEM_NAMED) {
+	if (item.outcome != IOT_ITEM_SAME && item.outcome != IOT_ITEM_NAMED && !is_given_again(run, &item)) {
 		run->changed = true;
 		run->rewired = run->rewired || (kind != IOT_ITEM_CUSTOM_NAME && kind != IOT_ITEM_CODE_SIGNING);
 	}
@@ -129,14 +144,24 @@ static bool is_asked_for(enum iot_board_item_kind kind)
 	return kind == IOT_ITEM_WIFI_SSID || kind == IOT_ITEM_WIFI_PASSWORD || kind == IOT_ITEM_APN;
 }
 
+/* The key was wiped here after the board had proved that it holds it, and the board has lost it since. */
+static enum iot_status key_is_lost(const struct provision *run, struct iot_error *err)
+{
+	iot_fail(err, IOT_CONFLICT, "board '%s' has lost its key, which nobody else has", run->uid);
+	iot_error_hint(err, "--replace makes it a new one, and takes its old certificate away");
+	return IOT_CONFLICT;
+}
+
 /* A key that was made here goes first. It is here until the board was proved with it. */
 static enum iot_status hand_key_over(struct provision *run, struct iot_error *err)
 {
 	struct iot_buf pem = IOT_BUF_SECRET(IOT_CERT_PEM_MAX);
 	enum iot_status status;
 
-	if (run->description->key != IOT_BOARD_KEY_HOST || !iot_key_has_private(run->key))
+	if (run->description->key != IOT_BOARD_KEY_HOST)
 		return IOT_OK;
+	if (!iot_key_has_private(run->key))
+		return run->identity.key_known && run->identity.public_key.len == 0 ? key_is_lost(run, err) : IOT_OK;
 	status = iot_key_private_pem(run->key, &pem, err);
 	if (status == IOT_OK)
 		status = iot_board_take_key(run->board, &pem, err);
@@ -233,6 +258,26 @@ static enum iot_status connect_board(struct provision *run, struct iot_error *er
 	return status;
 }
 
+/* Whom the broker is to see. A board that has a shared secret comes without a certificate. */
+static struct presence_wait wait_of(const struct provision *run)
+{
+	return (struct presence_wait){.cloud = run->cloud,
+				      .thing = run->thing,
+				      .certificate_id = run->cert != NULL ? iot_cert_id(run->cert) : "",
+				      .interrupt_fd = run->spec->interrupt_fd};
+}
+
+/* Who is there before the board is told to come. */
+static enum iot_status look_before(struct provision *run, struct iot_error *err)
+{
+	struct presence_wait wait = wait_of(run);
+	enum iot_status status = fleet_presence_before(&wait, err);
+
+	run->before = wait.before;
+	run->told_at = wait.told_at;
+	return status;
+}
+
 enum iot_status provision_connect(struct provision *run, struct iot_error *err)
 {
 	enum iot_status status = IOT_OK;
@@ -243,57 +288,38 @@ enum iot_status provision_connect(struct provision *run, struct iot_error *err)
 		status = iot_board_disconnect(run->board, err);
 	run->identity.connected = false;
 	if (status == IOT_OK)
-		status = provision_presence(run, &run->before, err);
-	run->told_at = iot_now_ms() / 1000;
+		status = look_before(run, err);
 	return status == IOT_OK ? connect_board(run, err) : status;
 }
 
 /* --- proof ----------------------------------------------------------------------------------- */
 
-static enum iot_status pause_for(const struct provision *run, int ms, struct iot_error *err)
+/* With this certificate, or, of a board that has a shared secret, with none. */
+static bool is_ours(const struct provision *run, const struct presence *seen)
 {
-	struct pollfd fd = {run->spec->interrupt_fd, POLLIN, 0};
-
-	if (poll(&fd, 1, ms) > 0)
-		return iot_fail(err, IOT_INTERRUPTED, "interrupted");
-	return IOT_OK;
-}
-
-/* Not what was left of an earlier connection, whose end nobody has noticed yet. */
-static bool is_fresh(const struct provision *run, const struct presence *seen)
-{
-	return run->told_at == 0 || !run->before.connected || seen->since != run->before.since ||
-	       seen->since >= run->told_at;
+	return !seen->with_certificate ||
+	       (run->cert != NULL && strcmp(seen->certificate_id, iot_cert_id(run->cert)) == 0);
 }
 
 /*
  * The board's word that it is connected is not enough: the broker must know a
- * connection under this name, with this certificate. Serve writes who is there a
- * moment after they came.
+ * connection under this name, with this certificate.
  */
 static enum iot_status await_presence(struct provision *run, int64_t deadline, bool *ret_seen, struct presence *seen,
 				      struct iot_error *err)
 {
-	for (;;) {
-		enum iot_status status = provision_presence(run, seen, err);
-		bool ours = !seen->with_certificate || strcmp(seen->certificate_id, iot_cert_id(run->cert)) == 0;
+	struct presence_wait wait = wait_of(run);
 
-		if (status != IOT_OK)
-			return status;
-		*ret_seen = seen->connected && ours && is_fresh(run, seen);
-		if (*ret_seen || iot_left(deadline) == 0)
-			return IOT_OK;
-		status = pause_for(run, POLL_MS, err);
-		if (status != IOT_OK)
-			return status;
-	}
+	wait.before = run->before;
+	wait.told_at = run->told_at;
+	return fleet_await_presence(&wait, deadline, ret_seen, seen, err);
 }
 
 static enum iot_status not_seen(const struct provision *run, const struct presence *seen, struct iot_error *err)
 {
-	if (seen->connected && seen->with_certificate && strcmp(seen->certificate_id, iot_cert_id(run->cert)) != 0) {
-		iot_fail(err, IOT_VERIFY, "not proved: the broker knows '%s' by another certificate (%.16s...)",
-			 run->thing, seen->certificate_id);
+	if (seen->connected && !is_ours(run, seen)) {
+		iot_fail(err, IOT_VERIFY, "not proved: the broker knows '%s' by %s certificate (%.16s...)", run->thing,
+			 provision_has_psk(run) ? "a" : "another", seen->certificate_id);
 		iot_error_hint(err, "another device may use its name: 'iotctl device show %s'", run->thing);
 	} else {
 		iot_fail(err, IOT_VERIFY, "not proved: board '%s' %s, the broker does not know of it", run->uid,
@@ -315,7 +341,8 @@ static void collect_presence(struct provision *run, const struct presence *seen)
 	note(run->proof, seen->with_certificate ? "the broker saw it connect with this certificate"
 						: "the cloud saw it connect under this name");
 	if (!seen->with_certificate)
-		note(run->not_proved, "which certificate it connected with");
+		note(run->not_proved, provision_has_psk(run) ? "which secret of its device it connected with"
+							     : "which certificate it connected with");
 }
 
 static void collect_items(struct provision *run)
@@ -383,7 +410,8 @@ enum iot_status provision_verify(struct provision *run, struct iot_error *err)
 		return status;
 	collect_items(run);
 	if (!(prove & (IOT_BOARD_PROVE_SIGN | IOT_BOARD_PROVE_CONNECT | IOT_BOARD_PROVE_APPEAR)))
-		note(run->not_proved, "that it can use its key");
+		note(run->not_proved,
+		     provision_has_psk(run) ? "that it can use its secret" : "that it can use its key");
 	if (!(prove & (IOT_BOARD_PROVE_CONNECT | IOT_BOARD_PROVE_APPEAR)))
 		note(run->not_proved, "that it connects");
 	return IOT_OK;
@@ -396,27 +424,34 @@ enum iot_status provision_lock(struct provision *run, struct iot_error *err)
 	return iot_board_lock(run->board, (enum iot_board_lock)run->spec->lock, run->locks, err);
 }
 
-enum iot_status provision_start(struct provision *run, struct iot_error *err)
+/* Started, it comes by itself. */
+static enum iot_status start_and_see(struct provision *run, struct presence *seen, struct iot_error *err)
 {
-	bool appear = run->description->prove & IOT_BOARD_PROVE_APPEAR;
 	int timeout_ms = run->spec->connect_timeout_ms > 0 ? run->spec->connect_timeout_ms : CONNECT_MS;
-	struct presence seen = {0};
 	bool good = false;
-	enum iot_status status = IOT_OK;
+	enum iot_status status = look_before(run, err);
 
-	if (!run->changed && !run->entry.unfinished && json_array_size(run->locks) == 0 && !appear)
-		return IOT_OK;
-	if (appear) {
-		status = provision_presence(run, &run->before, err);
-		run->told_at = iot_now_ms() / 1000;
-	}
 	if (status == IOT_OK)
 		status = iot_board_start(run->board, err);
-	if (status != IOT_OK || !appear)
-		return status;
-	status = await_presence(run, iot_deadline(timeout_ms), &good, &seen, err);
-	if (status == IOT_OK && !good)
-		return not_seen(run, &seen, err);
+	if (status == IOT_OK)
+		status = await_presence(run, iot_deadline(timeout_ms), &good, seen, err);
+	return status == IOT_OK && !good ? not_seen(run, seen, err) : status;
+}
+
+enum iot_status provision_start(struct provision *run, struct iot_error *err)
+{
+	bool as_it_was = !run->changed && !run->entry.unfinished && json_array_size(run->locks) == 0;
+	struct presence seen = {0};
+	bool there = false;
+	enum iot_status status = IOT_OK;
+
+	if (!(run->description->prove & IOT_BOARD_PROVE_APPEAR))
+		return as_it_was ? IOT_OK : iot_board_start(run->board, err);
+	/* One that is connected, with all that it is to have, need not be disturbed to show it. */
+	if (as_it_was)
+		status = await_presence(run, iot_deadline(0), &there, &seen, err);
+	if (status == IOT_OK && !there)
+		status = start_and_see(run, &seen, err);
 	if (status == IOT_OK)
 		collect_presence(run, &seen);
 	return status;

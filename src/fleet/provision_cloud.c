@@ -21,7 +21,7 @@ static bool is_local(const struct provision *run)
 
 const char *provision_fleet(const struct provision *run)
 {
-	return is_local(run) ? iot_local_paths(run->cloud)->dir : iot_cloud_arn_prefix(run->cloud);
+	return fleet_id(run->cloud);
 }
 
 /* What boards check the broker with. */
@@ -32,11 +32,29 @@ static enum iot_status read_root(struct provision *run, struct iot_error *err)
 	return iot_fs_read(path, &run->root_ca, err);
 }
 
+/* Where devices with shared secrets come in; a gateway's port is its own. */
+static enum iot_status read_psk_port(struct provision *run, struct iot_error *err)
+{
+	enum iot_status status =
+		run->spec->endpoint == NULL ? iot_local_meta_get(run->cloud, "psk_port", &run->port, err) : IOT_OK;
+
+	if (status == IOT_OK && run->port == NULL && run->spec->endpoint == NULL)
+		iot_info("this fleet's 'serve' has no --psk-port, and no gateway was given with --endpoint");
+	return status;
+}
+
 /* Many boards know one port. */
 static enum iot_status read_port(struct provision *run, struct iot_error *err)
 {
-	enum iot_status status = iot_local_meta_get(run->cloud, "port", &run->port, err);
+	enum iot_status status;
 
+	if (run->spec->endpoint_port > 0) {
+		run->port = iot_strf("%d", run->spec->endpoint_port);
+		return IOT_OK;
+	}
+	if (provision_has_psk(run))
+		return read_psk_port(run, err);
+	status = iot_local_meta_get(run->cloud, "port", &run->port, err);
 	if (status == IOT_OK && run->port == NULL)
 		run->port = iot_strdup("8883");
 	if (status == IOT_OK && strcmp(run->port, "8883") != 0 && !(run->description->install & 1U << IOT_ITEM_PORT))
@@ -48,7 +66,7 @@ static enum iot_status read_port(struct provision *run, struct iot_error *err)
 static enum iot_status note_key_origin(struct provision *run, struct iot_error *err)
 {
 	return is_local(run) ? iot_local_key_origin(run->cloud, iot_cert_id(run->cert), provision_key_origin(run),
-						    run->description->key == IOT_BOARD_KEY_HOST, err)
+						    iot_board_key_on_wire(run->description->key), err)
 			     : IOT_OK;
 }
 
@@ -66,9 +84,14 @@ static enum iot_status check_policies(struct provision *run, struct iot_error *e
 static enum iot_status read_endpoint(struct provision *run, struct iot_error *err)
 {
 	IOT_JSON reply = NULL;
-	enum iot_status status = fleet_call(run->cloud, "DescribeEndpoint",
-					    json_pack("{s:s}", "endpointType", "iot:Data-ATS"), &reply, err);
+	enum iot_status status;
 
+	if (run->spec->endpoint != NULL) {
+		run->endpoint = iot_strdup(run->spec->endpoint);
+		return IOT_OK;
+	}
+	status = fleet_call(run->cloud, "DescribeEndpoint", json_pack("{s:s}", "endpointType", "iot:Data-ATS"), &reply,
+			    err);
 	if (status == IOT_OK)
 		run->endpoint = iot_strdup(iot_json_str(reply, "endpointAddress", "localhost"));
 	return status;
@@ -221,6 +244,8 @@ enum iot_status provision_drop_replaced(struct provision *run, struct iot_error 
 
 	if (run->entry.replaces == NULL)
 		return IOT_OK;
+	if (provision_psk_of(run->entry.replaces) != NULL)
+		return provision_revoke(run, provision_psk_of(run->entry.replaces), err);
 	arn = fleet_arn(run->cloud, "cert", run->entry.replaces);
 	status = fleet_begin(run->cloud, err);
 	if (status != IOT_OK)
@@ -240,9 +265,10 @@ static enum iot_status other_certificate(json_t *item, void *data, struct iot_er
 	struct provision *run = data;
 	const char *id = fleet_arn_name(json_string_value(item));
 	bool replaced = run->entry.replaces != NULL && strcmp(id, run->entry.replaces) == 0;
+	bool own = run->cert != NULL && strcmp(id, iot_cert_id(run->cert)) == 0;
 
 	(void)err;
-	return strcmp(id, iot_cert_id(run->cert)) != 0 && !replaced ? IOT_CONFLICT : IOT_OK;
+	return own || replaced ? IOT_OK : IOT_CONFLICT;
 }
 
 /* What it is called besides. */
@@ -269,7 +295,8 @@ static enum iot_status check_principals(struct provision *run, struct iot_error 
 	if (status != IOT_CONFLICT)
 		return status;
 	iot_fail(err, IOT_CONFLICT, "device '%s' exists with another certificate", run->thing);
-	iot_error_hint(err, "find out whose it is; --replace attaches this one besides");
+	iot_error_hint(err, provision_has_psk(run) ? "find out whose it is; --replace gives it a secret besides"
+						   : "find out whose it is; --replace attaches this one besides");
 	return IOT_CONFLICT;
 }
 
@@ -325,6 +352,8 @@ enum iot_status provision_thing(struct provision *run, struct iot_error *err)
 	IOT_JSON record = NULL;
 	enum iot_status status = check_principals(run, err);
 
+	if (status == IOT_OK && provision_has_psk(run))
+		status = provision_check_secrets(run, err);
 	if (status == IOT_OK)
 		status = find_thing(run, &before, err);
 	if (before == NULL)
@@ -349,30 +378,4 @@ enum iot_status provision_policy(struct provision *run, struct iot_error *err)
 		return status;
 	status = fleet_attach(run->cloud, run->thing, run->policies, arn, &run->changed, err);
 	return fleet_end(run->cloud, status, err);
-}
-
-/* --- who is connected ------------------------------------------------------------------ */
-
-enum iot_status provision_presence(struct provision *run, struct presence *ret, struct iot_error *err)
-{
-	struct iot_error ignored = IOT_ERROR_INIT;
-	IOT_JSON reply = NULL;
-	IOT_JSON state = NULL;
-	const char *id;
-	enum iot_status status = fleet_call(run->cloud, "GetThingConnectivityData",
-					    json_pack("{s:s}", "thingName", run->thing), &reply, err);
-
-	*ret = (struct presence){0};
-	if (status != IOT_OK)
-		return status;
-	ret->connected = iot_json_bool(reply, "connected", false);
-	ret->since = fleet_time_ms(reply, "timestamp") / 1000;
-	/* Only our own clouds tell with which certificate; elsewhere the thing's name has to do. */
-	if (!ret->connected || fleet_call(run->cloud, "GetDeviceState", json_pack("{s:s}", "thingName", run->thing),
-					  &state, &ignored) != IOT_OK)
-		return IOT_OK;
-	id = iot_json_str(json_object_get(state, "connection"), "certificateId", NULL);
-	ret->with_certificate = id != NULL;
-	snprintf(ret->certificate_id, sizeof(ret->certificate_id), "%s", id != NULL ? id : "");
-	return IOT_OK;
 }

@@ -18,7 +18,12 @@
 
 const char *provision_key_origin(const struct provision *run)
 {
-	return run->description->key == IOT_BOARD_KEY_HOST ? "host" : "board";
+	return iot_board_key_on_wire(run->description->key) ? "host" : "board";
+}
+
+bool provision_has_psk(const struct provision *run)
+{
+	return run->description->key == IOT_BOARD_KEY_PSK;
 }
 
 /* --- the name -------------------------------------------------------------------------- */
@@ -128,6 +133,32 @@ static enum iot_status take_birth_certificate(struct provision *run, struct iot_
 	return status;
 }
 
+/* A board that had a certificate and is to have a shared secret, or the other way round: what it had is taken away. */
+static enum iot_status change_of_kind(struct provision *run, struct iot_error *err)
+{
+	struct journal_entry *entry = &run->entry;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	bool had_psk = entry->certificate != NULL && provision_psk_of(entry->certificate) != NULL;
+
+	if (entry->certificate == NULL || had_psk == provision_has_psk(run))
+		return IOT_OK;
+	if (!had_psk) {
+		enum iot_status status = iot_cert_parse_pem(entry->certificate, strlen(entry->certificate),
+							    "the journal's certificate", &cert, err);
+
+		if (status != IOT_OK)
+			return status;
+	}
+	if (entry->replaces == NULL) {
+		entry->replaces = iot_strdup(had_psk ? entry->certificate : iot_cert_id(cert));
+		entry->replaces_thing = iot_strdup(run->thing);
+	}
+	free(iot_take(entry->certificate));
+	free(iot_take(entry->key_id));
+	entry->programmed = entry->key_begun = false;
+	return IOT_OK;
+}
+
 enum iot_status provision_reserve(struct provision *run, struct iot_error *err)
 {
 	bool born = run->description->key == IOT_BOARD_KEY_FACTORY;
@@ -136,26 +167,30 @@ enum iot_status provision_reserve(struct provision *run, struct iot_error *err)
 		.fleet = provision_fleet(run),
 		.kind = run->description->name,
 		.uid = run->uid,
-		.key_here = run->description->key == IOT_BOARD_KEY_HOST,
+		.key_here = iot_board_key_on_wire(run->description->key),
 		.serial_number = run->spec->serial_number,
 		.thing = run->thing,
 		.port = run->spec->port,
 	};
-	enum iot_status status = born ? take_birth_certificate(run, err) : held_key(run, key_id, &board.key_id, err);
+	enum iot_status status = IOT_OK;
 
+	if (born)
+		status = take_birth_certificate(run, err);
+	else if (!provision_has_psk(run))
+		status = held_key(run, key_id, &board.key_id, err);
 	if (status != IOT_OK)
 		return status;
 	if (born) {
 		board.key_id = iot_key_id(iot_cert_key(run->cert), key_id);
 		board.certificate_id = iot_cert_id(run->cert);
 	}
-	return journal_reserve(run->journal, &board, run->spec->replace, &run->entry, err);
+	status = journal_reserve(run->journal, &board, run->spec->replace, &run->entry, err);
+	return status == IOT_OK ? change_of_kind(run, err) : status;
 }
 
 /* --- the key ---------------------------------------------------------------------------------- */
 
-/* The folder of this board's key, beside the journal. */
-static char *key_folder(const struct provision *run)
+char *provision_key_folder(const struct provision *run)
 {
 	IOT_CLEAN(iot_free_p) char *folder = iot_strdup(run->spec->journal);
 	char *slash = strrchr(folder, '/');
@@ -179,7 +214,7 @@ static enum iot_status key_of_certificate(struct provision *run, struct iot_erro
 
 static enum iot_status key_here(struct provision *run, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *folder = key_folder(run);
+	IOT_CLEAN(iot_free_p) char *folder = provision_key_folder(run);
 	IOT_CLEAN(iot_free_p) char *path = iot_path(folder, "private.key");
 	enum iot_status status;
 
@@ -281,7 +316,7 @@ enum iot_status provision_certificate(struct provision *run, struct iot_error *e
 /* --- afterwards ------------------------------------------------------------------------------------ */
 
 /* Overwritten before it is removed, for what a disk that keeps its blocks in place is worth. */
-static enum iot_status wipe_file(const char *path, struct iot_error *err)
+enum iot_status provision_wipe_file(const char *path, struct iot_error *err)
 {
 	static const char nothing[4096];
 	IOT_CLEAN(iot_close_p) int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -306,11 +341,14 @@ static enum iot_status wipe_file(const char *path, struct iot_error *err)
 
 enum iot_status provision_tidy(struct provision *run, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *folder = key_folder(run);
-	IOT_CLEAN(iot_free_p) char *path = iot_path(folder, "private.key");
+	IOT_CLEAN(iot_free_p) char *folder = provision_key_folder(run);
+	IOT_CLEAN(iot_free_p) char *key = iot_path(folder, "private.key");
+	IOT_CLEAN(iot_free_p) char *secrets = iot_path(folder, PROVISION_SECRETS);
 	enum iot_status status = provision_drop_replaced(run, err);
 
 	if (status == IOT_OK)
-		status = wipe_file(path, err);
+		status = provision_wipe_file(key, err);
+	if (status == IOT_OK)
+		status = provision_wipe_file(secrets, err);
 	return status == IOT_OK ? iot_fs_remove_tree(folder, err) : status;
 }

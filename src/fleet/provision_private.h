@@ -4,17 +4,10 @@
 
 #include "fleet/fleet_private.h"
 #include "fleet/journal.h"
+#include "fleet/presence.h"
 
 #include "iotctl/board_description.h"
 #include "iotctl/cert.h"
-
-/* What the broker says of the connection under a thing's name. */
-struct presence {
-	bool connected;
-	int64_t since;         /* seconds */
-	bool with_certificate; /* it says which certificate */
-	char certificate_id[IOT_SHA256_HEX_SIZE];
-};
 
 struct provision {
 	struct iot_cloud *cloud;
@@ -30,8 +23,11 @@ struct provision {
 	struct iot_buf cert_pem;
 	struct iot_store *journal;
 	struct journal_entry entry;
-	char *endpoint, *port; /* of the fleet */
+	char *endpoint, *port; /* where it is to connect; port NULL: not known */
 	struct iot_buf codesign, root_ca, wifi_password;
+	char *psk_identity, *attest_identity; /* of a board without a certificate; of one that attests */
+	struct iot_buf psk, attest;           /* hex */
+	bool new_secret;                      /* one of them was made in this run */
 	enum iot_board_outcome outcomes[IOT_ITEM_COUNT];
 	bool rewired; /* something was written that a connection depends on */
 	bool changed;
@@ -52,6 +48,12 @@ extern const struct provision_step provision_steps[];
 /* --- provision_identity.c: name, key and certificate --- */
 /* Where its key was made, as registry and record have it: "board" or "host". */
 const char *provision_key_origin(const struct provision *run);
+/* Has it a shared secret in place of a certificate? */
+bool provision_has_psk(const struct provision *run);
+/* The folder of this board's key, beside the journal; new memory. */
+char *provision_key_folder(const struct provision *run);
+/* Overwrite a file of secrets and remove it. */
+IOT_CHECK enum iot_status provision_wipe_file(const char *path, struct iot_error *err);
 /* After the board was identified: what it is to be called. */
 IOT_CHECK enum iot_status provision_name(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_reserve(struct provision *run, struct iot_error *err);
@@ -59,6 +61,19 @@ IOT_CHECK enum iot_status provision_key(struct provision *run, struct iot_error 
 IOT_CHECK enum iot_status provision_certificate(struct provision *run, struct iot_error *err);
 /* The board is proved: its key here is wiped, and an identity that it had before is taken away. */
 IOT_CHECK enum iot_status provision_tidy(struct provision *run, struct iot_error *err);
+
+/* --- provision_secret.c --- */
+/* The journal has a board's shared secret as its certificate: this, and the identity. */
+#define PROVISION_PSK "psk:"
+/* The identity of such a name; NULL: it is a certificate. */
+const char *provision_psk_of(const char *certificate);
+#define PROVISION_SECRETS "secrets" /* file in the folder of its key */
+/* Has the thing another secret than this board's? */
+IOT_CHECK enum iot_status provision_check_secrets(struct provision *run, struct iot_error *err);
+/* Its secrets are made, or the same as before, and in the registry. */
+IOT_CHECK enum iot_status provision_secret(struct provision *run, struct iot_error *err);
+/* Take away a secret that the board had before, with its attestation key. */
+IOT_CHECK enum iot_status provision_revoke(struct provision *run, const char *identity, struct iot_error *err);
 
 /* --- provision_cloud.c: all that asks or tells the cloud --- */
 /* The fleet's name in the journal: one station may serve several. Borrowed. */
@@ -74,7 +89,6 @@ IOT_CHECK enum iot_status provision_drop_replaced(struct provision *run, struct 
 IOT_CHECK enum iot_status provision_register(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_thing(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_policy(struct provision *run, struct iot_error *err);
-IOT_CHECK enum iot_status provision_presence(struct provision *run, struct presence *ret, struct iot_error *err);
 
 /* --- provision_board.c --- */
 /* Whose is it? IOT_CONFLICT when it is another fleet's and may not be taken over. */

@@ -119,16 +119,16 @@ static enum iot_status found_one(json_t *item, void *data, struct iot_error *err
 	return IOT_OK;
 }
 
-/* Has another station made it a device of this fleet? */
+/* Has another station made it a device of this fleet? One that is too small for a certificate has a shared secret. */
 static enum iot_status ask_registry(const struct work *work, const char *uid, const char **ret, struct iot_error *err)
 {
-	bool any = false;
-	enum iot_status status =
-		iot_cert_check_name(uid, NULL) == IOT_OK
-			? fleet_each(work->cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", uid),
-				     "principals", found_one, &any, err)
-			: IOT_OK;
+	bool psk = work->options->recipe->description->key == IOT_BOARD_KEY_PSK, any = false;
+	enum iot_status status;
 
+	if (iot_cert_check_name(uid, NULL) != IOT_OK)
+		return IOT_OK;
+	status = fleet_each(work->cloud, psk ? "iotctl:ListPsks" : "ListThingPrincipals",
+			    json_pack("{s:s}", "thingName", uid), psk ? "psks" : "principals", found_one, &any, err);
 	if (status != IOT_OK && fleet_missing(err)) {
 		iot_error_clear(err);
 		return IOT_OK;
@@ -250,8 +250,8 @@ static _Noreturn void be_worker(const struct worker_job *job, int fd, pid_t stat
 
 /* --- in the station ------------------------------------------------------------------------------ */
 
-enum iot_status worker_start(const struct worker_job *job, const int *close_fds, size_t close_count,
-			     struct worker *ret, struct iot_error *err)
+enum iot_status worker_start(const struct worker_job *job, const int *close_fds, size_t close_count, struct worker *ret,
+			     struct iot_error *err)
 {
 	pid_t station = getpid(), pid;
 	int ends[2];

@@ -20,7 +20,7 @@ static char *job_name(const char *update)
 	return iot_starts_with(update, FLEET_OTA_PREFIX) ? iot_strdup(update) : iot_strf(FLEET_OTA_PREFIX "%s", update);
 }
 
-static bool is_over(const char *status)
+bool fleet_execution_is_over(const char *status)
 {
 	return strcmp(status, "QUEUED") != 0 && strcmp(status, "IN_PROGRESS") != 0;
 }
@@ -75,7 +75,7 @@ static enum iot_status keep_newest(json_t *item, void *data, struct iot_error *e
 	return IOT_OK;
 }
 
-static enum iot_status executions(struct iot_cloud *cloud, const char *job, json_t **ret, struct iot_error *err)
+enum iot_status fleet_executions(struct iot_cloud *cloud, const char *job, json_t **ret, struct iot_error *err)
 {
 	IOT_JSON newest = json_object();
 	const char *thing;
@@ -173,7 +173,7 @@ enum iot_status iot_ota_show(struct iot_cloud *cloud, const char *update, json_t
 	if (status == IOT_OK)
 		status = add_document(cloud, job, record, err);
 	if (status == IOT_OK)
-		status = executions(cloud, job, &newest, err);
+		status = fleet_executions(cloud, job, &newest, err);
 	if (status != IOT_OK)
 		return status;
 	set_executions(record, newest);
@@ -251,7 +251,7 @@ static struct tally count(const json_t *newest)
 		const char *status = iot_json_str(record, "status", "");
 
 		tally.total++;
-		tally.over += is_over(status);
+		tally.over += fleet_execution_is_over(status);
 		tally.succeeded += strcmp(status, "SUCCEEDED") == 0;
 	}
 	return tally;
@@ -352,7 +352,7 @@ enum iot_status iot_ota_watch(struct iot_cloud *cloud, const char *update, const
 
 		status = describe(cloud, job, &record, err);
 		if (status == IOT_OK)
-			status = executions(cloud, job, &newest, err);
+			status = fleet_executions(cloud, job, &newest, err);
 		if (status == IOT_AGAIN && is_known) { /* busy or throttled: the next look tells more */
 			iot_error_clear(err);
 			status = not_waiting_longer(watch, deadline, update, err);
@@ -443,7 +443,7 @@ enum iot_status iot_ota_doctor(struct iot_cloud *cloud, const char *update, json
 		IOT_JSON device = NULL;
 		struct finding finding;
 
-		if (is_over(iot_json_str(execution, "status", "")))
+		if (fleet_execution_is_over(iot_json_str(execution, "status", "")))
 			continue;
 		status = iot_device_show(cloud, thing, &device, err);
 		if (status != IOT_OK)

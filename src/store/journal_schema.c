@@ -49,7 +49,15 @@ static const char keys[] =
 	"DROP TABLE steps; DROP TABLE boards;"
 	"ALTER TABLE new_boards RENAME TO boards; ALTER TABLE new_steps RENAME TO steps;";
 
-static const char *const steps[] = {boards, keys};
+/* Boards that are being given another endpoint or root CA: what they had is kept here until that is proved. */
+static const char trust[] =
+	"CREATE TABLE trust ("
+	" fleet TEXT NOT NULL, uid TEXT NOT NULL," /* as in boards */
+	" endpoint TEXT, root_ca TEXT,"            /* the new ones, PEM; NULL: that stays */
+	" old_endpoint TEXT, old_root_ca TEXT, begun_at INTEGER NOT NULL,"
+	" PRIMARY KEY (fleet, uid)) WITHOUT ROWID;";
+
+static const char *const steps[] = {boards, keys, trust};
 
 const struct iot_schema iot_journal_schema = {
 	.name = "journal",

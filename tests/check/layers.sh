@@ -14,6 +14,7 @@ declare -A layer_of=(
   [broker]=broker [sim]=sim [fleet]=fleet [layout]=fleet [messaging]=fleet [shadow]=fleet [configuration]=fleet
   [remote_command]=fleet [http]=transport [aws]=cloud [operator]=cloud [profile]=fleet [cbor]=crypto [cose]=crypto
   [attest]=crypto [jwt]=crypto [psk]=broker [pskfile]=fleet [events]=fleet [frame]=crypto [psklink]=transport
+  [endpoint]=transport [trust]=fleet
   [gateway]=gateway [children]=fleet [station]=fleet
 )
 declare -A may_use=(

@@ -485,6 +485,19 @@ static enum iot_status reset_module(void *self, struct iot_error *err)
 	return status;
 }
 
+/* --- trust -------------------------------------------------------------------------------------------------- */
+
+/* Its dictionary has one Endpoint and one RootCA (programmer's guide, "Configuration dictionary"). */
+static enum iot_status stage(void *self, const struct iot_board_trust *trust, struct iot_error *err)
+{
+	return board_trust_stage(&iot_board_expresslink, self, trust, err);
+}
+
+static enum iot_status settle(void *self, const struct iot_board_trust *trust, bool keep, struct iot_error *err)
+{
+	return board_trust_settle(&iot_board_expresslink, self, trust, keep, err);
+}
+
 const struct iot_board_ops iot_board_expresslink = {
 	.name = "expresslink",
 	.summary = "AWS IoT ExpressLink module (v0.5 to v1.3)",
@@ -501,4 +514,6 @@ const struct iot_board_ops iot_board_expresslink = {
 	.connect = connect_module,
 	.disconnect = disconnect_module,
 	.reset = reset_module,
+	.stage = stage,
+	.settle = settle,
 };

@@ -358,6 +358,19 @@ static enum iot_status start(void *self, struct iot_error *err)
 	return status;
 }
 
+/* --- trust --------------------------------------------------------------------------------------------- */
+
+/* Which labels it reads is in its firmware: a second root CA under another one would be read by nobody. */
+static enum iot_status stage(void *self, const struct iot_board_trust *trust, struct iot_error *err)
+{
+	return board_trust_stage(&iot_board_freertos, self, trust, err);
+}
+
+static enum iot_status settle(void *self, const struct iot_board_trust *trust, bool keep, struct iot_error *err)
+{
+	return board_trust_settle(&iot_board_freertos, self, trust, keep, err);
+}
+
 const struct iot_board_ops iot_board_freertos = {
 	.name = "freertos",
 	.summary = "console of a FreeRTOS reference integration (STM32U5)",
@@ -374,4 +387,6 @@ const struct iot_board_ops iot_board_freertos = {
 	.commit = commit,
 	.prove = prove,
 	.start = start,
+	.stage = stage,
+	.settle = settle,
 };

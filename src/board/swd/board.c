@@ -19,6 +19,8 @@ struct held {
 	size_t count;
 };
 
+enum { KEY_ID_MAX = 32, SECRET_MAX = 64, IMPLEMENTATION_SIZE = 32 };
+
 struct swd_board {
 	struct iot_board_options options;
 	struct iot_swd_target *target;
@@ -130,6 +132,7 @@ static enum iot_status identify(void *self, struct iot_board_identity *ret, stru
 	snprintf(ret->uid, sizeof(ret->uid), "%s", board->identity.uid);
 	copy_text(board, IOT_CREDENTIAL_ID, ret->thing_name, sizeof(ret->thing_name));
 	copy_text(board, IOT_CREDENTIAL_ENDPOINT, ret->endpoint, sizeof(ret->endpoint));
+	copy_text(board, IOT_CREDENTIAL_PSK_IDENTITY, ret->psk_identity, sizeof(ret->psk_identity));
 	ret->claimed_known = true;
 	ret->claimed = *ret->endpoint != '\0';
 	iot_buf_clear(&ret->certificate);
@@ -158,20 +161,56 @@ static enum iot_status cert_item(const char *pem, bool key_only, struct iot_buf 
 	return IOT_OK;
 }
 
+static enum iot_status secret_item(const struct iot_board_item *item, struct iot_buf *out, struct iot_error *err)
+{
+	uint8_t bytes[SECRET_MAX];
+	size_t len = strlen(item->value) / 2;
+
+	if (len == 0 || len > sizeof(bytes) || !iot_unhex(item->value, bytes, len))
+		return iot_fail(err, IOT_USAGE, "the %s is not up to %d bytes in hex", iot_board_item_name(item->kind),
+				SECRET_MAX);
+	iot_buf_add(out, bytes, len);
+	iot_wipe(bytes, sizeof(bytes));
+	return IOT_OK;
+}
+
+/* Trusted Firmware-M has room for so much (PLAT_OTP_ID_IAK_ID). */
+static enum iot_status check_key_id(const char *id, struct iot_error *err)
+{
+	if (strlen(id) <= KEY_ID_MAX)
+		return IOT_OK;
+	iot_fail(err, IOT_USAGE, "'%s' is too long for a key id: it has at most %d bytes", id, KEY_ID_MAX);
+	iot_error_hint(err, "give the device a shorter name, or leave 'attestation-id' out of its description");
+	return IOT_USAGE;
+}
+
+/* What is in the image for an item. `out` must be a secret buffer. */
 static enum iot_status encode(const struct iot_board_item *item, enum iot_credential_tag *ret_tag, struct iot_buf *out,
 			      struct iot_error *err)
 {
+	static const enum iot_credential_tag tags[IOT_ITEM_COUNT] = {
+		[IOT_ITEM_CODE_SIGNING] = IOT_CREDENTIAL_CODE_SIGNING,
+		[IOT_ITEM_ROOT_CA] = IOT_CREDENTIAL_ROOT_CA,
+		[IOT_ITEM_CERTIFICATE] = IOT_CREDENTIAL_CERTIFICATE,
+		[IOT_ITEM_THING_NAME] = IOT_CREDENTIAL_ID,
+		[IOT_ITEM_PSK_IDENTITY] = IOT_CREDENTIAL_PSK_IDENTITY,
+		[IOT_ITEM_PSK] = IOT_CREDENTIAL_PSK,
+		[IOT_ITEM_ATTEST_ID] = IOT_CREDENTIAL_ATTEST_ID,
+		[IOT_ITEM_ATTEST_KEY] = IOT_CREDENTIAL_ATTEST_KEY,
+		[IOT_ITEM_PORT] = IOT_CREDENTIAL_PORT,
+		[IOT_ITEM_ENDPOINT] = IOT_CREDENTIAL_ENDPOINT,
+	};
 	enum iot_status status = IOT_OK;
 
 	if (item->kind == IOT_ITEM_CODE_SIGNING || item->kind == IOT_ITEM_CERTIFICATE || item->kind == IOT_ITEM_ROOT_CA)
 		status = cert_item(item->value, item->kind == IOT_ITEM_CODE_SIGNING, out, err);
+	else if (iot_board_item_secret(item->kind))
+		status = secret_item(item, out, err);
 	else
 		iot_buf_adds(out, item->value);
-	*ret_tag = item->kind == IOT_ITEM_CODE_SIGNING  ? IOT_CREDENTIAL_CODE_SIGNING
-		   : item->kind == IOT_ITEM_ROOT_CA     ? IOT_CREDENTIAL_ROOT_CA
-		   : item->kind == IOT_ITEM_CERTIFICATE ? IOT_CREDENTIAL_CERTIFICATE
-		   : item->kind == IOT_ITEM_THING_NAME  ? IOT_CREDENTIAL_ID
-							: IOT_CREDENTIAL_ENDPOINT;
+	if (status == IOT_OK && item->kind == IOT_ITEM_ATTEST_ID)
+		status = check_key_id(item->value, err);
+	*ret_tag = tags[item->kind];
 	return status == IOT_OK ? iot_buf_check(out, iot_board_item_name(item->kind), err) : status;
 }
 
@@ -182,13 +221,37 @@ static bool holds(const struct swd_board *board, enum iot_credential_tag tag, co
 	return item != NULL && item->len == value->len && memcmp(item->value, value->data, value->len) == 0;
 }
 
+/* What a token claims besides goes with its key: hex in the description. Empty: nothing is said there. */
+static void read_implementation(const json_t *description, struct iot_buf *out)
+{
+	const char *hex = iot_json_str(description, "implementationId", "");
+	uint8_t id[IMPLEMENTATION_SIZE];
+
+	if (strlen(hex) == 2 * sizeof(id) && iot_unhex(hex, id, sizeof(id)))
+		iot_buf_add(out, id, sizeof(id));
+}
+
+static bool holds_implementation(const struct swd_board *board)
+{
+	struct iot_buf id = IOT_BUF_INIT(IMPLEMENTATION_SIZE);
+	bool good;
+
+	read_implementation(board->options.description->json, &id);
+	good = id.len == 0 || holds(board, IOT_CREDENTIAL_IMPLEMENTATION, &id);
+	iot_buf_release(&id);
+	return good;
+}
+
 static enum iot_status look(void *self, struct iot_board_item *item, struct iot_error *err)
 {
-	struct iot_buf value = IOT_BUF_INIT(IOT_CREDENTIAL_MAX);
+	struct iot_buf value = IOT_BUF_SECRET(IOT_CREDENTIAL_MAX);
 	enum iot_credential_tag tag;
 	enum iot_status status = encode(item, &tag, &value, err);
+	bool same = status == IOT_OK && holds(self, tag, &value);
 
-	item->outcome = status == IOT_OK && holds(self, tag, &value) ? IOT_ITEM_SAME : IOT_ITEM_NOT_TRIED;
+	if (item->kind == IOT_ITEM_ATTEST_KEY)
+		same = same && holds_implementation(self);
+	item->outcome = same ? IOT_ITEM_SAME : IOT_ITEM_NOT_TRIED;
 	iot_buf_release(&value);
 	return status;
 }
@@ -196,16 +259,21 @@ static enum iot_status look(void *self, struct iot_board_item *item, struct iot_
 static enum iot_status install(void *self, struct iot_board_item *item, struct iot_error *err)
 {
 	struct swd_board *board = self;
-	struct iot_buf value = IOT_BUF_INIT(IOT_CREDENTIAL_MAX);
+	struct iot_buf value = IOT_BUF_SECRET(IOT_CREDENTIAL_MAX);
 	enum iot_credential_tag tag;
-	enum iot_status status = encode(item, &tag, &value, err);
+	enum iot_status status = look(self, item, err);
 
-	if (status == IOT_OK && holds(board, tag, &value)) {
-		item->outcome = IOT_ITEM_SAME;
-	} else if (status == IOT_OK) {
+	if (status != IOT_OK || item->outcome == IOT_ITEM_SAME)
+		return status;
+	status = encode(item, &tag, &value, err);
+	if (status == IOT_OK) {
 		item->outcome = IOT_ITEM_WRITTEN;
 		iot_buf_clear(&board->wanted[tag]);
 		iot_buf_add(&board->wanted[tag], value.data, value.len);
+	}
+	if (status == IOT_OK && item->kind == IOT_ITEM_ATTEST_KEY) {
+		iot_buf_clear(&board->wanted[IOT_CREDENTIAL_IMPLEMENTATION]);
+		read_implementation(board->options.description->json, &board->wanted[IOT_CREDENTIAL_IMPLEMENTATION]);
 	}
 	iot_buf_release(&value);
 	return status;
@@ -315,18 +383,31 @@ static enum iot_status lock(void *self, enum iot_board_lock strength, json_t *do
 static enum iot_status check(const json_t *description, struct iot_error *err)
 {
 	IOT_CLEAN(iot_swd_target_free_p) struct iot_swd_target *target = NULL;
+	struct iot_buf id = IOT_BUF_INIT(IMPLEMENTATION_SIZE);
+	bool known;
 
+	read_implementation(description, &id);
+	known = id.len > 0;
+	iot_buf_release(&id);
+	if (!known && json_object_get(description, "implementationId") != NULL) {
+		iot_fail(err, IOT_USAGE, "member 'implementationId' of the board description is not %d bytes in hex",
+			 IMPLEMENTATION_SIZE);
+		iot_error_hint(err, "the format is described in iotctl-swd(7)");
+		return IOT_USAGE;
+	}
 	return iot_swd_target_parse(description, &target, err);
 }
 
-static const char *const members[] = {"openocd", "ids", "uid", "writeUnit", "partitions", "locks", NULL};
+static const char *const members[] = {"openocd",          "ids", "uid", "writeUnit", "partitions", "locks",
+				      "implementationId", NULL};
 
 const struct iot_board_ops iot_board_swd = {
 	.name = "swd",
 	.summary = "microcontroller on a debug probe, through OpenOCD",
 	.capabilities = IOT_BOARD_TAKES_KEY | IOT_BOARD_LOCKS,
 	.items = 1U << IOT_ITEM_CODE_SIGNING | 1U << IOT_ITEM_ROOT_CA | 1U << IOT_ITEM_CERTIFICATE |
-		 1U << IOT_ITEM_THING_NAME | 1U << IOT_ITEM_ENDPOINT,
+		 1U << IOT_ITEM_THING_NAME | 1U << IOT_ITEM_PSK_IDENTITY | 1U << IOT_ITEM_PSK |
+		 1U << IOT_ITEM_ATTEST_ID | 1U << IOT_ITEM_ATTEST_KEY | 1U << IOT_ITEM_PORT | 1U << IOT_ITEM_ENDPOINT,
 	.members = members,
 	.check = check,
 	.open = open_board,

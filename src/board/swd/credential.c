@@ -14,7 +14,9 @@ enum { ESP_ALIGN = 16, ESP_CA = 0, ESP_DEVICE = 1, ESP_KEY = 2 };
 
 static const char *const format_names[] = {"iotc", "pkcs11-stm32f4", "esp-secure-cert"};
 static const char *const tag_names[IOT_CREDENTIAL_TAGS] = {
-	"", "thing name", "certificate", "private key", "code-signing key", "endpoint", "root CA"};
+	"",        "thing name",   "certificate", "private key",        "code-signing key", "endpoint",
+	"root CA", "PSK identity", "PSK",         "attestation key id", "attestation key",  "implementation id",
+	"port"};
 
 bool iot_credential_format_find(const char *name, enum iot_credential_format *ret)
 {

@@ -4,12 +4,10 @@
 #include "iotctl/base.h"
 #include "iotctl/buf.h"
 #include "iotctl/clock.h"
+#include "transport/dial.h"
 #include "transport/psk/psk.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,54 +60,6 @@ void iot_psk_client_free_p(struct iot_psk_client **client)
 }
 
 /* --- connecting ------------------------------------------------------------------------ */
-
-static enum iot_status try_address(const struct addrinfo *to, int64_t deadline, int *ret_fd)
-{
-	int fd = socket(to->ai_family, to->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, to->ai_protocol);
-	struct pollfd wait = {.fd = fd, .events = POLLOUT};
-	int fault = 0, on = 1;
-	socklen_t len = sizeof(fault);
-
-	if (fd < 0)
-		return IOT_AGAIN;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (connect(fd, to->ai_addr, to->ai_addrlen) != 0) {
-		fault = errno;
-		if (fault == EINPROGRESS)
-			fault = poll(&wait, 1, iot_left(deadline)) != 1 ? ETIMEDOUT : 0;
-		if (fault == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &fault, &len) != 0)
-			fault = errno;
-	}
-	if (fault == 0) {
-		*ret_fd = fd;
-		return IOT_OK;
-	}
-	close(fd);
-	errno = fault;
-	return fault == ETIMEDOUT ? IOT_TIMEOUT : IOT_AGAIN;
-}
-
-static enum iot_status reach(const struct iot_psk_client_options *options, int64_t deadline, int *ret_fd,
-			     struct iot_error *err)
-{
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct addrinfo *found = NULL;
-	enum iot_status status = IOT_AGAIN;
-	char port[8];
-	int rc;
-
-	snprintf(port, sizeof(port), "%d", options->port);
-	rc = getaddrinfo(options->host, port, &hints, &found);
-	if (rc != 0)
-		return iot_fail(err, IOT_AGAIN, "cannot find the address of '%s': %s", options->host, gai_strerror(rc));
-	for (const struct addrinfo *to = found; to != NULL && status != IOT_OK; to = to->ai_next)
-		status = try_address(to, deadline, ret_fd);
-	rc = errno;
-	freeaddrinfo(found);
-	return status == IOT_OK
-		       ? IOT_OK
-		       : iot_fail_errno(err, status, rc, "cannot connect to '%s:%d'", options->host, options->port);
-}
 
 /* Wait for what OpenSSL wants. False: the time is over. */
 static bool wait_for(struct iot_psk_client *client, int result, int64_t deadline)
@@ -166,7 +116,7 @@ enum iot_status iot_psk_client_new(const struct iot_psk_client_options *options,
 	snprintf(client->identity, sizeof(client->identity), "%s", options->identity);
 	status = psk_context_new(false, options->suites, &client->ctx, err);
 	if (status == IOT_OK)
-		status = reach(options, deadline, &client->fd, err);
+		status = transport_dial(options->host, options->port, deadline, &client->fd, err);
 	if (status != IOT_OK)
 		return status;
 	SSL_CTX_set_psk_client_callback(client->ctx, give_key);
