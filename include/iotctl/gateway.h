@@ -57,7 +57,7 @@ struct iot_gateway_options {
 
 /*
  * Run until interrupted (IOT_OK). IOT_CONFLICT: the port is in use, or this gateway's queue is; IOT_NOT_FOUND: folder
- * or fleet; IOT_SETTINGS: the fleet's sealing key is missing; IOT_USAGE: options, policies. That the cloud cannot be
+ * or fleet, or the fleet's sealing key is lost; IOT_USAGE: options, policies. That the cloud cannot be
  * reached is no error: what devices say is kept.
  */
 IOT_CHECK enum iot_status iot_gateway_run(const struct iot_gateway_options *options, struct iot_error *err);

@@ -7,6 +7,7 @@
 
 #include "iotctl/cert.h"
 #include "iotctl/cloud.h"
+#include "iotctl/seal.h"
 #include "iotctl/store.h"
 
 /* --- the fleet directory ------------------------------------------------- */
@@ -73,6 +74,13 @@ IOT_CHECK enum iot_status iot_local_server_renew(struct iot_cloud *cloud, bool *
  */
 #define IOT_URL_ACCESS_KEY "IOTCTL-URLS"
 IOT_CHECK enum iot_status iot_local_url_key(struct iot_cloud *cloud, char ret_secret[65], struct iot_error *err);
+
+/*
+ * The key that secrets in the registry are sealed with (seal.h), made when there is none; the caller wipes it.
+ * IOT_NOT_FOUND: it is lost, and there are secrets that were sealed with it.
+ */
+IOT_CHECK enum iot_status iot_local_sealing_key(struct iot_cloud *cloud, uint8_t ret_key[IOT_SEAL_KEY_SIZE],
+						struct iot_error *err);
 
 /*
  * Let the fleet's issuing CA issue this certificate, its days 0: as usual in this fleet. until: its end (ms since the

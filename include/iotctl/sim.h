@@ -125,13 +125,15 @@ IOT_CHECK enum iot_status iot_sim_expresslink_run(const struct iot_sim_expressli
  * and shows the same weaknesses. Its folder is its flash (state.json), so a kill is a power cut.
  */
 struct iot_sim_board_options {
-	const char *kind;           /* "freertos", "sim7600" */
+	const char *kind;           /* "freertos", "nrf91", "sim7600", "zephyr" */
 	const char *link;           /* the pty appears here, as a symbolic link */
 	const char *state;          /* folder; NULL: LINK.state */
 	int baud;                   /* pace bytes like a wire of this rate, 8N1; 0: at once */
 	const char *const *faults;  /* see iotctl-simulators(7) */
 	size_t fault_count;
 	uint64_t seed;              /* of the faults' dice */
+	const char *endpoint;       /* HOST[:PORT] that is compiled into its application; NULL: it connects nowhere */
+	const char *firmware;       /* version that it says; NULL: the kind's own */
 	int64_t exit_after_ms;      /* 0: run until SIGTERM */
 };
 /* Returns when told to end. IOT_USAGE: no such kind or fault. Events as of devices. */

@@ -4,8 +4,8 @@
 
 #include "iotctl/board_description.h"
 
-extern const struct iot_board_ops iot_board_expresslink, iot_board_freertos, iot_board_sim7600, iot_board_swd,
-	iot_board_zephyr;
+extern const struct iot_board_ops iot_board_expresslink, iot_board_freertos, iot_board_nrf91, iot_board_sim7600,
+	iot_board_swd, iot_board_zephyr;
 
 /* Generated from descriptions/NAME.json, in the order of iot_board_shipped. */
 extern const char *const board_shipped_texts[];

@@ -5,8 +5,13 @@
 
 #include <string.h>
 
-const struct iot_board_ops *const iot_boards[] = {&iot_board_expresslink, &iot_board_freertos, &iot_board_sim7600,
-						  &iot_board_swd,         &iot_board_zephyr,   NULL};
+const struct iot_board_ops *const iot_boards[] = {&iot_board_expresslink,
+						  &iot_board_freertos,
+						  &iot_board_nrf91,
+						  &iot_board_sim7600,
+						  &iot_board_swd,
+						  &iot_board_zephyr,
+						  NULL};
 
 struct iot_board {
 	const struct iot_board_ops *ops;

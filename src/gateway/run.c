@@ -51,7 +51,6 @@ static void raise_limit(size_t devices)
 
 static enum iot_status open_registry(struct gateway *gateway, struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *seal = NULL;
 	enum iot_status status = iot_local_open(gateway->options->fleet_dir, &gateway->cloud, err);
 
 	if (status != IOT_OK)
@@ -59,14 +58,8 @@ static enum iot_status open_registry(struct gateway *gateway, struct iot_error *
 	gateway->store = iot_local_store(gateway->cloud);
 	iot_store_set_busy_ms(gateway->store, BUSY_MS);
 	iot_store_set_durable(gateway->store, false); /* only who is there is written, and what state they report */
-	seal = iot_path(iot_local_paths(gateway->cloud)->dir, IOT_SEAL_KEY_FILE);
-	status = iot_seal_key_read(seal, gateway->seal, err);
-	if (status == IOT_NOT_FOUND) {
-		iot_fail(err, IOT_SETTINGS, "the fleet has no secrets of devices yet");
-		iot_error_hint(err, "make one with 'iotctl psk create DEVICE'");
-		return IOT_SETTINGS;
-	}
-	return status;
+	/* A gateway may be there before the first device that has a secret. */
+	return iot_local_sealing_key(gateway->cloud, gateway->seal, err);
 }
 
 static enum iot_status open_server(struct gateway *gateway, struct iot_error *err)

@@ -46,6 +46,11 @@ enum iot_status operators_ensure_key(struct iot_local *local, uint8_t key[IOT_SE
 	return status == IOT_OK ? iot_seal_key_ensure(path, key, err) : status;
 }
 
+enum iot_status iot_local_sealing_key(struct iot_cloud *cloud, uint8_t ret_key[IOT_SEAL_KEY_SIZE], struct iot_error *err)
+{
+	return operators_ensure_key(iot_local_of(cloud), ret_key, err);
+}
+
 enum iot_status iot_local_operator_can_put(struct iot_cloud *cloud, struct iot_error *err)
 {
 	struct iot_local *local = iot_local_of(cloud);

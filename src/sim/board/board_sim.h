@@ -30,7 +30,7 @@ struct board_sim_kind {
 	void (*work)(struct board_sim *board, short revents);
 };
 extern const struct board_sim_kind *const board_sim_kinds[]; /* NULL-terminated */
-extern const struct board_sim_kind board_sim_freertos, board_sim_sim7600, board_sim_zephyr;
+extern const struct board_sim_kind board_sim_freertos, board_sim_nrf91, board_sim_sim7600, board_sim_zephyr;
 
 /* NAME or NAME@COMMAND[#N]: always, or while a command that begins like this is carried out, perhaps the Nth time only.
  */

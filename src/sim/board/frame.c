@@ -20,8 +20,8 @@
 
 enum { STATE_MAX = 1024 * 1024, OUT_MAX = 256 * 1024, IDLE_MS = 1000, NS_PER_MS = 1000000, NTH_MAX = 1000000 };
 
-const struct board_sim_kind *const board_sim_kinds[] = {&board_sim_freertos, &board_sim_sim7600, &board_sim_zephyr,
-							NULL};
+const struct board_sim_kind *const board_sim_kinds[] = {&board_sim_freertos, &board_sim_nrf91, &board_sim_sim7600,
+							&board_sim_zephyr, NULL};
 
 /* --- what kinds use ------------------------------------------------------------------- */
 

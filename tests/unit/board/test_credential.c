@@ -127,7 +127,37 @@ static void test_no_item_twice(void)
 	CU_ASSERT_EQUAL(iot_credential_build(IOT_CREDENTIAL_IOTC, twice, 0, &image, &err), IOT_USAGE);
 }
 
-UNIT_MAIN("board/credential", set_up, tear_down, {"iotc_reads_back", test_iotc_reads_back},
-	  {"checksum_is_that_of_zlib", test_checksum_is_that_of_zlib},
+/* What a device with symmetric cryptography only is given; tags as iotctl-swd(7) has them. */
+static void test_secrets_read_back(void)
+{
+	static const struct iot_credential small[] = {
+		{7, "pump-1", 6},
+		{8, "0123456789abcdef0123456789abcdef", 32},
+		{9, "pump-1.attest", 13},
+		{10, "fedcba9876543210fedcba9876543210", 32},
+		{11, "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii", 32},
+		{12, "8887", 4},
+	};
+	struct iot_error err = IOT_ERROR_INIT;
+	struct iot_credential found[IOT_CREDENTIAL_TAGS];
+	size_t count = 0;
+
+	ASSERT_OK(iot_credential_build(IOT_CREDENTIAL_IOTC, small, IOT_LENGTH(small), &image, &err), &err);
+	ASSERT_OK(parse(&count, found, &err), &err);
+	CU_ASSERT_EQUAL(count, IOT_LENGTH(small));
+	for (size_t i = 0; i < IOT_LENGTH(small) && count == IOT_LENGTH(small); i++) {
+		const struct iot_credential *one = iot_credential_find(found, count, small[i].tag);
+
+		CU_ASSERT_TRUE(one != NULL && one->len == small[i].len &&
+			       memcmp(one->value, small[i].value, one->len) == 0);
+	}
+	CU_ASSERT_EQUAL(IOT_CREDENTIAL_PSK_IDENTITY, 7);
+	CU_ASSERT_EQUAL(IOT_CREDENTIAL_PORT, 12);
+	/* formats of others have no place for them */
+	ASSERT_STATUS(iot_credential_build(IOT_CREDENTIAL_ESP_SECURE_CERT, small, 1, &image, &err), IOT_USAGE, &err);
+}
+
+UNIT_MAIN("board/credential", set_up, tear_down, {"secrets", test_secrets_read_back},
+	  {"iotc_reads_back", test_iotc_reads_back}, {"checksum_is_that_of_zlib", test_checksum_is_that_of_zlib},
 	  {"every_damaged_bit_is_found", test_every_damaged_bit_is_found}, {"pkcs11_file", test_pkcs11_file},
 	  {"esp_partition", test_esp_partition}, {"no_item_twice", test_no_item_twice})

@@ -10,6 +10,8 @@
 #include "iotctl/fleet.h"
 #include "iotctl/local.h"
 #include "iotctl/process.h"
+#include "iotctl/pskfile.h"
+#include "iotctl/text.h"
 
 #include "iotctl/base.h"
 #include "unit.h"
@@ -21,15 +23,19 @@
 
 static const struct kind {
 	const char *name;
-	const char *sim;         /* of `iotctl sim board`; NULL: a chip behind a probe */
+	const char *sim;         /* of `iotctl sim board`; NULL: none */
 	const char *description; /* in place of the one that comes with the program; NULL: that one */
+	const char *chip;        /* behind a probe; NULL: none */
 	int share;               /* of the random kills: one of so many */
+	bool psk;                /* shares a secret, and has no certificate */
 } kinds[] = {
-	{"stm32u5", "freertos", NULL, 1},
-	{"stm32f1", NULL, NULL, 10}, /* OpenOCD is slow */
+	{"stm32u5", "freertos", NULL, NULL, 1, false},
+	{"stm32f1", NULL, NULL, "stm32f1", 10, false}, /* OpenOCD is slow */
+	{"tfm-small", NULL, NULL, "nrf52", 10, true},
 	/* Not proved by a connection: there is no broker here. */
 	{"sim7600", "sim7600",
-	 "{\"name\": \"sim7600\", \"dialect\": \"sim7600\", \"key\": {\"origin\": \"host\", \"onWire\": true}}", 2},
+	 "{\"name\": \"sim7600\", \"dialect\": \"sim7600\", \"key\": {\"origin\": \"host\", \"onWire\": true}}", NULL,
+	 2, false},
 	{"zephyr", "zephyr",
 	 "{\"name\": \"zephyr\", \"dialect\": \"zephyr\", \"key\": {\"origin\": \"host\", \"onWire\": true},"
 	 " \"install\": [\"root-ca\", \"certificate\", \"thing-name\", \"endpoint\"], \"secTag\": 42, \"commands\": {"
@@ -37,7 +43,7 @@ static const struct kind {
 	 " \"shows\": \"thing: {value}\"}, \"endpoint\": {\"set\": \"app set endpoint {value}\", \"said\": \"endpoint "
 	 "saved\","
 	 " \"get\": \"app get endpoint\", \"shows\": \"endpoint: {value}\"}}}",
-	 2},
+	 NULL, 2, false},
 };
 
 static const struct kind *kind;
@@ -52,8 +58,8 @@ static void power_on(void)
 	IOT_CLEAN(iot_free_p) char *link = iot_path(dir, "board");
 	IOT_CLEAN(iot_free_p) char *flash = iot_path(dir, "flash");
 	const char *const console[] = {IOTCTL, "sim", "board", "--kind", kind->sim, "--link", link, NULL};
-	const char *const chip[] = {SWDSIM, "--chip", "stm32f1", "--flash", flash, "--link", link, NULL};
-	const struct iot_process_options options = {.argv = kind->sim == NULL ? chip : console,
+	const char *const chip[] = {SWDSIM, "--chip", kind->chip, "--flash", flash, "--link", link, NULL};
+	const struct iot_process_options options = {.argv = kind->chip != NULL ? chip : console,
 						    .die_with_parent = true};
 	struct iot_error err = IOT_ERROR_INIT;
 	int64_t deadline = iot_deadline(20000);
@@ -61,7 +67,7 @@ static void power_on(void)
 	ASSERT_OK(iot_process_start(&options, &board, &err), &err);
 	while (!iot_fs_exists(link) && iot_left(deadline) > 0)
 		poll(NULL, 0, 10);
-	port = iot_strf("%s%s", kind->sim == NULL ? "buspirate:" : "", link);
+	port = iot_strf("%s%s", kind->chip != NULL ? "buspirate:" : "", link);
 }
 
 static void power_off(void)
@@ -165,8 +171,33 @@ static size_t files_below(const char *path, const char *what)
 	return count;
 }
 
+/* The secret that the registry has for the device; NULL, or of what `identity` is the only active one. New memory. */
+static char *registered_secret(const char *identity, const char *purpose)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_SECRET(4096);
+	IOT_CLEAN(iot_free_p) char *head = iot_strf("%s:", identity);
+	struct iot_error err = IOT_ERROR_INIT;
+	int64_t count = 0;
+
+	ASSERT_OK(iot_psk_export(cloud, "pump-1", NULL, purpose, IOT_PSK_MOSQUITTO, &text, &count, &err), &err);
+	CU_ASSERT_EQUAL(count, 1);
+	CU_ASSERT_TRUE(iot_starts_with(iot_buf_str(&text), head));
+	return iot_strndup(iot_buf_str(&text) + strlen(head), 64);
+}
+
+static void check_one_secret(const json_t *record)
+{
+	IOT_CLEAN(iot_free_p) char *state = iot_path(dir, "state/keys");
+	IOT_JSON things = listed("ListThings", NULL, "things");
+
+	CU_ASSERT_EQUAL(json_array_size(things), 1);
+	free(registered_secret(iot_json_str(record, "pskIdentity", "-"), "connect"));
+	free(registered_secret(iot_json_str(record, "attestationIdentity", "-"), "attest"));
+	CU_ASSERT_EQUAL(files_below(state, NULL), 0);
+}
+
 /* One identity, in the board, the cloud and the journal; nothing of it anywhere else. */
-static void check_one_identity(const json_t *record)
+static void check_one_certificate(const json_t *record)
 {
 	IOT_CLEAN(iot_free_p) char *state = iot_path(dir, "state/keys");
 	IOT_JSON things = listed("ListThings", NULL, "things");
@@ -209,12 +240,41 @@ static void check_files(struct iot_board *opened, const json_t *record)
 	CU_ASSERT_EQUAL(json_object_size(files), 6); /* nothing of another identity */
 }
 
+static void check_one_identity(const json_t *record)
+{
+	if (kind->psk)
+		check_one_secret(record);
+	else
+		check_one_certificate(record);
+}
+
+static void check_certificate_held(const struct iot_board_identity *identity, const json_t *record)
+{
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_cert_parse_pem(iot_buf_str(&identity->certificate), identity->certificate.len, "board", &cert,
+				     &err),
+		  &err);
+	CU_ASSERT_TRUE(cert != NULL && strcmp(iot_cert_id(cert), iot_json_str(record, "certificateId", "")) == 0);
+}
+
+static void check_secret_held(struct iot_board *opened, enum iot_board_item_kind item_kind, const char *identity,
+			      const char *purpose)
+{
+	IOT_CLEAN(iot_free_p) char *secret = registered_secret(identity, purpose);
+	struct iot_board_item item = {.kind = item_kind, .value = secret};
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_board_look(opened, &item, &err), &err);
+	CU_ASSERT_EQUAL(item.outcome, IOT_ITEM_SAME);
+}
+
 /* What the board itself holds. */
 static void check_board_holds(const json_t *record)
 {
 	IOT_CLEAN(iot_board_description_free_p) struct iot_board_description *description = NULL;
 	IOT_CLEAN(iot_board_close_p) struct iot_board *opened = NULL;
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
 	struct iot_board_identity identity = IOT_BOARD_IDENTITY_INIT;
 	struct iot_board_options options = {.serial = {.path = port, .interrupt_fd = -1}};
 	struct iot_error err = IOT_ERROR_INIT;
@@ -224,14 +284,16 @@ static void check_board_holds(const json_t *record)
 	ASSERT_OK(iot_board_open(description->ops, &options, &opened, &err), &err);
 	if (opened != NULL)
 		ASSERT_OK(iot_board_identify(opened, &identity, &err), &err);
-	if (identity.certificate.len == 0) /* it does not give it */
+	if (kind->psk) {
+		CU_ASSERT_STRING_EQUAL(identity.psk_identity, iot_json_str(record, "pskIdentity", "-"));
+		check_secret_held(opened, IOT_ITEM_PSK, identity.psk_identity, "connect");
+		check_secret_held(opened, IOT_ITEM_ATTEST_KEY, iot_json_str(record, "attestationIdentity", "-"),
+				  "attest");
+	} else if (identity.certificate.len > 0) {
+		check_certificate_held(&identity, record);
+	} else { /* it does not give it */
 		check_files(opened, record);
-	else
-		ASSERT_OK(iot_cert_parse_pem(iot_buf_str(&identity.certificate), identity.certificate.len, "board",
-					     &cert, &err),
-			  &err);
-	CU_ASSERT_TRUE(identity.certificate.len == 0 ||
-		       (cert != NULL && strcmp(iot_cert_id(cert), iot_json_str(record, "certificateId", "")) == 0));
+	}
 	CU_ASSERT_STRING_EQUAL(identity.thing_name, "pump-1");
 	CU_ASSERT_STRING_EQUAL(identity.endpoint, "iot.example");
 	iot_board_identity_release(&identity);
@@ -333,7 +395,8 @@ static void finish(bool with_power_cut)
 	check_board_holds(record);
 	again = provision(spec_of());
 	CU_ASSERT_FALSE(iot_json_bool(again, "changed", true));
-	CU_ASSERT_STRING_EQUAL(iot_json_str(again, "certificateId", ""), iot_json_str(record, "certificateId", "-"));
+	CU_ASSERT_STRING_EQUAL(iot_json_str(again, kind->psk ? "pskIdentity" : "certificateId", ""),
+			       iot_json_str(record, kind->psk ? "pskIdentity" : "certificateId", "-"));
 }
 
 static int count_points(void)
@@ -376,7 +439,7 @@ static void check_kind(const struct kind *which)
 	make_world(which);
 	count = count_points();
 	end_world();
-	CU_ASSERT_TRUE(count >= 16); /* begun and done, of eight steps at least */
+	CU_ASSERT_TRUE(count >= (which->psk ? 14 : 16)); /* begun and done, of so many steps at least */
 	snprintf(number, sizeof(number), "%d", count);
 	setenv("WORKER_POINTS", number, 1);
 	for (int i = 0; i < WORKERS; i++)
@@ -397,14 +460,19 @@ static void test_swd(void)
 	check_kind(&kinds[1]);
 }
 
-static void test_sim7600(void)
+static void test_swd_psk(void)
 {
 	check_kind(&kinds[2]);
 }
 
-static void test_zephyr(void)
+static void test_sim7600(void)
 {
 	check_kind(&kinds[3]);
+}
+
+static void test_zephyr(void)
+{
+	check_kind(&kinds[4]);
 }
 
 /* --- random moments ------------------------------------------------------------------------------------ */
@@ -464,5 +532,5 @@ static void test_random(void)
 }
 
 UNIT_MAIN("fleet/provision_kills", NULL, NULL, {"victim", test_victim}, {"worker", test_worker},
-	  {"console", test_console}, {"swd", test_swd}, {"sim7600", test_sim7600}, {"zephyr", test_zephyr},
-	  {"random", test_random})
+	  {"console", test_console}, {"swd", test_swd}, {"swd-psk", test_swd_psk}, {"sim7600", test_sim7600},
+	  {"zephyr", test_zephyr}, {"random", test_random})

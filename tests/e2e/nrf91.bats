@@ -1,0 +1,187 @@
+#!/usr/bin/env bats
+# A Nordic nRF91 becomes a device: its key is made in the modem, credentials lie under a security tag, and its application
+# connects. The board is our simulator.
+
+setup() {
+  load common
+  common_setup
+}
+
+teardown() {
+  common_teardown
+}
+
+start_board() { # NAME [options]
+  local name=$1
+  shift
+  rm -f "./$name"
+  iotctl sim board --kind nrf91 --link "./$name" "$@" 2>>"$name.log" 3>&- &
+  board_pid=$!
+  pids+=("$board_pid")
+  until_true 10 test -e "./$name"
+}
+
+stop_board() {
+  kill -9 "$board_pid"
+  wait "$board_pid" 2>/dev/null || true
+}
+
+# Without a broker: the shipped description, but for the proof that needs one.
+alone() {
+  iotctl init demo --port 18883 >/dev/null
+  describe alone '.prove = ["sign"]'
+}
+
+describe() { iotctl board show nrf91 --query .file | jq "$2" >"$1.json"; } # NAME JQ
+provision() { iotctl provision --board "./$1.json" --port "./$2" "${@:3}"; } # DESCRIPTION PORT [options]
+imei() { jq -r .imei "$1.state/state.json"; }
+held() { # BOARD TYPE [TAG]
+  jq -j --argjson type "$2" --argjson tag "${3:-16842753}" \
+    '.credentials[] | select(.tag == $tag and .type == $type) | .content' "$1.state/state.json"
+}
+connected() { device_says "$1" .connected true; }
+
+@test "from a blank modem to a device that the broker sees, and a second time nothing changes" {
+  start_fleet
+  start_board b1 --endpoint "localhost:$port"
+  iotctl provision --board nrf91 --port ./b1 --type tracker --transcript said -o json -q >record
+  name=nrf-$(imei b1)
+  [ "$(jq -r .thingName record)" = "$name" ]
+  [ "$(jq -r .keyOrigin record)" = board ]
+  [ "$(jq -r .exposedOnWire record)" = false ]
+  [ "$(jq -c .notProved record)" = '[]' ]
+  jq -e '.proof | index("it signed a token for our nonce with the key of its certificate")' record
+  jq -e '.proof | index("the broker saw it connect with this certificate")' record
+  [ "$(held b1 0)" = "$(cat "$fleet/ca/root.pem")" ]
+  [ "$(held b1 1 | openssl x509 -noout -pubkey)" = "$(held b1 2 | openssl pkey -pubout)" ]
+  not grep -q 'PRIVATE KEY' said
+
+  # It loses its power, and comes back by itself.
+  stop_board
+  start_board b1 --endpoint "localhost:$port"
+  until_true 20 connected "$name"
+  iotctl provision --board nrf91 --port ./b1 -o json -q >again
+  [ "$(jq -r .changed again)" = false ]
+  [ "$(jq -r .certificateId again)" = "$(jq -r .certificateId record)" ]
+}
+
+@test "one that does not come is not proved, and the line says what to look at" {
+  start_fleet
+  start_board b1
+  fault 11 'the broker does not know of it' iotctl provision --board nrf91 --port ./b1 --connect-timeout 2s
+  stop_board
+  start_board b1 --endpoint "localhost:$port"
+  expect 0 iotctl provision --board nrf91 --port ./b1 -q
+}
+
+@test "a modem that is something already, that was wiped, and what its firmware cannot do" {
+  alone
+  start_board b1
+  provision alone b1 --name pump-1 -q >/dev/null
+  fault 4 "'pump-1' already" provision alone b1 --name pump-2
+  combined 0 iotctl board probe --board ./alone.json --port ./b1 --query .thingName
+  [ "$output" = pump-1 ]
+  # All credentials gone: the journal knows that it had a key, and nobody gives it another one unasked.
+  stop_board
+  jq '.credentials = []' b1.state/state.json >wiped
+  cp wiped b1.state/state.json
+  start_board b1
+  fault 4 'had another key' provision alone b1 --name pump-1
+  expect 0 provision alone b1 --name pump-1 --replace -q
+  [ "$(iotctl cert list --query length)" = 1 ]
+  stop_board
+
+  start_board old --firmware mfw_nrf9160_1.2.7
+  fault 2 '1.3.0 or later' provision alone old --name old-1
+  stop_board
+  start_board other --firmware 1.2.3
+  fault 10 'is no nRF91' provision alone other --name other-1
+}
+
+@test "firmware old and new, tags, line ends, echoes and colours" {
+  alone
+  while IFS='|' read -r edit options; do
+    rm -rf board.state
+    # shellcheck disable=SC2086 # words
+    start_board board $options
+    describe this ".prove = [\"sign\"] | $edit"
+    expect 0 provision this board --name "dev-$((++n))" -q
+    tag=$(jq '.secTag // 16842753' this.json)
+    [ "$(held board 0 "$tag" | tr -d '\r')" = "$(cat "$fleet/ca/root.pem")" ]
+    expect 0 provision this board --name "dev-$n" -o json -q
+    [ "$(jq .changed <<<"$out")" = false ]
+    stop_board
+  done <<'TABLE'
+.|--firmware mfw_nrf9160_1.3.0
+.|--firmware mfw_nrf91x1_2.0.1
+.|--firmware mfw_nrf9151-ntn_1.0.0-1.alpha
+.secTag = 0|
+.secTag = 2147483647|--fault echo
+del(.secTag)|--fault ansi
+.newline = "crlf"|--fault echo --fault ansi
+TABLE
+  describe this '.secTag = 2147483648'
+  fault 2 "'secTag'" iotctl board show ./this.json
+  describe this '.newline = "cr"'
+  fault 2 "'newline'" iotctl board show ./this.json
+}
+
+@test "a key that is made here goes in, and into nothing else" {
+  alone
+  describe host '.prove = ["sign"] | .key = {origin: "host", onWire: true}'
+  start_board b1 --fault echo
+  provision host b1 --name pump-1 --transcript said -o json -q >record
+  [ "$(jq -r .keyOrigin record)" = host ]
+  [ "$(jq -r .exposedOnWire record)" = true ]
+  [ "$(held b1 1 | openssl x509 -noout -pubkey)" = "$(held b1 2 | openssl pkey -pubout)" ]
+  secret=$(held b1 2 | sed -n 2p)
+  [ -n "$secret" ]
+  not grep -r -q -F -e "$secret" said b1.log "$XDG_STATE_HOME"
+  [ ! -e "$XDG_STATE_HOME"/iotctl/*/keys/1 ]
+}
+
+@test "faults: each is told, and the next run ends with one identity" {
+  alone
+  # fault | exit code, 0: it does not matter | what the line says
+  while IFS='|' read -r fault code text; do
+    rm -rf board.state
+    start_board board --fault "$fault" --seed "$((++n))"
+    if [ "$code" -eq 0 ]; then
+      expect 0 provision alone board --name "dev-$n" -q
+    else
+      fault "$code" "$text" provision alone board --name "dev-$n"
+    fi
+    stop_board
+    start_board board
+    expect 0 provision alone board --name "dev-$n" -q
+    device_says "dev-$n" '.certificates | length' 1
+    [ "$(held board 1 | openssl x509 -noout -subject)" = "subject=CN = dev-$n" ]
+    [ "$(held board 1 | openssl x509 -noout -pubkey)" = "$(held board 2 | openssl pkey -pubout)" ]
+    [ "$(held board 0)" = "$(cat "$fleet/ca/root.pem")" ]
+    stop_board
+  done <<'TABLE'
+slow=5ms|0|
+drop=0.0003|0|
+double=0.0003|0|
+flip=0.0003|0|
+noise|0|
+urc|0|
+wrong-speed|10|port './board'
+online@%KEYGEN#1|0|
+online@%CMNG#5|0|
+full@%KEYGEN|10|store of credentials is full (515)
+full@%CMNG|10|store of credentials is full (515)
+voltage@%CMNG|10|supply voltage is too low to write (528)
+error@%KEYGEN|10|does not understand the command
+error@CFUN=4|10|refused to leave the network
+lost@%CMNG|10|does not hold the root CA
+turned@%CMNG|10|does not hold the root CA
+turned@%CMNG#6|0|
+mute@%CMNG#6|0|
+reset@%KEYGEN|0|
+reset@%CMNG#6|0|
+reset@%JWT|0|
+TABLE
+  [ "$(iotctl cert list --query length)" = "$n" ]
+  [ "$(iotctl device list --query length)" = "$n" ]
+}
