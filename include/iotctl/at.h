@@ -43,7 +43,7 @@ struct iot_at_dialect {
 	 */
 	const char *proof;
 	bool (*proves)(const struct iot_at_answer *answer, void *data);
-	/* Sent on the last try to get back into step: leaves a paste that was cut. NULL: nothing. */
+	/* Sent on the third try to get back into step and every other one then: leaves a paste that was cut. NULL: nothing. */
 	const char *unwind;
 	/*
 	 * What the board says when it wants data: a character that begins a line, without an end ('>'; '\0': it never

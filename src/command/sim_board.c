@@ -171,42 +171,29 @@ const struct cli_command cmd_sim_board = {
 	.name = "board",
 	.summary = "Run a software board of another dialect on a pseudo terminal",
 	.description =
-		"A board as 'iotctl provision' sees it. freertos is the console of FreeRTOS's reference integration "
-		"for "
-		"STM32U5: it makes its key itself, and keeps what it is given in its folder, which is its flash, so a "
-		"kill is "
-		"a power cut. nrf91 is a Nordic nRF91 modem, whose application connects to --endpoint as nrf-IMEI with "
-		"what "
+		"A board as 'iotctl provision' sees it. freertos is the console of FreeRTOS's reference integration for "
+		"STM32U5: it makes its key itself, and keeps what it is given in its folder, which is its flash, so a kill is "
+		"a power cut. nrf91 is a Nordic nRF91 modem, whose application connects to --endpoint as nrf-IMEI with what "
 		"lies under security tag 16842753.\n\n"
-		"Faults of the wire, for any kind: drop=P, double=P and flip=P lose bytes, repeat them, or turn one of "
-		"their "
-		"bits, each with probability P, both ways; wrong-speed is a line at another rate. slow=TIME is how "
-		"late it "
-		"says anything; reset@COMMAND[#N] cuts its power instead of carrying a command out, the Nth time (the "
-		"first "
+		"Faults of the wire, for any kind: drop=P, double=P and flip=P lose bytes, repeat them, or turn one of their "
+		"bits, each with probability P, both ways; wrong-speed is a line at another rate. slow=TIME is how late it "
+		"says anything; reset@COMMAND[#N] cuts its power instead of carrying a command out, the Nth time (the first "
 		"without N) that a line begins with COMMAND; 'paste' and 'paste-end' are lines of a paste.\n\n"
-		"Faults of freertos, always on or aimed by @COMMAND[#N]: log (log lines in the middle of lines and "
-		"answers), "
-		"fail-commit, fail-key, fail-import@LABEL, no-overwrite@LABEL, trailing-byte@LABEL, and mute (carries "
-		"a "
-		"command out and says nothing).\n\n"
-		"Faults of nrf91: echo, ansi (colours around its lines); for %CMNG and "
+		"Faults of freertos, always on or aimed by @COMMAND[#N]: log (log lines in the middle of lines and answers), "
+		"fail-commit, fail-key, fail-import@LABEL, no-overwrite@LABEL, trailing-byte@LABEL, and mute (carries a "
+		"command out and says nothing). Faults of nrf91: echo, ansi (colours around its lines); for %CMNG and "
 		"%KEYGEN online (the modem goes on the network by itself), full, voltage; for %CMNG lost (a write is "
-		"confirmed, but not kept) and turned (a byte of it turns); error, mute, urc (something unasked for "
-		"comes "
+		"confirmed, but not kept) and turned (a byte of it turns); error, mute, urc (something unasked for comes "
 		"before the answer).\n\n"
-		"zephyr is Zephyr 3.7 with its shell and TLS credentials. Its application has settings ('app set "
-		"endpoint "
-		"HOST', also port, thing, ssid, password), and connects from its start on with what is under the "
-		"security tags "
-		"42 and, for root CAs, 43. Its faults: log, volatile (credentials are in RAM), small-buffer (of 'cred "
-		"buf'), "
-		"fail-add, corrupt and mute, aimed as above, no-digest (in 'cred list'), and no-cred, no-hwinfo, "
-		"no-kernel "
+		"zephyr is Zephyr 3.7 with its shell and TLS credentials. Its application has settings ('app set endpoint "
+		"HOST', also port, thing, ssid, password, apn, name), and connects from its start on with what is under the security tags "
+		"42 and, for root CAs, 43. Its faults: log, volatile (credentials are in RAM), small-buffer (of 'cred buf'), "
+		"fail-add, corrupt and mute, aimed as above, no-digest (in 'cred list'), and no-cred, no-hwinfo, no-kernel "
 		"(the shell has no such commands).",
 	.opts = CLI_OPTS(
 		OPT_STR(0, "kind", "KIND", struct board_args, kind, "which board",
-			.choices = CLI_CHOICES("freertos", "nrf91", "sim7600", "zephyr"), .required = true),
+			.choices = CLI_CHOICES("freertos", "nrf91", "sim7600", "zephyr"),
+			.required = true),
 		OPT_PATH(0, "link", "PATH", struct board_args, link, "where its serial port appears", .required = true,
 			 .complete = COMPLETE_FILE),
 		OPT_PATH(0, "state", "DIR", struct board_args, state, "its flash; by default PATH.state",
@@ -221,11 +208,11 @@ const struct cli_command cmd_sim_board = {
 		OPT_STR(0, "firmware", "VERSION", struct board_args, firmware,
 			"of the modem of nrf91, such as mfw_nrf91x1_2.0.1"),
 		OPT_DURATION(0, "exit-after", "TIME", struct board_args, exit_after_ms, "end after this")),
-	.examples = CLI_EXAMPLES(
-		{"sim board --kind freertos --link ./board1", "a blank board"},
-		{"sim board --kind freertos --link ./board1 --baud 115200 --fault log --fault drop=0.001",
-		 "one that talks too much, on a bad wire"},
-		{"sim board --kind zephyr --link ./board2 --fault volatile", "one that forgets all that it is given"}),
+	.examples = CLI_EXAMPLES({"sim board --kind freertos --link ./board1", "a blank board"},
+				 {"sim board --kind freertos --link ./board1 --baud 115200 --fault log --fault drop=0.001",
+				  "one that talks too much, on a bad wire"},
+				 {"sim board --kind zephyr --link ./board2 --fault volatile",
+				  "one that forgets all that it is given"}),
 	.exits = CLI_EXITS(IOT_CONFLICT),
 	CLI_RUN(board, struct board_args),
 };

@@ -186,7 +186,10 @@ static enum iot_status start_again(struct iot_store *journal, struct row *row, s
 	return status;
 }
 
-/* Is the board in hand the one that this row is of? */
+/*
+ * Is the board in hand the one that this row is of? A key that nobody has certified yet is no sign: a board that cannot
+ * make a request for the one that it has makes another, and a kill may come in between.
+ */
 static enum iot_status check_same(const struct journal_board *board, const struct row *row, bool replace,
 				  bool *ret_again, struct iot_error *err)
 {
@@ -194,7 +197,7 @@ static enum iot_status check_same(const struct journal_board *board, const struc
 	bool erased =
 		board->key_here && board->key_id != NULL && *board->key_id == '\0' && strcmp(row->state, "done") != 0;
 	bool other_key = row->key_id != NULL && board->key_id != NULL && strcmp(row->key_id, board->key_id) != 0 &&
-			 !erased && (row->programmed || !board->key_here);
+			 !erased && (row->programmed || (!board->key_here && row->certificate_id != NULL));
 
 	*ret_again = false;
 	if (strcmp(row->thing, board->thing) == 0 && !other_key)

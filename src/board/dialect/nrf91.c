@@ -85,8 +85,8 @@ static const struct iot_at_dialect dialect = {
 	.probe = "AT",
 	.proof = "AT+CGSN",
 	.proves = proves,
-	/* Ends a content that was cut, which swallows everything else. Where none was open it opens one, and the next
-	 * round ends that. */
+	/* Ends a content that was cut, which swallows everything else. Where none was open it opens one, which the next
+	 * one ends. */
 	.unwind = "\"",
 	.judge = judge,
 	.retries = 2,
@@ -455,7 +455,6 @@ static enum iot_status open_modem(const struct iot_board_options *options, void 
 	if (options->description == NULL)
 		return iot_fail(err, IOT_USAGE, "an nRF91 needs a description");
 	modem = iot_alloc(sizeof(*modem));
-	modem->options = *options;
 	modem->answer_ms = options->answer_ms > 0 ? options->answer_ms : NRF91_ANSWER_MS;
 	modem->tag = iot_json_int(options->description->json, "secTag", NRF91_TAG_DEFAULT);
 	modem->crlf = strcmp(iot_json_str(options->description->json, "newline", "lf"), "crlf") == 0;

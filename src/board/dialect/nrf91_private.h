@@ -84,7 +84,6 @@ const char *nrf91_error_cure(int code);
 /* --- the conversation (nrf91.c) ---------------------------------------------------------------------- */
 
 struct nrf91 {
-	struct iot_board_options options;
 	struct iot_serial *serial;
 	struct iot_at at;
 	struct nrf91_firmware firmware;

@@ -15,6 +15,8 @@ add_dependencies(unit_board_test_swd swdsim)
 set_tests_properties(unit/board/swd PROPERTIES TIMEOUT 300) # a run of OpenOCD for each step
 iot_fuzz(credential iot_board)
 iot_fuzz(console iot_board)
+iot_unit(board/test_nrf91 iot_sim)
+iot_fuzz(nrf91 iot_board)
 iot_fuzz(description iot_board)
 iot_unit(board/test_dialects iot_sim)
 set_tests_properties(unit/board/dialects PROPERTIES TIMEOUT 300) # every dialect, unplugged and on bad wires

@@ -23,27 +23,40 @@
 
 static const struct kind {
 	const char *name;
-	const char *sim;         /* of `iotctl sim board`; NULL: none */
-	const char *description; /* in place of the one that comes with the program; NULL: that one */
-	const char *chip;        /* behind a probe; NULL: none */
-	int share;               /* of the random kills: one of so many */
-	bool psk;                /* shares a secret, and has no certificate */
+	const char *sim;                /* of `iotctl sim board`; NULL: */
+	const char *chip;               /* behind a probe */
+	const char *description;        /* in place of the one that comes with the program; NULL: that one */
+	enum { READ, FILES, PSK } held; /* its certificate can be read; files by name only; a shared secret instead */
+	bool nowhere;                   /* it is not told an endpoint */
+	int share;                      /* of the random kills: one of so many */
 } kinds[] = {
-	{"stm32u5", "freertos", NULL, NULL, 1, false},
-	{"stm32f1", NULL, NULL, "stm32f1", 10, false}, /* OpenOCD is slow */
-	{"tfm-small", NULL, NULL, "nrf52", 10, true},
+	{.name = "stm32u5", .sim = "freertos", .share = 1},
+	{.name = "stm32f1", .chip = "stm32f1", .share = 10}, /* OpenOCD is slow */
+	{.name = "tfm-small", .chip = "nrf52", .held = PSK, .share = 10},
 	/* Not proved by a connection: there is no broker here. */
-	{"sim7600", "sim7600",
-	 "{\"name\": \"sim7600\", \"dialect\": \"sim7600\", \"key\": {\"origin\": \"host\", \"onWire\": true}}", NULL,
-	 2, false},
-	{"zephyr", "zephyr",
-	 "{\"name\": \"zephyr\", \"dialect\": \"zephyr\", \"key\": {\"origin\": \"host\", \"onWire\": true},"
-	 " \"install\": [\"root-ca\", \"certificate\", \"thing-name\", \"endpoint\"], \"secTag\": 42, \"commands\": {"
-	 "\"thing-name\": {\"set\": \"app set thing {value}\", \"said\": \"thing saved\", \"get\": \"app get thing\","
-	 " \"shows\": \"thing: {value}\"}, \"endpoint\": {\"set\": \"app set endpoint {value}\", \"said\": \"endpoint "
-	 "saved\","
-	 " \"get\": \"app get endpoint\", \"shows\": \"endpoint: {value}\"}}}",
-	 NULL, 2, false},
+	{.name = "sim7600",
+	 .sim = "sim7600",
+	 .description =
+		 "{\"name\": \"sim7600\", \"dialect\": \"sim7600\", \"key\": {\"origin\": \"host\", \"onWire\": true}}",
+	 .held = FILES,
+	 .share = 2},
+	{.name = "nrf91",
+	 .sim = "nrf91",
+	 .description = "{\"name\": \"nrf91\", \"dialect\": \"nrf91\", \"key\": {\"origin\": \"board\"},"
+			" \"install\": [\"root-ca\", \"certificate\"], \"prove\": [\"sign\"]}",
+	 .nowhere = true,
+	 .share = 2},
+	{.name = "nrf91-psk", .sim = "nrf91", .held = PSK, .nowhere = true, .share = 4},
+	{.name = "zephyr",
+	 .sim = "zephyr",
+	 .description =
+		 "{\"name\": \"zephyr\", \"dialect\": \"zephyr\", \"key\": {\"origin\": \"host\", \"onWire\": true},"
+		 " \"install\": [\"root-ca\", \"certificate\", \"thing-name\", \"endpoint\"], \"secTag\": 42, \"commands\": {"
+		 "\"thing-name\": {\"set\": \"app set thing {value}\", \"said\": \"thing saved\", \"get\": \"app get thing\","
+		 " \"shows\": \"thing: {value}\"}, \"endpoint\": {\"set\": \"app set endpoint {value}\", \"said\": \"endpoint "
+		 "saved\","
+		 " \"get\": \"app get endpoint\", \"shows\": \"endpoint: {value}\"}}}",
+	 .share = 2},
 };
 
 static const struct kind *kind;
@@ -59,7 +72,7 @@ static void power_on(void)
 	IOT_CLEAN(iot_free_p) char *flash = iot_path(dir, "flash");
 	const char *const console[] = {IOTCTL, "sim", "board", "--kind", kind->sim, "--link", link, NULL};
 	const char *const chip[] = {SWDSIM, "--chip", kind->chip, "--flash", flash, "--link", link, NULL};
-	const struct iot_process_options options = {.argv = kind->chip != NULL ? chip : console,
+	const struct iot_process_options options = {.argv = kind->sim == NULL ? chip : console,
 						    .die_with_parent = true};
 	struct iot_error err = IOT_ERROR_INIT;
 	int64_t deadline = iot_deadline(20000);
@@ -67,7 +80,7 @@ static void power_on(void)
 	ASSERT_OK(iot_process_start(&options, &board, &err), &err);
 	while (!iot_fs_exists(link) && iot_left(deadline) > 0)
 		poll(NULL, 0, 10);
-	port = iot_strf("%s%s", kind->chip != NULL ? "buspirate:" : "", link);
+	port = iot_strf("%s%s", kind->sim == NULL ? "buspirate:" : "", link);
 }
 
 static void power_off(void)
@@ -192,7 +205,8 @@ static void check_one_secret(const json_t *record)
 
 	CU_ASSERT_EQUAL(json_array_size(things), 1);
 	free(registered_secret(iot_json_str(record, "pskIdentity", "-"), "connect"));
-	free(registered_secret(iot_json_str(record, "attestationIdentity", "-"), "attest"));
+	if (iot_json_str(record, "attestationIdentity", NULL) != NULL)
+		free(registered_secret(iot_json_str(record, "attestationIdentity", "-"), "attest"));
 	CU_ASSERT_EQUAL(files_below(state, NULL), 0);
 }
 
@@ -215,34 +229,9 @@ static void check_one_certificate(const json_t *record)
 	CU_ASSERT_EQUAL(files_below(state, NULL), 0);
 }
 
-/* A board whose files cannot be read is asked by their names, and its flash is looked into. */
-static void check_files(struct iot_board *opened, const json_t *record)
-{
-	IOT_CLEAN(iot_free_p) char *path = iot_strf("%s.state/state.json", port);
-	IOT_JSON request = json_pack("{s:s}", "certificateId", iot_json_str(record, "certificateId", ""));
-	IOT_JSON reply = NULL;
-	IOT_JSON state = json_load_file(path, 0, NULL);
-	const json_t *files = json_object_get(state, "files"), *tls = json_object_get(state, "tls");
-	const char *held = iot_json_str(files, iot_json_str(tls, "clientkey", ""), "");
-	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
-	struct iot_board_item item = {.kind = IOT_ITEM_CERTIFICATE};
-	struct iot_error err = IOT_ERROR_INIT;
-
-	ASSERT_OK(iot_cloud_call(cloud, "DescribeCertificate", request, NULL, &reply, NULL, &err), &err);
-	item.value = iot_json_str(json_object_get(reply, "certificateDescription"), "certificatePem", "");
-	ASSERT_OK(iot_board_look(opened, &item, &err), &err);
-	CU_ASSERT_EQUAL(item.outcome, IOT_ITEM_NAMED);
-	CU_ASSERT_STRING_EQUAL(iot_json_str(files, iot_json_str(tls, "clientcert", ""), ""), item.value);
-	ASSERT_OK(iot_cert_parse_pem(item.value, strlen(item.value), "board", &cert, &err), &err);
-	ASSERT_OK(iot_key_from_private_pem(held, strlen(held), "board", NULL, &key, &err), &err);
-	CU_ASSERT_TRUE(key != NULL && cert != NULL && iot_key_equal(key, iot_cert_key(cert)));
-	CU_ASSERT_EQUAL(json_object_size(files), 6); /* nothing of another identity */
-}
-
 static void check_one_identity(const json_t *record)
 {
-	if (kind->psk)
+	if (kind->held == PSK)
 		check_one_secret(record);
 	else
 		check_one_certificate(record);
@@ -270,6 +259,31 @@ static void check_secret_held(struct iot_board *opened, enum iot_board_item_kind
 	CU_ASSERT_EQUAL(item.outcome, IOT_ITEM_SAME);
 }
 
+/* A board whose files cannot be read is asked by their names, and its flash is looked into. */
+static void check_files(struct iot_board *opened, const json_t *record)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_strf("%s.state/state.json", port);
+	IOT_JSON request = json_pack("{s:s}", "certificateId", iot_json_str(record, "certificateId", ""));
+	IOT_JSON reply = NULL;
+	IOT_JSON state = json_load_file(path, 0, NULL);
+	const json_t *files = json_object_get(state, "files"), *tls = json_object_get(state, "tls");
+	const char *held = iot_json_str(files, iot_json_str(tls, "clientkey", ""), "");
+	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	struct iot_board_item item = {.kind = IOT_ITEM_CERTIFICATE};
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_cloud_call(cloud, "DescribeCertificate", request, NULL, &reply, NULL, &err), &err);
+	item.value = iot_json_str(json_object_get(reply, "certificateDescription"), "certificatePem", "");
+	ASSERT_OK(iot_board_look(opened, &item, &err), &err);
+	CU_ASSERT_EQUAL(item.outcome, IOT_ITEM_NAMED);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(files, iot_json_str(tls, "clientcert", ""), ""), item.value);
+	ASSERT_OK(iot_cert_parse_pem(item.value, strlen(item.value), "board", &cert, &err), &err);
+	ASSERT_OK(iot_key_from_private_pem(held, strlen(held), "board", NULL, &key, &err), &err);
+	CU_ASSERT_TRUE(key != NULL && cert != NULL && iot_key_equal(key, iot_cert_key(cert)));
+	CU_ASSERT_EQUAL(json_object_size(files), 6); /* nothing of another identity */
+}
+
 /* What the board itself holds. */
 static void check_board_holds(const json_t *record)
 {
@@ -284,18 +298,21 @@ static void check_board_holds(const json_t *record)
 	ASSERT_OK(iot_board_open(description->ops, &options, &opened, &err), &err);
 	if (opened != NULL)
 		ASSERT_OK(iot_board_identify(opened, &identity, &err), &err);
-	if (kind->psk) {
+	if (kind->held == FILES) {
+		check_files(opened, record);
+	} else if (kind->held == READ) {
+		check_certificate_held(&identity, record);
+	} else if (opened != NULL) {
 		CU_ASSERT_STRING_EQUAL(identity.psk_identity, iot_json_str(record, "pskIdentity", "-"));
 		check_secret_held(opened, IOT_ITEM_PSK, identity.psk_identity, "connect");
-		check_secret_held(opened, IOT_ITEM_ATTEST_KEY, iot_json_str(record, "attestationIdentity", "-"),
-				  "attest");
-	} else if (identity.certificate.len > 0) {
-		check_certificate_held(&identity, record);
-	} else { /* it does not give it */
-		check_files(opened, record);
+		if (description->install & 1U << IOT_ITEM_ATTEST_KEY)
+			check_secret_held(opened, IOT_ITEM_ATTEST_KEY, iot_json_str(record, "attestationIdentity", "-"),
+					  "attest");
 	}
-	CU_ASSERT_STRING_EQUAL(identity.thing_name, "pump-1");
-	CU_ASSERT_STRING_EQUAL(identity.endpoint, "iot.example");
+	if (!kind->nowhere)
+		CU_ASSERT_STRING_EQUAL(identity.endpoint, "iot.example");
+	if (!kind->nowhere || kind->held != PSK)
+		CU_ASSERT_STRING_EQUAL(identity.thing_name, "pump-1");
 	iot_board_identity_release(&identity);
 }
 
@@ -395,8 +412,8 @@ static void finish(bool with_power_cut)
 	check_board_holds(record);
 	again = provision(spec_of());
 	CU_ASSERT_FALSE(iot_json_bool(again, "changed", true));
-	CU_ASSERT_STRING_EQUAL(iot_json_str(again, kind->psk ? "pskIdentity" : "certificateId", ""),
-			       iot_json_str(record, kind->psk ? "pskIdentity" : "certificateId", "-"));
+	CU_ASSERT_STRING_EQUAL(iot_json_str(again, (kind->held == PSK) ? "pskIdentity" : "certificateId", ""),
+			       iot_json_str(record, (kind->held == PSK) ? "pskIdentity" : "certificateId", "-"));
 }
 
 static int count_points(void)
@@ -439,7 +456,7 @@ static void check_kind(const struct kind *which)
 	make_world(which);
 	count = count_points();
 	end_world();
-	CU_ASSERT_TRUE(count >= (which->psk ? 14 : 16)); /* begun and done, of so many steps at least */
+	CU_ASSERT_TRUE(count >= ((which->held == PSK) ? 14 : 16)); /* begun and done, of so many steps at least */
 	snprintf(number, sizeof(number), "%d", count);
 	setenv("WORKER_POINTS", number, 1);
 	for (int i = 0; i < WORKERS; i++)
@@ -470,9 +487,19 @@ static void test_sim7600(void)
 	check_kind(&kinds[3]);
 }
 
-static void test_zephyr(void)
+static void test_nrf91(void)
 {
 	check_kind(&kinds[4]);
+}
+
+static void test_nrf91_psk(void)
+{
+	check_kind(&kinds[5]);
+}
+
+static void test_zephyr(void)
+{
+	check_kind(&kinds[6]);
 }
 
 /* --- random moments ------------------------------------------------------------------------------------ */
@@ -533,4 +560,5 @@ static void test_random(void)
 
 UNIT_MAIN("fleet/provision_kills", NULL, NULL, {"victim", test_victim}, {"worker", test_worker},
 	  {"console", test_console}, {"swd", test_swd}, {"swd-psk", test_swd_psk}, {"sim7600", test_sim7600},
-	  {"zephyr", test_zephyr}, {"random", test_random})
+	  {"nrf91", test_nrf91}, {"nrf91-psk", test_nrf91_psk}, {"zephyr", test_zephyr},
+	  {"random", test_random})
