@@ -93,6 +93,8 @@ struct iot_board_options {
 	const struct iot_board_description *description; /* borrowed; NULL where the dialect needs none */
 	int answer_ms; /* how long an ordinary command may take to be answered; 0: the dialect's own, some seconds.
 			  Tests give less */
+	/* Optional locks of the description that are to be put on with the others; NULL-terminated, borrowed; NULL: none */
+	const char *const *locks;
 	/* A step that takes long begins ("connecting"). May be NULL. */
 	void (*progress)(const char *text, void *data);
 	void *data;
@@ -133,6 +135,9 @@ struct iot_board_ops {
 	enum iot_status (*lock)(void *self, enum iot_board_lock strength, json_t *done, struct iot_error *err);
 	enum iot_status (*stage)(void *self, const struct iot_board_trust *trust, struct iot_error *err);
 	enum iot_status (*settle)(void *self, const struct iot_board_trust *trust, bool keep, struct iot_error *err);
+	/* Has the description these optional locks, and does this strength allow them? NULL: there are none. */
+	enum iot_status (*check_locks)(const json_t *description, enum iot_board_lock strength,
+				       const char *const *names, struct iot_error *err);
 };
 
 /* All dialects; ends with NULL. */
@@ -184,7 +189,15 @@ IOT_CHECK enum iot_status iot_board_start(struct iot_board *board, struct iot_er
 /* Back to the factory state, and wait until it is up again. */
 IOT_CHECK enum iot_status iot_board_reset(struct iot_board *board, struct iot_error *err);
 /*
- * Put on all locks of up to this strength that are not optional, and show that each holds. `done`: array that gets a
+ * Before a board is touched: can these optional locks (NULL-terminated names; NULL: none) be put on with this strength?
+ * IOT_USAGE naming the one that the description does not have, or that nothing takes off again where the strength is not
+ * permanent.
+ */
+IOT_CHECK enum iot_status iot_board_check_locks(const struct iot_board_description *description,
+						enum iot_board_lock strength, const char *const *names,
+						struct iot_error *err);
+/*
+ * Put on all locks of up to this strength that are not optional, or are named in the options, and show that each holds. `done`: array that gets a
  * text for each, "NAME: put on, a write was refused". A permanent one is never taken off again.
  */
 IOT_CHECK enum iot_status iot_board_lock(struct iot_board *board, enum iot_board_lock strength, json_t *done,

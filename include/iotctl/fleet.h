@@ -194,6 +194,7 @@ struct iot_provision_spec {
 	const char *codesign;          /* code-signing key that updates are checked with; NULL: "default" */
 	bool replace;                  /* take over a board of another fleet; change a device that exists with another spec */
 	int lock;                      /* enum iot_board_lock: what to put on once it is proved */
+	const char *const *locks;      /* optional ones besides, by name; NULL-terminated; NULL: none */
 	int pulse;                     /* enum iot_serial_pulse: reset the board by this line first */
 	const char *journal;           /* file of the station's journal; made when it is missing */
 	const char *transcript;        /* NULL: none */

@@ -45,17 +45,17 @@ IOT_CHECK enum iot_status iot_psk_attestation_keys(struct iot_store *store, cons
 						   size_t *ret_count, struct iot_error *err);
 
 /* A public key that a device signs tokens with. */
-#define IOT_DEVICE_KEYS_MAX 3
+#define IOT_DEVICE_KEYS_MAX 3 /* of one purpose */
 struct iot_device_key {
 	struct iot_key *key;
 	char id[IOT_SHA256_HEX_SIZE];
 	int64_t expires_at; /* ms since 1970; 0: never */
 };
 /*
- * The keys of a device by its thing name, newest first, expired ones too;
+ * The keys of a device by its thing name, for `purpose` "connect" or "attest", newest first, expired ones too;
  * free each with iot_device_keys_release. IOT_NOT_FOUND: there is no such device.
  */
-IOT_CHECK enum iot_status iot_device_keys_find(struct iot_store *store, const char *thing,
+IOT_CHECK enum iot_status iot_device_keys_find(struct iot_store *store, const char *thing, const char *purpose,
 					       struct iot_device_key ret[IOT_DEVICE_KEYS_MAX], size_t *ret_count,
 					       struct iot_error *err);
 void iot_device_keys_release(struct iot_device_key *keys, size_t count);

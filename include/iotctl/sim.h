@@ -206,8 +206,9 @@ struct iot_sim_psk_options {
 	const char *identity;
 	const void *key;
 	size_t key_len;
-	const void *attest_key; /* its attestation key, shared with the registry */
+	const void *attest_key; /* its attestation key, shared with the registry; NULL: it has a private one */
 	size_t attest_key_len;
+	const struct iot_key *attest_private; /* P-256, P-384 or P-521; NULL: it shares one */
 	const char *suites;    /* NULL: PSK-AES128-CCM, as TF-M Profile Small has it */
 	int64_t count;         /* end when so many measurements are acknowledged; 0: none are sent, it only listens */
 	int64_t interval_ms;   /* between measurements */

@@ -17,6 +17,12 @@
 const char *iot_tls_verify_fault(const void *ssl);
 
 /*
+ * From now on every certificate that a client of this process is given as a CA is an anchor, also one that another CA signed,
+ * as in the TLS libraries of small devices: for simulators of such. IOT_FAILURE: OpenSSL does not take it.
+ */
+IOT_CHECK enum iot_status iot_tls_any_anchor(struct iot_error *err);
+
+/*
  * Shake hands on a connected socket that does not block, and check the server's certificate: the root (PEM) issued its
  * chain, and it is for this host's name or address. A server that wants a certificate of ours is fine, since it shows its
  * own first. Blocks up to timeout_ms. IOT_VERIFY: not to be believed, or no TLS; IOT_USAGE: no root in the PEM;

@@ -77,7 +77,8 @@ struct iot_trust_field_spec {
 /*
  * Give devices in the field new trust: a job for those that carry out a job document, an update of type 107 for
  * ExpressLink modules, which can be told a root CA but no endpoint (IOT_USAGE), and prove it when they connect next.
- * *ret_record: {jobs: [...], devices: [{thingName, job, status, reason?}], changed}. Statuses as of iot_ota_watch.
+ * *ret_record: {id, jobs: [...], devices: [{thingName, job, status, reason?}], notProved: [...], resumed, changed}; also
+ * when some failed. IOT_PARTIAL, IOT_FAILURE, IOT_ABORTED, IOT_TIMEOUT and IOT_INTERRUPTED as of iot_ota_watch.
  */
 IOT_CHECK enum iot_status iot_trust_field(struct iot_cloud *cloud, const struct iot_trust_field_spec *spec,
 					  json_t **ret_record, struct iot_error *err);

@@ -190,6 +190,21 @@ enum iot_status iot_board_reset(struct iot_board *board, struct iot_error *err)
 	return board->ops->reset(board->self, err);
 }
 
+enum iot_status iot_board_check_locks(const struct iot_board_description *description, enum iot_board_lock strength,
+				      const char *const *names, struct iot_error *err)
+{
+	if (names == NULL || *names == NULL)
+		return IOT_OK;
+	if (description->ops->check_locks == NULL)
+		return iot_fail(err, IOT_USAGE, "a board of kind '%s' has no optional locks", description->ops->name);
+	if (strength == IOT_BOARD_LOCK_NONE) {
+		iot_fail(err, IOT_USAGE, "lock '%.120s' would be put on, but none is wanted", *names);
+		iot_error_hint(err, "optional locks go with the others: with the strength reversible or permanent");
+		return IOT_USAGE;
+	}
+	return description->ops->check_locks(description->json, strength, names, err);
+}
+
 enum iot_status iot_board_lock(struct iot_board *board, enum iot_board_lock strength, json_t *done,
 			       struct iot_error *err)
 {

@@ -110,7 +110,7 @@ void iot_device_keys_release(struct iot_device_key *keys, size_t count)
 	}
 }
 
-enum iot_status iot_device_keys_find(struct iot_store *store, const char *thing,
+enum iot_status iot_device_keys_find(struct iot_store *store, const char *thing, const char *purpose,
 				     struct iot_device_key ret[IOT_DEVICE_KEYS_MAX], size_t *ret_count,
 				     struct iot_error *err)
 {
@@ -120,11 +120,12 @@ enum iot_status iot_device_keys_find(struct iot_store *store, const char *thing,
 	enum iot_status status =
 		iot_stmt_get(store,
 			     "SELECT k.pem, k.key_id, k.expires_at FROM things t LEFT JOIN device_keys k"
-			     " ON k.thing_id = t.id WHERE t.name = ? ORDER BY k.created_at DESC, k.key_id LIMIT 3",
+			     " ON k.thing_id = t.id AND k.purpose = ?2 WHERE t.name = ?1 ORDER BY k.created_at DESC, "
+			     "k.key_id LIMIT 3",
 			     &stmt, err);
 
 	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "s", thing);
+		status = iot_stmt_bind(stmt, err, "ss", thing, purpose);
 	while (status == IOT_OK && count < IOT_DEVICE_KEYS_MAX && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK &&
 	       row) {
 		const char *pem = iot_stmt_text(stmt, 0);

@@ -1,5 +1,6 @@
 /* iotctl attest: attestation tokens: what they say, whether to believe it, and the policy for that. */
 #include "iotctl/attest.h"
+#include "iotctl/clock.h"
 
 #include "command/commands.h"
 #include "command/context.h"
@@ -12,9 +13,8 @@
 #include <string.h>
 
 struct attest_args {
-	const char *token, *secret, *public_key, *device, *nonce, *instance, *algorithm, *policy, *out;
-	struct cli_list images, implementations;
-	bool test_keys, later;
+	const char *token, *secret, *public_key, *device, *nonce, *instance, *algorithm, *policy;
+	bool test_keys;
 };
 
 #define TOKEN_FILE_MAX (4 * IOT_COSE_MAX) /* hex with line ends */
@@ -104,13 +104,17 @@ static enum iot_status decode(struct cli_context *ctx, const void *args_, struct
 
 /* --- verify -------------------------------------------------------------------------- */
 
+enum { KEYS_MAX = 8 };
+
 /* What the options say, in the memory that a verifier borrows. */
 struct expected {
 	struct iot_attest_expect expect;
-	struct iot_buf secret;  /* of --key */
-	struct iot_buf secrets; /* of --device: lines IDENTITY:HEX */
-	struct iot_key *key;
-	struct iot_attest_policy *policy;
+	struct iot_buf secret;          /* of --key */
+	struct iot_buf secrets;         /* of --device: lines IDENTITY:HEX */
+	struct iot_key *keys[KEYS_MAX]; /* of --public-key, or of --device if it has no secret */
+	size_t key_count;
+	struct iot_attest_policy **policies; /* all of them count */
+	size_t policy_count;
 	uint8_t bytes[64]; /* the one of them that is tried */
 	uint8_t nonce[64], instance[IOT_ATTEST_INSTANCE_SIZE];
 };
@@ -119,8 +123,11 @@ static void expected_release(struct expected *e)
 {
 	iot_buf_release(&e->secret);
 	iot_buf_release(&e->secrets);
-	iot_key_free(e->key);
-	iot_attest_policy_free(e->policy);
+	for (size_t i = 0; i < e->key_count; i++)
+		iot_key_free(e->keys[i]);
+	for (size_t i = 0; i < e->policy_count; i++)
+		iot_attest_policy_free(e->policies[i]);
+	free(e->policies);
 	iot_wipe(e->bytes, sizeof(e->bytes));
 }
 
@@ -138,30 +145,99 @@ static enum iot_status take_hex(const char *option, const char *text, uint8_t *o
 	return IOT_OK;
 }
 
+/* Public keys of the device in the registry. */
+static enum iot_status take_device_keys(struct cli_context *ctx, const char *thing, struct expected *e,
+					struct iot_error *err)
+{
+	IOT_JSON reply = NULL;
+	const json_t *row;
+	size_t i;
+	enum iot_status status =
+		command_call(ctx, "iotctl:ListDeviceKeys",
+			     json_pack("{s:s, s:s}", "thingName", thing, "purpose", "attest"), &reply, err);
+
+	if (status != IOT_OK)
+		return status;
+	json_array_foreach(json_object_get(reply, "keys"), i, row) {
+		const char *pem = iot_json_str(row, "publicKey", "");
+		int64_t expires = iot_json_int(row, "expiresAt", 0);
+
+		if (e->key_count == KEYS_MAX || (expires != 0 && expires * 1000 <= iot_now_ms()))
+			continue;
+		status = iot_key_from_public_pem(pem, strlen(pem), "key in the registry", &e->keys[e->key_count], err);
+		if (status != IOT_OK)
+			return status;
+		e->key_count++;
+	}
+	if (e->key_count > 0)
+		return IOT_OK;
+	iot_fail(err, IOT_NOT_FOUND, "device '%s' has no attestation key", thing);
+	iot_error_hint(
+		err,
+		"make one with 'iotctl psk create %s --attestation', or register its public one with 'iotctl attest "
+		"add-key %s FILE'",
+		thing, thing);
+	return IOT_NOT_FOUND;
+}
+
+static enum iot_status take_policy(struct expected *e, const char *text, size_t len, const char *name,
+				   struct iot_error *err)
+{
+	e->policies = iot_realloc(e->policies, (e->policy_count + 1) * sizeof(*e->policies));
+	e->policies[e->policy_count] = NULL;
+	return iot_attest_policy_parse(text, len, name, &e->policies[e->policy_count++], err);
+}
+
+/* Those that count for the device by the registry. */
+static enum iot_status take_device_policies(struct cli_context *ctx, const char *thing, struct expected *e,
+					    struct iot_error *err)
+{
+	IOT_JSON reply = NULL;
+	const json_t *row;
+	size_t i;
+	enum iot_status status = command_call(ctx, "iotctl:GetEffectiveAttestationPolicies",
+					      json_pack("{s:s}", "thingName", thing), &reply, err);
+
+	json_array_foreach(json_object_get(reply, "policies"), i, row) {
+		const char *text = iot_json_str(row, "policyDocument", "");
+
+		if (status == IOT_OK)
+			status = take_policy(e, text, strlen(text), iot_json_str(row, "policyName", ""), err);
+	}
+	return status;
+}
+
+static enum iot_status take_device(struct cli_context *ctx, const struct attest_args *args, struct expected *e,
+				   struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *thing = NULL;
+	enum iot_status status = command_open_cloud(ctx, err);
+
+	if (status == IOT_OK)
+		status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
+	if (status != IOT_OK)
+		return status;
+	status = iot_psk_export(command_cloud(ctx), thing, NULL, "attest", IOT_PSK_MOSQUITTO, &e->secrets, NULL, err);
+	if (status == IOT_NOT_FOUND && e->secrets.len == 0) {
+		iot_error_clear(err);
+		status = take_device_keys(ctx, thing, e, err);
+	}
+	return status == IOT_OK && args->policy == NULL ? take_device_policies(ctx, thing, e, err) : status;
+}
+
 static enum iot_status take_keys(struct cli_context *ctx, const struct attest_args *args, struct expected *e,
 				 struct iot_error *err)
 {
-	IOT_CLEAN(iot_free_p) char *thing = NULL;
 	int given = (args->secret != NULL) + (args->public_key != NULL) + (args->device != NULL);
-	enum iot_status status;
 
 	if (given != 1)
 		return iot_fail(err, IOT_USAGE, "give one of --device, --key and --public-key to check the token with");
 	if (args->secret != NULL)
 		return iot_psk_read(args->secret, &e->secret, err);
-	if (args->public_key != NULL)
-		return iot_key_load_public(args->public_key, &e->key, err);
-	status = command_open_cloud(ctx, err);
-	if (status == IOT_OK)
-		status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
-	if (status == IOT_OK)
-		status = iot_psk_export(command_cloud(ctx), thing, NULL, "attest", IOT_PSK_MOSQUITTO, &e->secrets, NULL,
-					err);
-	if (status == IOT_NOT_FOUND && thing != NULL) {
-		iot_fail(err, IOT_NOT_FOUND, "device '%s' has no attestation key", thing);
-		iot_error_hint(err, "make one with 'iotctl psk create %s --attestation'", thing);
-	}
-	return status;
+	if (args->device != NULL)
+		return take_device(ctx, args, e, err);
+	e->key_count = 1;
+	return iot_key_load_public(args->public_key, &e->keys[0], err);
 }
 
 static enum iot_status take_options(struct cli_context *ctx, const struct attest_args *args, struct expected *e,
@@ -180,21 +256,35 @@ static enum iot_status take_options(struct cli_context *ctx, const struct attest
 	if (status == IOT_OK && args->policy != NULL)
 		status = iot_fs_read(args->policy, &policy, err);
 	if (status == IOT_OK && args->policy != NULL)
-		status = iot_attest_policy_parse(iot_buf_str(&policy), policy.len, args->policy, &e->policy, err);
-	e->expect.policy = e->policy;
-	e->expect.key = e->key;
+		status = take_policy(e, iot_buf_str(&policy), policy.len, args->policy, err);
 	e->expect.allow_published = args->test_keys;
 	return status;
 }
 
-/* A device that rotates has two secrets: the one whose tag is right decides. */
-static enum iot_status judge(struct expected *e, const struct iot_buf *token, struct iot_attest_verdict *verdict,
-			     struct iot_error *err)
+static enum iot_status judge_with_keys(struct expected *e, const struct iot_buf *token,
+				       struct iot_attest_verdict *verdict, struct iot_error *err)
 {
 	enum iot_status status = IOT_VERIFY;
 
+	for (size_t i = 0; i < e->key_count; i++) {
+		e->expect.key = e->keys[i];
+		status = iot_attest_verify(token->data, token->len, &e->expect, verdict, err);
+		if (verdict->checks[IOT_ATTEST_SIGNATURE].result == IOT_ATTEST_OK)
+			break;
+	}
+	return status;
+}
+
+/* A device that rotates has two secrets: the one whose tag is right decides. */
+static enum iot_status judge_one(struct expected *e, const struct iot_buf *token, struct iot_attest_verdict *verdict,
+				 struct iot_error *err)
+{
+	enum iot_status status = IOT_VERIFY;
+
+	if (e->key_count > 0)
+		return judge_with_keys(e, token, verdict, err);
 	if (e->secrets.len == 0) {
-		e->expect.secret = e->key == NULL ? e->secret.data : NULL;
+		e->expect.secret = e->secret.data;
 		e->expect.secret_len = e->secret.len;
 		return iot_attest_verify(token->data, token->len, &e->expect, verdict, err);
 	}
@@ -211,6 +301,20 @@ static enum iot_status judge(struct expected *e, const struct iot_buf *token, st
 		if (verdict->checks[IOT_ATTEST_SIGNATURE].result == IOT_ATTEST_OK)
 			break;
 	}
+	return status;
+}
+
+/* All policies have to be met; one that is not is the one that is told of. */
+static enum iot_status judge(struct expected *e, const struct iot_buf *token, struct iot_attest_verdict *verdict,
+			     struct iot_error *err)
+{
+	enum iot_status status;
+	size_t i = 0;
+
+	do {
+		e->expect.policy = e->policy_count > 0 ? e->policies[i] : NULL;
+		status = judge_one(e, token, verdict, err);
+	} while (status == IOT_OK && ++i < e->policy_count);
 	return status;
 }
 
@@ -242,54 +346,6 @@ static enum iot_status verify(struct cli_context *ctx, const void *args_, struct
 	return status != IOT_OK ? status : printed;
 }
 
-/* --- policy -------------------------------------------------------------------------- */
-
-static enum iot_status add_images(const struct attest_args *args, json_t *policy, struct iot_error *err)
-{
-	enum iot_status status = IOT_OK;
-
-	for (size_t i = 0; status == IOT_OK && i < args->images.count; i++) {
-		const char *word = args->images.items[i], *equals = strchr(word, '=');
-		IOT_CLEAN(iot_free_p) char *type = NULL;
-
-		if (equals != NULL)
-			type = iot_strndup(word, (size_t)(equals - word));
-		status =
-			iot_attest_policy_add_image(policy, equals != NULL ? equals + 1 : word, type, args->later, err);
-	}
-	return status;
-}
-
-static enum iot_status policy(struct cli_context *ctx, const void *args_, struct iot_error *err)
-{
-	const struct attest_args *args = args_;
-	IOT_CLEAN(iot_attest_policy_free_p) struct iot_attest_policy *parsed = NULL;
-	IOT_CLEAN(iot_free_p) char *text = NULL;
-	IOT_JSON document = json_pack("{s:[s], s:s}", "lifecycle", "secured", "client", "non-secure");
-	struct iot_buf lines = IOT_BUF_INIT(IOT_ATTEST_POLICY_MAX);
-	enum iot_status status;
-
-	if (args->implementations.count > 0)
-		json_object_set_new(document, "implementationIds", json_array());
-	for (size_t i = 0; i < args->implementations.count; i++)
-		json_array_append_new(json_object_get(document, "implementationIds"),
-				      json_string(args->implementations.items[i]));
-	status = add_images(args, document, err);
-	if (status == IOT_OK) {
-		iot_json_set_str(document, "otherComponents", "refuse");
-		text = iot_json_dump(document, JSON_INDENT(2));
-		iot_buf_addf(&lines, "%s\n", text);
-		status = iot_buf_check(&lines, "the policy", err);
-	}
-	if (status == IOT_OK) /* what was given by hand is checked, too */
-		status = iot_attest_policy_parse(lines.data, lines.len, "the policy", &parsed, err);
-	if (status == IOT_OK)
-		status = args->out != NULL ? iot_fs_write(args->out, 0644, lines.data, lines.len, err)
-					   : output_raw(ctx->out, lines.data, lines.len, err);
-	iot_buf_release(&lines);
-	return status;
-}
-
 /* --- the tree ------------------------------------------------------------------------- */
 
 #define TOKEN                                                                                                          \
@@ -311,18 +367,19 @@ static const struct cli_command cmd_decode = {
 static const struct cli_command cmd_verify = {
 	.name = "verify",
 	.summary = "Check a token, and name each check",
-	.description = "Profiles PSA_IOT_PROFILE_1, RFC 9783 and http://arm.com/psa/2.0.0; COSE_Mac0 with HMAC 256, "
-		       "384, 512 and "
-		       "COSE_Sign1 with ES256, ES384, ES512. A check without an answer in column 'OK' had nothing to "
-		       "compare with, "
-		       "or was not reached. Exit code 11 when one fails.\n\n"
-		       "Without --nonce nothing tells that the token is fresh. Without --policy it must be in "
-		       "lifecycle 'secured', "
-		       "and made for a caller on the non-secure side; see 'attest policy'.",
+	.description =
+		"Profiles PSA_IOT_PROFILE_1, RFC 9783 and http://arm.com/psa/2.0.0; COSE_Mac0 with HMAC 256, "
+		"384, 512 and "
+		"COSE_Sign1 with ES256, ES384, ES512. A check without an answer in column 'OK' had nothing to "
+		"compare with, "
+		"or was not reached. Exit code 11 when one fails.\n\n"
+		"Without --nonce nothing tells that the token is fresh. Without --policy a device's policies in the "
+		"registry count ('attest policy assign'); without those, too, it must be in lifecycle 'secured', "
+		"and made for a caller on the non-secure side.",
 	.args = CLI_ARGS(TOKEN),
 	.opts = CLI_OPTS(
-		OPT_STR(0, "device", "DEVICE", struct attest_args, device, "with the attestation key in the registry",
-			.complete = COMPLETE_DEVICE),
+		OPT_STR(0, "device", "DEVICE", struct attest_args, device,
+			"with the attestation keys in the registry, secret or public", .complete = COMPLETE_DEVICE),
 		OPT_PATH('k', "key", "FILE", struct attest_args, secret,
 			 "with the secret in this private file, hex or bytes", .complete = COMPLETE_FILE),
 		OPT_PATH(0, "public-key", "FILE", struct attest_args, public_key, "with this public key or certificate",
@@ -336,42 +393,15 @@ static const struct cli_command cmd_verify = {
 			 .complete = COMPLETE_FILE),
 		OPT_FLAG(0, "allow-test-keys", struct attest_args, test_keys,
 			 "take keys that are published, for tests")),
-	.examples = CLI_EXAMPLES(
-		{"attest verify token.cbor --device pump-0001 --policy pump.json", "believe it, or say why not"}),
+	.examples = CLI_EXAMPLES({"attest verify token.cbor --device pump-0001", "believe it, or say why not"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_VERIFY),
 	.needs = COMMAND_NEEDS_CLOUD_LATER,
 	CLI_RUN(verify, struct attest_args),
 };
 
-static const struct cli_command cmd_policy_ = {
-	.name = "policy",
-	.summary = "Make a policy from signed images",
-	.description = "A JSON document for 'attest verify': lifecycle (secured; non-psa-rot-debug can be added), "
-		       "implementationIds, "
-		       "client (non-secure, secure, any, or a list of ids), profiles, components, and otherComponents "
-		       "(refuse or "
-		       "allow). Each rule in components has a type, signers, measurements and minVersion: a component "
-		       "meets it with "
-		       "one of the signers and one of the measurements, or a version not before minVersion.\n\n"
-		       "MCUboot images tell their measurement and signer themselves. Others are measured as SHA-256 of "
-		       "the file, "
-		       "and their signer is the key of IMAGE.sig.json, which 'image sign' makes.",
-	.args = CLI_ARGS(ARG_LIST("IMAGE", struct attest_args, images, "image, or TYPE=IMAGE: SPE=tfm_s_signed.bin",
-				  .complete = COMPLETE_FILE)),
-	.opts = CLI_OPTS(
-		OPT_FLAG(0, "later", struct attest_args, later, "later versions of the same signer will do, too"),
-		OPT_LIST(0, "implementation-id", "HEX", struct attest_args, implementations,
-			 "32 bytes; may be given again"),
-		OPT_PATH(0, "out", "FILE", struct attest_args, out, "write it there, not to stdout",
-			 .complete = COMPLETE_FILE)),
-	.examples = CLI_EXAMPLES({"attest policy SPE=tfm_s_signed.bin NSPE=app_signed.bin --later --out pump.json",
-				  "both images, or later ones"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_VERIFY),
-	CLI_RUN(policy, struct attest_args),
-};
-
 const struct cli_command cmd_attest = {
 	.name = "attest",
 	.summary = "Attestation tokens of PSA devices",
-	.subcommands = CLI_COMMANDS(&cmd_verify, &cmd_decode, &cmd_policy_),
+	.subcommands = CLI_COMMANDS(&cmd_verify, &cmd_decode, &cmd_attest_policy, &cmd_attest_add_key, &cmd_attest_keys,
+				    &cmd_attest_remove_key),
 };

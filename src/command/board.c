@@ -260,7 +260,7 @@ struct provision_args {
 	struct line_args line;
 	const char *name, *serial, *type, *ssid, *password_file, *apn, *codesign, *endpoint;
 	int64_t endpoint_port;
-	struct cli_list policies, groups;
+	struct cli_list policies, groups, locks;
 	int64_t connect_timeout;
 	bool replace;
 	int lock;
@@ -318,6 +318,7 @@ static enum iot_status provision(struct cli_context *ctx, const void *args_, str
 		.codesign = args->codesign,
 		.replace = args->replace,
 		.lock = args->lock,
+		.locks = command_list(&args->locks),
 		.journal = journal,
 		.interrupt_fd = cli_interrupt_fd(),
 		.connect_timeout_ms = (int)args->connect_timeout,
@@ -384,6 +385,8 @@ const struct cli_command cmd_provision = {
 		OPT_ENUM(0, "lock", "LOCKS", struct provision_args, lock,
 			 "put on the locks of its description, once it is proved",
 			 .choices = CLI_CHOICES("none", "reversible", "permanent"), .fallback = "none"),
+		OPT_LIST(0, "lock-also", "NAME", struct provision_args, locks,
+			 "with --lock: this optional lock too; may be repeated"),
 		OPT_FLAG(0, "yes-irreversible", struct provision_args, irreversible,
 			 "do not ask before what nothing takes off again")),
 	.examples = CLI_EXAMPLES({"provision --port /dev/ttyUSB0 --name pump-0001 --type pump", "a module becomes pump-0001"},

@@ -6,6 +6,8 @@
 
 extern const struct cli_command cmd_api;
 extern const struct cli_command cmd_attest;
+extern const struct cli_command cmd_attest_policy; /* a verb of attest, in attest_policy.c */
+extern const struct cli_command cmd_attest_add_key, cmd_attest_keys, cmd_attest_remove_key; /* device_keys.c */
 extern const struct cli_command cmd_backup;
 extern const struct cli_command cmd_board;
 extern const struct cli_command cmd_ca;
@@ -29,6 +31,7 @@ extern const struct cli_command cmd_image;
 extern const struct cli_command cmd_init;
 extern const struct cli_command cmd_job;
 extern const struct cli_command cmd_jwt;
+extern const struct cli_command cmd_jwt_add_key, cmd_jwt_keys, cmd_jwt_remove_key; /* device_keys.c */
 extern const struct cli_command cmd_layout;
 extern const struct cli_command cmd_ota;
 extern const struct cli_command cmd_policy;

@@ -233,9 +233,10 @@ static const struct cli_command cmd_run = {
 		"carries its messages to the broker that DIR names and back; iotctl-gateway(7) describes the protocol. "
 		"While the broker cannot be reached, messages are kept on disk, in order. A revoked secret ends its "
 		"connection at once.\n\n"
-		"Each line of output is something that happened. An attestation policy ('attest policy') is for one "
-		"device, "
-		"for those of a type, or for all that have none; without one a token must be in lifecycle 'secured'.",
+		"Each line of output is something that happened. What a device may run is said by the attestation "
+		"policies in the registry ('attest policy assign'), which count as they are at every moment; for devices that "
+		"have none there, --policy names a file for one device, those of a type, or all. Without any a token must be in "
+		"lifecycle 'secured'.",
 	.args = CLI_ARGS(ARG_PATH("DIR", struct run_args, dir, "folder, made by 'gateway create --out'",
 				  .complete = COMPLETE_DIR)),
 	.opts = CLI_OPTS(
@@ -244,7 +245,7 @@ static const struct cli_command cmd_run = {
 		OPT_INT(0, "port", "PORT", struct run_args, port, "port for devices; 0: any", .min = 0, .max = 65535,
 			.fallback = "8887"),
 		OPT_LIST(0, "policy", "[NAME=]FILE", struct run_args, policies,
-			 "attestation policy, of a device or a type", .complete = COMPLETE_FILE),
+			 "default attestation policy, of a device or a type", .complete = COMPLETE_FILE),
 		OPT_INT(0, "nonce", "BYTES", struct run_args, nonce, "size of the challenge: 32, 48 or 64", .min = 32,
 			.max = 64, .fallback = "32"),
 		OPT_STR(0, "suites", "LIST", struct run_args, suites, "TLS suites, in OpenSSL's words"),

@@ -11,7 +11,7 @@
 #include <string.h>
 
 struct jwt_args {
-	const char *token, *key, *audience, *device, *file, *id, *expires;
+	const char *token, *key, *audience, *device;
 	struct cli_list keys, claims;
 	int64_t lifetime, skew;
 };
@@ -101,8 +101,9 @@ static enum iot_status keys_of_device(struct cli_context *ctx, const char *devic
 	if (status == IOT_OK)
 		status = iot_fleet_resolve(command_cloud(ctx), device, &thing, err);
 	if (status == IOT_OK)
-		status = command_call(ctx, "iotctl:ListDeviceKeys", json_pack("{s:s}", "thingName", thing),
-				      &keys->reply, err);
+		status = command_call(ctx, "iotctl:ListDeviceKeys",
+				      json_pack("{s:s, s:s}", "thingName", thing, "purpose", "connect"), &keys->reply,
+				      err);
 	if (status != IOT_OK)
 		return status;
 	json_array_foreach(json_object_get(keys->reply, "keys"), i, row) {
@@ -224,63 +225,6 @@ static enum iot_status inspect(struct cli_context *ctx, const void *args_, struc
 	return output_object(ctx->out, inspect_columns, record, err);
 }
 
-/* --- public keys of devices -------------------------------------------------------------- */
-
-static const struct output_column key_columns[] = {
-	{.key = "keyId", .heading = "Key", .width = 64},
-	{.key = "thingName", .heading = "Device"},
-	{.key = "type", .heading = "Type", .width = 7},
-	{.key = "expiresAt", .heading = "Expires", .kind = OUTPUT_TIME},
-	{.key = "createdAt", .heading = "Added", .kind = OUTPUT_TIME},
-	{0},
-};
-
-static enum iot_status add_key(struct cli_context *ctx, const void *args_, struct iot_error *err)
-{
-	const struct jwt_args *args = args_;
-	IOT_CLEAN(iot_buf_release) struct iot_buf pem = IOT_BUF_SECRET(16384);
-	IOT_CLEAN(iot_free_p) char *thing = NULL;
-	int64_t expires = 0;
-	json_t *request;
-	enum iot_status status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
-
-	if (status == IOT_OK && args->expires != NULL)
-		status = iot_time_parse_rfc3339(args->expires, &expires, err);
-	if (status == IOT_OK)
-		status = iot_fs_read(args->file, &pem, err);
-	if (status != IOT_OK)
-		return status;
-	if (!iot_utf8_valid(iot_buf_str(&pem), pem.len))
-		return iot_fail(err, IOT_USAGE, "'%s' is not a public key in PEM", args->file);
-	request = json_pack("{s:s, s:s}", "thingName", thing, "publicKey", iot_buf_str(&pem));
-	if (args->expires != NULL)
-		iot_json_set_int(request, "expiresAt", expires / 1000);
-	return command_print_call(ctx, "iotctl:AddDeviceKey", request, key_columns, err);
-}
-
-static enum iot_status list_keys(struct cli_context *ctx, const void *args_, struct iot_error *err)
-{
-	const struct jwt_args *args = args_;
-	IOT_CLEAN(iot_free_p) char *thing = NULL;
-	enum iot_status status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
-
-	return status == IOT_OK ? command_print_list(ctx, "iotctl:ListDeviceKeys",
-						     json_pack("{s:s}", "thingName", thing), "keys", key_columns, err)
-				: status;
-}
-
-static enum iot_status remove_key(struct cli_context *ctx, const void *args_, struct iot_error *err)
-{
-	const struct jwt_args *args = args_;
-	IOT_CLEAN(iot_free_p) char *thing = NULL;
-	enum iot_status status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
-
-	return status == IOT_OK
-		       ? command_call(ctx, "iotctl:RemoveDeviceKey",
-				      json_pack("{s:s, s:s}", "thingName", thing, "keyId", args->id), NULL, err)
-		       : status;
-}
-
 /* --- the tree ------------------------------------------------------------------------------ */
 
 #define TOKEN                                                                                                          \
@@ -289,7 +233,6 @@ static enum iot_status remove_key(struct cli_context *ctx, const void *args_, st
 #define SKEW                                                                                                           \
 	OPT_DURATION(0, "skew", "TIME", struct jwt_args, skew, "by how much clocks may differ", .max = 3600000,        \
 		     .fallback = "10m")
-#define DEVICE ARG_STR("DEVICE", struct jwt_args, device, "thing name or alias", .complete = COMPLETE_DEVICE)
 
 static const struct cli_command cmd_create = {
 	.name = "create",
@@ -340,45 +283,9 @@ static const struct cli_command cmd_verify = {
 	CLI_RUN(verify, struct jwt_args),
 };
 
-static const struct cli_command cmd_add_key = {
-	.name = "add-key",
-	.summary = "Register a public key that a device signs tokens with",
-	.description = "P-256, or RSA of 2048 bits and more; three of a device at most. No two devices can have the "
-		       "same. The same "
-		       "again changes only when it expires.",
-	.args = CLI_ARGS(DEVICE, ARG_PATH("FILE", struct jwt_args, file, "public key or certificate in PEM",
-					  .complete = COMPLETE_FILE)),
-	.opts = CLI_OPTS(OPT_STR(0, "expires", "TIME", struct jwt_args, expires, "when it ends: 2027-11-21T00:00:00Z")),
-	.examples = CLI_EXAMPLES({"jwt add-key pump-0001 pump-0001.pub", "for good"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT),
-	.needs = CLI_NEEDS_CLOUD,
-	CLI_RUN(add_key, struct jwt_args),
-};
-
-static const struct cli_command cmd_keys = {
-	.name = "keys",
-	.summary = "List the public keys of a device",
-	.args = CLI_ARGS(DEVICE),
-	.examples = CLI_EXAMPLES({"jwt keys pump-0001", "and when they expire"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND),
-	.needs = CLI_NEEDS_CLOUD,
-	CLI_RUN(list_keys, struct jwt_args),
-};
-
-static const struct cli_command cmd_remove_key = {
-	.name = "remove-key",
-	.summary = "Take a public key from a device",
-	.args = CLI_ARGS(DEVICE, ARG_STR("KEY", struct jwt_args, id, "key id, as 'jwt keys' names it")),
-	.examples = CLI_EXAMPLES(
-		{"jwt remove-key pump-0001 4c0f9cbf83ab4c8d0a5bd8e4a0c0d9e1f25bb1f0b4c3a1f4f2f3b9a7e8d6c5b4",
-		 "its tokens count for nothing then"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND),
-	.needs = CLI_NEEDS_CLOUD,
-	CLI_RUN(remove_key, struct jwt_args),
-};
-
 const struct cli_command cmd_jwt = {
 	.name = "jwt",
 	.summary = "Tokens of devices that were made for JWT clouds",
-	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_inspect, &cmd_verify, &cmd_add_key, &cmd_keys, &cmd_remove_key),
+	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_inspect, &cmd_verify, &cmd_jwt_add_key, &cmd_jwt_keys,
+				    &cmd_jwt_remove_key),
 };

@@ -3,6 +3,7 @@
 #include "command/context.h"
 #include "iotctl/fs.h"
 #include "iotctl/gateway.h"
+#include "iotctl/key.h"
 #include "iotctl/sim.h"
 #include "iotctl/text.h"
 
@@ -54,6 +55,20 @@ static enum iot_status read_secret(const char *path, struct secret *ret, struct 
 	return IOT_OK;
 }
 
+/* A private key in PEM, or a secret that it shares. */
+static enum iot_status read_attestation_key(const char *path, struct secret *ret_secret, struct iot_key **ret_key,
+					    struct iot_error *err)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_SECRET(FILE_MAX);
+	enum iot_status status = iot_fs_read(path, &text, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (iot_starts_with(iot_buf_str(&text), "-----BEGIN "))
+		return iot_key_load(path, NULL, ret_key, err);
+	return read_secret(path, ret_secret, err);
+}
+
 static void print_event(const char *name, const char *detail, void *data)
 {
 	struct cli_context *ctx = data;
@@ -84,10 +99,11 @@ static enum iot_status psk_device(struct cli_context *ctx, const void *args_, st
 					      .exit_after_ms = args->exit_after_ms,
 					      .fault = args->fault,
 					      .interrupt_fd = cli_interrupt_fd()};
+	IOT_CLEAN(iot_key_free_p) struct iot_key *private = NULL;
 	enum iot_status status = read_secret(args->key, &key, err);
 
 	if (status == IOT_OK)
-		status = read_secret(args->attest_key, &attest, err);
+		status = read_attestation_key(args->attest_key, &attest, &private, err);
 	if (status == IOT_OK && machine)
 		status = output_begin_stream(ctx->out, columns, err);
 	if (status != IOT_OK)
@@ -97,6 +113,7 @@ static enum iot_status psk_device(struct cli_context *ctx, const void *args_, st
 	options.key_len = key.len;
 	options.attest_key = attest.key;
 	options.attest_key_len = attest.len;
+	options.attest_private = private;
 	status = iot_sim_psk_run(&options, machine ? print_event : NULL, ctx, err);
 	return machine && status == IOT_OK ? output_end(ctx->out, err) : status;
 }
@@ -120,8 +137,9 @@ const struct cli_command cmd_sim_psk = {
 			.fallback = "8887"),
 		OPT_PATH('k', "key", "FILE", struct psk_args, key, "its secret, as 'psk create --out' writes it",
 			 .required = true, .complete = COMPLETE_FILE),
-		OPT_PATH(0, "attestation-key", "FILE", struct psk_args, attest_key, "the key of its tokens, likewise",
-			 .required = true, .complete = COMPLETE_FILE),
+		OPT_PATH(0, "attestation-key", "FILE", struct psk_args, attest_key,
+			 "the key of its tokens, likewise, or a private key in PEM", .required = true,
+			 .complete = COMPLETE_FILE),
 		OPT_STR(0, "suites", "LIST", struct psk_args, suites, "TLS suites, in OpenSSL's words",
 			.fallback = "PSK-AES128-CCM"),
 		OPT_INT('n', "count", "N", struct psk_args, count, "end after so many measurements; 0: only listen",

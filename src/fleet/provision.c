@@ -58,6 +58,8 @@ static enum iot_status prepare(struct provision *run, struct iot_error *err)
 	if (status == IOT_OK && provision_has_psk(run))
 		status = check_without_certificate(run, err);
 	if (status == IOT_OK)
+		status = iot_board_check_locks(run->description, (enum iot_board_lock)spec->lock, spec->locks, err);
+	if (status == IOT_OK)
 		status = read_password(run, err);
 	if (status == IOT_OK)
 		status = provision_look(run, err);
@@ -79,6 +81,7 @@ static enum iot_status open_board(struct provision *run, struct iot_error *err)
 			   .pulse = (enum iot_serial_pulse)spec->pulse},
 		.description = run->description,
 		.answer_ms = spec->answer_ms,
+		.locks = spec->locks,
 	};
 
 	iot_board_description_line(run->description, &options.serial);

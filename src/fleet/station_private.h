@@ -28,6 +28,7 @@ struct iot_station_recipe {
 	int baud;
 	int pulse; /* enum iot_serial_pulse */
 	int lock;  /* enum iot_board_lock */
+	const char **locks; /* optional ones besides; NULL-terminated; NULL: none */
 	int64_t timeout_ms, connect_ms;
 	int attempts;
 	char *label_text, *label_qr; /* templates; NULL: none */

@@ -50,6 +50,7 @@ static const struct member members[] = {
 	{"items", "wifiPasswordFile", FILE_PATH, AT(wifi_password_file), 0, 0},
 	{"items", "apn", TEXT, AT(apn), 0, 0},
 	{"", "lock", TEXT, 0, 0, 0},
+	{"", "lockAlso", TEXTS, AT(locks), 0, 0},
 	{"", "limits", SECTION, 0, 0, 0},
 	{"limits", "time", DURATION, AT(timeout_ms), 1000, 3600000},
 	{"limits", "connect", DURATION, AT(connect_ms), 1000, 600000},
@@ -300,9 +301,9 @@ static enum iot_status set_lock(struct iot_station_recipe *recipe, struct iot_er
 			recipe->lock = (int)i;
 	if (strcmp(word, words[recipe->lock]) != 0)
 		return iot_fail(err, IOT_USAGE, "'lock' should be \"none\", \"reversible\" or \"permanent\"");
-	if (recipe->lock == IOT_BOARD_LOCK_NONE || (recipe->description->ops->capabilities & IOT_BOARD_LOCKS))
-		return IOT_OK;
-	return iot_fail(err, IOT_USAGE, "boards of kind '%s' cannot be locked", recipe->board);
+	if (recipe->lock != IOT_BOARD_LOCK_NONE && !(recipe->description->ops->capabilities & IOT_BOARD_LOCKS))
+		return iot_fail(err, IOT_USAGE, "boards of kind '%s' cannot be locked", recipe->board);
+	return iot_board_check_locks(recipe->description, (enum iot_board_lock)recipe->lock, recipe->locks, err);
 }
 
 /* A description that is a file is found from the recipe's folder, as files are. */
@@ -405,6 +406,7 @@ void iot_station_recipe_free(struct iot_station_recipe *recipe)
 		if (members[i].offset != 0 &&
 		    (members[i].type == TEXT || members[i].type == FILE_PATH || members[i].type == TEMPLATE))
 			free(*(char **)field(recipe, &members[i]));
+	free((void *)(uintptr_t)recipe->locks);
 	free((void *)(uintptr_t)recipe->policies);
 	free((void *)(uintptr_t)recipe->groups);
 	free((void *)(uintptr_t)recipe->hook);

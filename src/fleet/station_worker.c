@@ -202,6 +202,7 @@ static enum iot_status provision(struct work *work, const json_t *go, struct iot
 		.codesign = recipe->codesign,
 		.replace = work->options->replace,
 		.lock = recipe->lock,
+		.locks = recipe->locks,
 		.pulse = recipe->pulse,
 		.journal = work->options->journal,
 		.interrupt_fd = work->fd,

@@ -8,6 +8,7 @@
 #include "fleet/trust_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/cert.h"
 #include "iotctl/clock.h"
 #include "iotctl/digest.h"
 #include "iotctl/text.h"
@@ -154,10 +155,8 @@ static void fingerprint(struct field *field)
 				 field->parts[DEVICES].names[THINGS], field->parts[DEVICES].names[GROUPS],
 				 field->parts[MODULES].names[THINGS], field->parts[MODULES].names[GROUPS]);
 	IOT_CLEAN(iot_free_p) char *text = iot_json_text(all);
-	uint8_t digest[IOT_SHA256_SIZE];
 
-	iot_sha256(text, strlen(text), digest);
-	iot_hex(digest, sizeof(digest), field->request);
+	iot_sha256_hex(text, strlen(text), field->request);
 }
 
 static bool read_line(const json_t *line, void *data)
@@ -190,7 +189,7 @@ static enum iot_status choose_id(struct field *field, struct iot_error *err)
 	if (id != NULL)
 		snprintf(field->id, sizeof(field->id), "%s", id);
 	else
-		snprintf(field->id, sizeof(field->id), "trust-%s-%02x%02x", stamp, random[0], random[1]);
+		snprintf(field->id, sizeof(field->id), "%s-%02x%02x", stamp, random[0], random[1]);
 	return IOT_OK;
 }
 
@@ -441,12 +440,36 @@ static enum iot_status follow(struct field *field, json_t **ret_devices, struct 
 
 /* --- the whole ----------------------------------------------------------------------------------- */
 
+/* Modules take a root CA over the air only from the one that they have (programmer's guide, table of file types). */
+static enum iot_status check_signed(const struct field *field, struct iot_error *err)
+{
+	const struct iot_buf *old = &field->change.fleet.ca, *new = &field->change.root_ca;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *before = NULL;
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *after = NULL;
+	enum iot_status status;
+
+	if (field->change.spec->force || old->len == 0)
+		return IOT_OK;
+	status = iot_cert_parse_pem(iot_buf_str(old), old->len, "the fleet's root CA", &before, err);
+	if (status == IOT_OK)
+		status = iot_cert_parse_pem(iot_buf_str(new), new->len, "the new root CA", &after, err);
+	if (status != IOT_OK || strcmp(iot_cert_id(before), iot_cert_id(after)) == 0 ||
+	    iot_cert_verify_signed_by(after, iot_cert_key(before), NULL) == IOT_OK)
+		return status;
+	iot_fail(err, IOT_VERIFY, "the root CA that ExpressLink modules have did not sign the new one");
+	iot_error_hint(err, "they would refuse it: have it cross-signed, or give it over the serial line; --force tries");
+	return IOT_VERIFY;
+}
+
 /* The fleet's own endpoint is where all of them are: it is known without asking any. */
 static enum iot_status check(struct field *field, struct iot_error *err)
 {
 	const struct fleet_surroundings *fleet = &field->change.fleet;
+	enum iot_status status = part_size(&field->parts[MODULES]) > 0 ? check_signed(field, err) : IOT_OK;
 
-	return trust_check(&field->change, fleet->endpoint, (int)fleet->port, iot_buf_str(&fleet->ca), err);
+	return status == IOT_OK ? trust_check(&field->change, fleet->endpoint, (int)fleet->port,
+					      iot_buf_str(&fleet->ca), err)
+				: status;
 }
 
 static json_t *make_record(const struct field *field, const json_t *devices)
@@ -459,6 +482,10 @@ static json_t *make_record(const struct field *field, const json_t *devices)
 	iot_json_set_str(record, "endpoint", field->change.spec->endpoint);
 	iot_json_set_str(record, "rootCaId", *field->change.root_id != '\0' ? field->change.root_id : NULL);
 	json_object_set(record, "devices", (json_t *)(uintptr_t)devices);
+	json_object_set_new(record, "notProved", json_array());
+	if (part_size(&field->parts[MODULES]) > 0)
+		json_array_append_new(json_object_get(record, "notProved"),
+				      json_string("that modules connect with the root CA: they use it when they connect next"));
 	iot_json_set_bool(record, "resumed", field->known);
 	iot_json_set_bool(record, "changed", field->changed);
 	return record;

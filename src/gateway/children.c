@@ -8,7 +8,6 @@
 #include "iotctl/base.h"
 #include "iotctl/children.h"
 #include "iotctl/clock.h"
-#include "iotctl/fs.h"
 #include "iotctl/log.h"
 
 #include <string.h>
@@ -143,6 +142,9 @@ enum iot_status gateway_child(struct gateway *gateway, const char *thing, struct
 	free(child->type);
 	child->type = iot_strdup(iot_json_str(reply, "thingTypeName", ""));
 	read_copies(child, iot_json_str(attributes, IOT_GATEWAY_COPY_ATTRIBUTE, NULL));
+	status = gateway_find_policies(gateway, child, err);
+	if (status != IOT_OK)
+		return status;
 	child->generation = gateway->generation;
 	*ret = child;
 	return IOT_OK;
@@ -156,6 +158,7 @@ void gateway_children_release(struct gateway *gateway)
 		while ((child = gateway->children[i]) != NULL) {
 			gateway->children[i] = child->next;
 			free_copies(child);
+			free(child->policies);
 			free(child->thing);
 			free(child->type);
 			free(child);
@@ -174,6 +177,7 @@ void gateway_children_release(struct gateway *gateway)
 		iot_attest_policy_free(gateway->rules[i].policy);
 	}
 	free(gateway->rules);
+	gateway_forget_documents(gateway);
 }
 
 /* --- layouts ----------------------------------------------------------------------------------- */
@@ -212,21 +216,45 @@ enum iot_status gateway_layout_of(struct gateway *gateway, const char *type, con
 
 /* --- the registry changes ---------------------------------------------------------------------- */
 
-static enum iot_status judge(struct gateway *gateway, struct session *session, bool *allowed, struct iot_error *err)
+/* Is the public key that its token was checked with still one of the device's? */
+static enum iot_status has_key(struct gateway *gateway, const struct session *session, bool *ret, struct iot_error *err)
+{
+	struct iot_device_key keys[IOT_DEVICE_KEYS_MAX] = {0};
+	size_t count = 0;
+	enum iot_status status =
+		iot_device_keys_find(gateway->store, session->child->thing, "attest", keys, &count, err);
+
+	*ret = false;
+	for (size_t i = 0; status == IOT_OK && i < count; i++)
+		*ret = *ret || strcmp(keys[i].id, session->attest_key) == 0;
+	iot_device_keys_release(keys, count);
+	return status;
+}
+
+/* *why stays NULL if it may stay. */
+static enum iot_status judge(struct gateway *gateway, struct session *session, const char **why, struct iot_error *err)
 {
 	struct child *child;
-	enum iot_status status = iot_psk_is_active(gateway->store, session->psk, allowed, err);
+	bool allowed = false;
+	enum iot_status status = iot_psk_is_active(gateway->store, session->psk, &allowed, err);
 
-	if (status == IOT_OK && *allowed && session->attest != 0)
-		status = iot_psk_is_active(gateway->store, session->attest, allowed, err);
-	if (status != IOT_OK || !*allowed)
-		return status;
-	status = gateway_child(gateway, session->child->thing, &child, err);
+	if (status == IOT_OK && allowed && session->attest != 0)
+		status = iot_psk_is_active(gateway->store, session->attest, &allowed, err);
+	if (status == IOT_OK && allowed && session->attest_key[0] != '\0')
+		status = has_key(gateway, session, &allowed, err);
+	if (status == IOT_OK && allowed)
+		status = gateway_child(gateway, session->child->thing, &child, err);
 	if (status == IOT_DENIED || status == IOT_NOT_FOUND) {
-		*allowed = false;
-		return IOT_OK;
+		allowed = false;
+		status = IOT_OK;
 	}
-	return status;
+	if (status != IOT_OK)
+		return status;
+	if (!allowed)
+		*why = "the registry does not allow it any more";
+	else if (session->state == SESSION_ACCEPTED && strcmp(session->policy_mark, child->policy_mark) != 0)
+		*why = "its attestation policy has changed: it has to attest again";
+	return IOT_OK;
 }
 
 static void judge_link(struct iot_psk_link *link, void *data)
@@ -234,19 +262,21 @@ static void judge_link(struct iot_psk_link *link, void *data)
 	struct gateway *gateway = data;
 	struct session *session = iot_psk_link_user(link);
 	struct iot_error err = IOT_ERROR_INIT;
-	bool allowed = false;
+	const char *why = NULL;
 	enum iot_status status = IOT_OK;
 
 	if (session == NULL)
 		return;
-	if (!gateway->blind)
-		status = judge(gateway, session, &allowed, &err);
-	if (status == IOT_OK && allowed)
+	if (gateway->blind)
+		why = "the registry cannot be read";
+	else
+		status = judge(gateway, session, &why, &err);
+	if (status == IOT_OK && why == NULL)
 		return;
 	if (status != IOT_OK)
 		iot_log_error(IOT_LOG_WARNING, "cannot look a device up, so it is out: ", &err);
 	gateway_event(gateway, "revoked", session->child->thing, "%s",
-		      gateway->blind ? "the registry cannot be read" : "the registry does not allow it any more");
+		      why != NULL ? why : "the registry does not allow it any more");
 	iot_psk_link_close(link, "not allowed any more");
 }
 
@@ -317,52 +347,7 @@ void gateway_look(struct gateway *gateway)
 		return;
 	gateway->epoch = epoch;
 	gateway->generation++;
+	gateway_forget_documents(gateway);
 	iot_psk_server_each(gateway->server, judge_link, gateway);
 	forget_strangers(gateway);
-}
-
-/* --- attestation policies -------------------------------------------------------------------------- */
-
-static enum iot_status read_policy(const char *text, struct attest_rule *ret, struct iot_error *err)
-{
-	const char *equals = strchr(text, '=');
-	const char *path = equals != NULL ? equals + 1 : text;
-	struct iot_buf document = IOT_BUF_INIT(IOT_ATTEST_POLICY_MAX);
-	enum iot_status status = iot_fs_read(path, &document, err);
-
-	if (status == IOT_OK)
-		status = iot_attest_policy_parse(iot_buf_str(&document), document.len, path, &ret->policy, err);
-	if (status == IOT_OK && equals != NULL)
-		ret->name = iot_strndup(text, (size_t)(equals - text));
-	iot_buf_release(&document);
-	return status;
-}
-
-enum iot_status gateway_read_policies(struct gateway *gateway, struct iot_error *err)
-{
-	enum iot_status status = IOT_OK;
-
-	gateway->rules = iot_alloc_array(gateway->options->policy_count + 1, sizeof(*gateway->rules));
-	for (size_t i = 0; i < gateway->options->policy_count && status == IOT_OK; i++) {
-		status = read_policy(gateway->options->policies[i], &gateway->rules[i], err);
-		gateway->rule_count += status == IOT_OK;
-	}
-	return status;
-}
-
-const struct iot_attest_policy *gateway_policy_for(const struct gateway *gateway, const struct child *child)
-{
-	const struct iot_attest_policy *by_type = NULL, *for_all = NULL;
-
-	for (size_t i = 0; i < gateway->rule_count; i++) {
-		const struct attest_rule *rule = &gateway->rules[i];
-
-		if (rule->name == NULL)
-			for_all = for_all != NULL ? for_all : rule->policy;
-		else if (strcmp(rule->name, child->thing) == 0)
-			return rule->policy;
-		else if (by_type == NULL && strcmp(rule->name, child->type) == 0)
-			by_type = rule->policy;
-	}
-	return by_type != NULL ? by_type : for_all;
 }

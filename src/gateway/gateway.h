@@ -50,7 +50,12 @@ struct child {
 	int64_t generation; /* of the registry, when it was looked at */
 	struct copy_to *copies;
 	size_t copy_count;
-	struct session *session; /* accepted */
+	/* What it may run; all of them count. Borrowed, good as long as `generation` is the gateway's. NULL: the
+	 * default. */
+	const struct iot_attest_policy **policies;
+	size_t policy_count;
+	char policy_mark[IOT_SHA256_HEX_SIZE]; /* of those from the registry */
+	struct session *session;               /* accepted */
 
 	/* How far it has come. */
 	uint8_t boot[IOT_FRAME_BOOT_MAX];
@@ -86,7 +91,9 @@ struct session {
 	enum session_state state;
 	struct child *child;
 	int64_t psk, thing_id;
-	int64_t attest; /* the secret that its token was made with; 0: a public key's */
+	int64_t attest;                        /* the secret that its token was made with; 0: a public key's */
+	char attest_key[IOT_SHA256_HEX_SIZE];  /* that key; "": a secret */
+	char policy_mark[IOT_SHA256_HEX_SIZE]; /* of the policies that it was accepted under */
 	uint8_t nonce[64];
 	size_t nonce_len;
 	size_t longest; /* message that it takes */
@@ -111,6 +118,13 @@ struct attest_rule {
 	struct iot_attest_policy *policy;
 };
 
+/* A policy of the registry, parsed. */
+struct attest_document {
+	struct attest_document *next;
+	char *name;
+	struct iot_attest_policy *policy;
+};
+
 struct gateway {
 	const struct iot_gateway_options *options;
 	struct iot_cloud *cloud;
@@ -121,6 +135,7 @@ struct gateway {
 	struct gateway_queue *queue;
 	struct attest_rule *rules;
 	size_t rule_count;
+	struct attest_document *documents; /* until the registry changes */
 	size_t nonce_size;
 	int idle_ms;
 
@@ -167,8 +182,15 @@ IOT_CHECK enum iot_status gateway_layout_of(struct gateway *gateway, const char 
 /* Has the registry changed? Then sessions that it does not allow any more end. */
 void gateway_look(struct gateway *gateway);
 void gateway_children_release(struct gateway *gateway);
+
+/* --- policies.c: what children may run -------------------------------------------------------- */
+
+/* The files of the options. */
 IOT_CHECK enum iot_status gateway_read_policies(struct gateway *gateway, struct iot_error *err);
-const struct iot_attest_policy *gateway_policy_for(const struct gateway *gateway, const struct child *child);
+/* Fill in a child's policies, as the registry has them now. */
+IOT_CHECK enum iot_status gateway_find_policies(struct gateway *gateway, struct child *child, struct iot_error *err);
+/* The registry has changed: children's policies are not good any more. */
+void gateway_forget_documents(struct gateway *gateway);
 
 /* --- presence.c: who is there ----------------------------------------------------------------- */
 

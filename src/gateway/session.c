@@ -6,6 +6,7 @@
 #include "gateway/gateway.h"
 
 #include "iotctl/base.h"
+#include "iotctl/clock.h"
 #include "iotctl/digest.h"
 
 #include <string.h>
@@ -103,21 +104,31 @@ static enum iot_status check_with_keys(struct session *session, const struct iot
 	struct iot_device_key keys[IOT_DEVICE_KEYS_MAX] = {0};
 	size_t count = 0;
 	enum iot_status status =
-		iot_device_keys_find(session->gateway->store, session->child->thing, keys, &count, err);
+		iot_device_keys_find(session->gateway->store, session->child->thing, "attest", keys, &count, err);
+	enum iot_status result = IOT_VERIFY;
+	size_t tried = 0;
 
-	if (status == IOT_OK && count == 0)
-		status = iot_fail(err, IOT_VERIFY, "the device has no attestation key in the registry");
-	for (size_t i = 0; status == IOT_OK && i < count; i++) {
-		enum iot_status result;
+	for (size_t i = 0; status == IOT_OK && result != IOT_OK && i < count; i++) {
+		struct iot_error other = IOT_ERROR_INIT;
+		struct iot_attest_verdict now;
 
+		if (keys[i].expires_at != 0 && keys[i].expires_at <= iot_now_ms())
+			continue;
 		expect->key = keys[i].key;
-		result = iot_attest_verify(token->data, token->len, expect, verdict, err);
+		result = iot_attest_verify(token->data, token->len, expect, &now, tried == 0 ? err : &other);
+		if (tried++ == 0 || result == IOT_OK)
+			*verdict = now;
 		if (result == IOT_OK)
-			break;
-		if (i + 1 == count)
-			status = result;
+			snprintf(session->attest_key, sizeof(session->attest_key), "%s", keys[i].id);
 	}
 	expect->key = NULL;
+	if (status == IOT_OK && tried == 0)
+		status = iot_fail(err, IOT_VERIFY, "the device has no attestation key in the registry%s",
+				  count > 0 ? " that has not expired" : "");
+	else if (status == IOT_OK)
+		status = result;
+	if (status == IOT_OK)
+		iot_error_clear(err);
 	iot_device_keys_release(keys, count);
 	return status;
 }
@@ -132,17 +143,36 @@ static const char *failed_check(const struct iot_attest_verdict *verdict)
 	return "attestation";
 }
 
+/* Each of its policies must be met. */
+static enum iot_status check_policies(struct session *session, const struct iot_span *token,
+				      struct iot_attest_verdict *verdict, struct iot_error *err)
+{
+	const struct child *child = session->child;
+	enum iot_status status = IOT_OK;
+
+	for (size_t i = 0; status == IOT_OK && i < child->policy_count; i++) {
+		struct iot_attest_expect expect = {.nonce = {session->nonce, session->nonce_len},
+						   .policy = child->policies[i]};
+		bool has_secret = false;
+
+		status = check_with_secrets(session, token, &expect, verdict, &has_secret, err);
+		if (status == IOT_OK && !has_secret)
+			status = check_with_keys(session, token, &expect, verdict, err);
+	}
+	return status;
+}
+
 static enum iot_status check_token(struct session *session, const struct iot_span *token, const char **ret_word,
 				   struct iot_error *err)
 {
 	struct iot_attest_verdict verdict = {0};
-	struct iot_attest_expect expect = {.nonce = {session->nonce, session->nonce_len},
-					   .policy = gateway_policy_for(session->gateway, session->child)};
-	bool has_secret = false;
-	enum iot_status status = check_with_secrets(session, token, &expect, &verdict, &has_secret, err);
+	/* What was assigned to it since it said its name counts, too. */
+	enum iot_status status = gateway_child(session->gateway, session->child->thing, &session->child, err);
 
-	if (status == IOT_OK && !has_secret)
-		status = check_with_keys(session, token, &expect, &verdict, err);
+	if (status == IOT_OK)
+		status = check_policies(session, token, &verdict, err);
+	if (status == IOT_OK)
+		memcpy(session->policy_mark, session->child->policy_mark, sizeof(session->policy_mark));
 	iot_wipe(session->nonce, sizeof(session->nonce)); /* it has served */
 	session->nonce_len = 0;
 	*ret_word = failed_check(&verdict);

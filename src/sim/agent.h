@@ -11,6 +11,7 @@
 #ifndef IOTCTL_SIM_AGENT_H
 #define IOTCTL_SIM_AGENT_H
 
+#include "sim/jobdoc.h"
 #include "sim/slots.h"
 
 #include <jansson.h>
@@ -24,6 +25,11 @@ struct sim_port {
 	/* Something worth telling happened; detail may be "". See the names in agent_job.c and agent_stream.c. */
 	void (*event)(void *data, const char *name, const char *detail);
 	void *data;
+	/*
+	 * Keep new trust (of a SIM_JOB_TRUST), to be tried after the restart that the agent then wishes for. NULL: this
+	 * device has no such thing. The end of the job is not the agent's: it is in the slots' report one day.
+	 */
+	enum iot_status (*stage)(void *data, const struct sim_job *job, struct iot_error *err);
 };
 
 /* Misbehaviour to play, to test the cloud's side. */

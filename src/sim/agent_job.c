@@ -196,11 +196,24 @@ static void accept_image(struct sim_agent *agent, int64_t now)
 	agent_next(agent, now);
 }
 
+static void stage_trust(struct sim_agent *agent, int64_t now)
+{
+	const struct sim_port *port = &agent->options.port;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	if (port->stage == NULL) {
+		agent_fail(agent, SIM_FAULT_DOCUMENT, "this device cannot be given another endpoint or root CA", now);
+		return;
+	}
+	if (stored(agent, port->stage(port->data, &agent->job, &err), &err))
+		restart(agent);
+}
+
 static void take_job(struct sim_agent *agent, enum sim_job_kind kind, const struct sim_job *job,
 		     const struct sim_fault *fault, int64_t now)
 {
 	const struct sim_slots *slots = agent->options.slots;
-	bool has_job = kind == SIM_JOB_OTA || kind == SIM_JOB_BAD;
+	bool has_job = kind == SIM_JOB_OTA || kind == SIM_JOB_BAD || kind == SIM_JOB_TRUST;
 
 	agent->answered = true;
 	agent->job = *job;
@@ -221,6 +234,8 @@ static void take_job(struct sim_agent *agent, enum sim_job_kind kind, const stru
 		agent->state = AGENT_DOWNLOADING;
 	else if (kind == SIM_JOB_BAD)
 		agent_fail(agent, fault->code, fault->text, now);
+	else if (kind == SIM_JOB_TRUST)
+		stage_trust(agent, now);
 	else if (strcmp(job->self_test, "active") == 0)
 		agent_fail(agent, SIM_FAULT_STATE, "the device is not in a self test", now);
 	else
@@ -247,6 +262,7 @@ void agent_job_reply(struct sim_agent *agent, bool accepted, const json_t *reply
 		agent_download_stop(agent);
 	}
 	take_job(agent, kind, &job, &fault, now);
+	agent->job.root_ca = NULL; /* the reply's */
 }
 
 /* May the same request succeed later? Otherwise the job is over, or was never ours. */

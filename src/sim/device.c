@@ -11,8 +11,11 @@
 #include "iotctl/mqtt.h"
 #include "iotctl/streamcbor.h"
 #include "iotctl/text.h"
+#include "iotctl/tls.h"
 #include "sim/config.h"
 #include "sim/talk.h"
+#include "sim/trial.h"
+#include "sim/trust.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +32,7 @@ enum {
 	GATE_MS = 20,      /* look again whether others have connected */
 	IO_MS = 1000,      /* keep-alive work */
 	USELESS_BOOTS = 3, /* an image that is not under test and never runs */
+	REPORT_MS = 60000, /* so long new trust that is proved waits to be reported over the old */
 };
 
 enum board_state { BOARD_OFF, BOARD_HANGING, BOARD_RUNNING };
@@ -51,6 +55,9 @@ struct sim_device {
 	struct iot_mqtt *mqtt;
 	struct sim_agent *agent;
 	struct sim_talk *talk;
+	struct sim_trust trust;
+	struct sim_trial *trial; /* while new trust is tried, instead of client and agent */
+	int64_t settle_at;       /* proved new trust is taken over then, reported or not; INT64_MAX: there is none */
 	bool connecting; /* counted by the gate */
 	unsigned connections;
 	int64_t connect_at, io_at;
@@ -97,6 +104,7 @@ static const struct {
 	{"peer", "another device", false},
 	{"said", "says", true},
 	{"trouble", "behaviour:", false},
+	{"trust", "new trust:", false},
 };
 
 static void say(struct sim_device *device, const char *name, const char *fmt, ...) IOT_PRINTF(3, 4);
@@ -180,6 +188,16 @@ static void port_event(void *data, const char *name, const char *detail)
 				   : iot_starts_with(report->reason, "0x000000e3") ? IOT_VERIFY
 										   : IOT_FAILURE;
 	say(device, name, "%s", detail);
+}
+
+static enum iot_status port_stage(void *data, const struct sim_job *job, struct iot_error *err)
+{
+	struct sim_device *device = data;
+	enum iot_status status = sim_trust_stage(&device->trust, job, err);
+
+	if (status == IOT_OK)
+		say(device, "trust", "trying %s", job->endpoint[0] != '\0' ? job->endpoint : "another root CA");
+	return status;
 }
 
 /* --- and that of its other talk ----------------------------------------------- */
@@ -296,9 +314,9 @@ static void start_connecting(struct sim_device *device)
 	}
 }
 
-static enum iot_status open_client(struct sim_device *device, struct iot_error *err)
+static struct iot_mqtt_options client_options(const struct sim_device *device)
 {
-	const struct iot_mqtt_options options = {
+	return (struct iot_mqtt_options){
 		.host = device->config.endpoint,
 		.port = device->config.port,
 		.client_id = device->client_id != NULL ? device->client_id : device->config.client_id,
@@ -307,6 +325,11 @@ static enum iot_status open_client(struct sim_device *device, struct iot_error *
 		.key_file = device->config.key_file,
 		.mqtt5 = device->config.topics.token_member == NULL, /* its layout counts on it */
 	};
+}
+
+static enum iot_status open_client(struct sim_device *device, struct iot_error *err)
+{
+	const struct iot_mqtt_options options = client_options(device);
 	static const struct iot_mqtt_events events = {
 		.connected = on_connected,
 		.disconnected = on_disconnected,
@@ -330,9 +353,26 @@ static void turn_off(struct sim_device *device, enum sim_reset reset, int64_t fo
 	device->agent = NULL;
 	sim_talk_free(device->talk);
 	device->talk = NULL;
+	sim_trial_free(device->trial);
+	device->trial = NULL;
 	device->state = BOARD_OFF;
 	device->reset = reset;
 	device->state_until = iot_monotonic_ms() + for_ms;
+}
+
+/* The same device with what is new. */
+static enum iot_status begin_trial(struct sim_device *device, int64_t now)
+{
+	const struct sim_trust *trust = &device->trust;
+	struct iot_mqtt_options options = client_options(device);
+
+	if (trust->endpoint[0] != '\0')
+		options.host = trust->endpoint;
+	if (trust->port > 0)
+		options.port = trust->port;
+	if (trust->has_root)
+		options.ca_file = trust->root_path;
+	return sim_trial_new(&options, device->config.thing, now, &device->trial, &device->error);
 }
 
 static void run_image(struct sim_device *device, int64_t now)
@@ -347,7 +387,7 @@ static void run_image(struct sim_device *device, int64_t now)
 		.request_timeout_ms = device->options.request_timeout_ms,
 		.test_timeout_ms = TEST_TIMEOUT_MS,
 		.faults = device->faults,
-		.port = {port_publish, port_state, port_subscribe, port_event, device},
+		.port = {port_publish, port_state, port_subscribe, port_event, device, port_stage},
 	};
 	const struct sim_talk_options talk = {
 		.thing = device->config.thing,
@@ -358,6 +398,14 @@ static void run_image(struct sim_device *device, int64_t now)
 	};
 
 	device->useless_boots = 0;
+	device->settle_at = device->trust.state == SIM_TRUST_PROVED ? now + REPORT_MS : INT64_MAX;
+	if (device->trust.state == SIM_TRUST_TRYING && device->booted.boot != SIM_BOOT_TEST) {
+		device->state = BOARD_RUNNING;
+		device->connect_at = INT64_MAX;
+		if (begin_trial(device, now) != IOT_OK)
+			end(device, device->error.status);
+		return;
+	}
 	if (open_client(device, &device->error) != IOT_OK) {
 		end(device, device->error.status);
 		return;
@@ -418,11 +466,79 @@ static void boot(struct sim_device *device, int64_t now)
 	}
 }
 
+/* --- new trust -------------------------------------------------------------------- */
+
+/* A board whose flash does not take what must be remembered cannot go on. */
+static bool stored(struct sim_device *device, enum iot_status status)
+{
+	if (status != IOT_OK)
+		end(device, status);
+	return status == IOT_OK;
+}
+
+/* The end of the job is said over the old trust, which is sure to be heard. */
+static enum iot_status note_end(struct sim_device *device, bool good, const char *reason)
+{
+	struct sim_report report = {0};
+
+	snprintf(report.job_id, sizeof(report.job_id), "%s", device->trust.job_id);
+	snprintf(report.status, sizeof(report.status), "%s", good ? "SUCCEEDED" : "FAILED");
+	snprintf(report.reason, sizeof(report.reason), "%.128s", reason);
+	return sim_slots_set_report(&device->slots, &report, &device->error);
+}
+
+static void end_trial(struct sim_device *device)
+{
+	bool good = sim_trial_verdict(device->trial) == SIM_TRIAL_GOOD;
+	IOT_CLEAN(iot_free_p) char *reason =
+		good ? iot_strf("connected to %s with the new trust",
+				device->trust.endpoint[0] != '\0' ? device->trust.endpoint : device->config.endpoint)
+		     : iot_strf("kept the old trust: %s", sim_trial_reason(device->trial));
+
+	say(device, "trust", "%s", reason);
+	if (!stored(device, note_end(device, good, reason)) ||
+	    !stored(device, good ? sim_trust_proved(&device->trust, &device->error)
+				 : sim_trust_forget(&device->trust, &device->error)))
+		return;
+	turn_off(device, SIM_RESET_SOFT, RESTART_MS);
+}
+
+static void settle(struct sim_device *device)
+{
+	const struct sim_trust *trust = &device->trust;
+
+	if (trust->endpoint[0] != '\0') {
+		free(device->config.endpoint);
+		device->config.endpoint = iot_strdup(trust->endpoint);
+	}
+	if (trust->port > 0)
+		device->config.port = trust->port;
+	say(device, "trust", "the old one is given up");
+	if (stored(device, sim_trust_settle(&device->trust, &device->error)))
+		turn_off(device, SIM_RESET_SOFT, RESTART_MS);
+}
+
+/* Has it led to something? True if so, and nothing else is to be done now. */
+static bool follow_trust(struct sim_device *device)
+{
+	if (device->ended || device->state != BOARD_RUNNING)
+		return false;
+	if (device->trial != NULL && sim_trial_verdict(device->trial) != SIM_TRIAL_UNDECIDED) {
+		end_trial(device);
+		return true;
+	}
+	if (device->trust.state != SIM_TRUST_PROVED ||
+	    (device->slots.report.job_id[0] != '\0' && iot_monotonic_ms() < device->settle_at))
+		return false;
+	settle(device);
+	return true;
+}
+
 /* --- for the loop --------------------------------------------------------------- */
 
 static void follow_agent(struct sim_device *device)
 {
-	if (device->ended || device->agent == NULL)
+	if (follow_trust(device) || device->ended || device->agent == NULL)
 		return;
 	if (sim_agent_wish(device->agent) == SIM_RESTART)
 		turn_off(device, SIM_RESET_SOFT, RESTART_MS);
@@ -445,9 +561,11 @@ void sim_device_tick(struct sim_device *device)
 	}
 	if (device->state != BOARD_RUNNING || device->ended)
 		return;
-	if (now >= device->connect_at)
+	if (device->trial != NULL)
+		sim_trial_tick(device->trial, now);
+	else if (now >= device->connect_at)
 		start_connecting(device);
-	if (now >= device->io_at)
+	if (device->mqtt != NULL && now >= device->io_at)
 		sim_device_io(device, 0);
 	if (device->agent != NULL)
 		sim_agent_tick(device->agent, now);
@@ -458,6 +576,11 @@ void sim_device_tick(struct sim_device *device)
 
 void sim_device_io(struct sim_device *device, short revents)
 {
+	if (device->trial != NULL && !device->ended) {
+		sim_trial_io(device->trial, revents);
+		follow_agent(device);
+		return;
+	}
 	if (device->mqtt == NULL || device->ended)
 		return;
 	device->io_at = iot_monotonic_ms() + IO_MS;
@@ -473,20 +596,27 @@ int64_t sim_device_deadline(const struct sim_device *device)
 		return INT64_MAX;
 	if (device->state != BOARD_RUNNING)
 		return device->state_until;
+	if (device->trial != NULL)
+		return sim_trial_deadline(device->trial);
 	agent = sim_agent_deadline(device->agent);
 	next = agent < next ? agent : next;
 	talk = sim_talk_deadline(device->talk);
 	next = talk < next ? talk : next;
+	next = device->settle_at < next ? device->settle_at : next;
 	return device->connect_at < next ? device->connect_at : next;
 }
 
 int sim_device_fd(const struct sim_device *device)
 {
+	if (device->trial != NULL)
+		return sim_trial_fd(device->trial);
 	return device->mqtt != NULL ? iot_mqtt_fd(device->mqtt) : -1;
 }
 
 short sim_device_poll_events(const struct sim_device *device)
 {
+	if (device->trial != NULL)
+		return sim_trial_poll_events(device->trial);
 	return device->mqtt != NULL ? iot_mqtt_poll_events(device->mqtt) : 0;
 }
 
@@ -497,7 +627,7 @@ bool sim_device_is_connected(const struct sim_device *device)
 
 unsigned sim_device_connections(const struct sim_device *device)
 {
-	return device->connections;
+	return device->connections + (device->trial != NULL ? sim_trial_connections(device->trial) : 0);
 }
 
 bool sim_device_is_idle(const struct sim_device *device)
@@ -554,11 +684,19 @@ enum iot_status sim_device_new(const struct iot_sim_device_options *options, con
 	device->factory_boot = options->factory_boot;
 	status = check_options(&device->options, err);
 	if (status == IOT_OK)
+		status = iot_tls_any_anchor(err);
+	if (status == IOT_OK)
 		status = sim_faults_parse(options->fault, &device->faults, &device->client_id, err);
 	if (status == IOT_OK)
 		status = sim_config_load(options->dir, &device->config, err);
 	if (status == IOT_OK)
 		status = sim_slots_open(device->config.sim_dir, options->image, &device->slots, err);
+	if (status == IOT_OK)
+		status = sim_trust_open(options->dir, &device->trust, err);
+	if (status == IOT_OK && device->trust.settled) {
+		sim_config_release(&device->config);
+		status = sim_config_load(options->dir, &device->config, err);
+	}
 	device->options.dir = device->options.image = device->options.fault = NULL;
 	if (status != IOT_OK) {
 		sim_device_free(device);
@@ -574,6 +712,7 @@ void sim_device_free(struct sim_device *device)
 		return;
 	turn_off(device, SIM_RESET_POWER, 0);
 	sim_slots_release(&device->slots);
+	sim_trust_release(&device->trust);
 	sim_config_release(&device->config);
 	free(device->client_id);
 	free(device);

@@ -6,6 +6,8 @@
 #include "sim/jobdoc.h"
 
 #include "iotctl/base.h"
+#include "iotctl/cert.h"
+#include "iotctl/endpoint.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -147,10 +149,38 @@ static void read_details(const json_t *details, struct sim_job *job)
 	job->has_updated_by = take_version(iot_json_str(details, "updatedBy", NULL), &job->updated_by);
 }
 
+/* {"iotctl": {"trust": {"endpoint"?, "port"?, "rootCa"?}}}: members that are not known could mean anything. */
+static bool read_trust(const json_t *trust, struct sim_job *job, struct sim_fault *fault)
+{
+	const json_t *endpoint = json_object_get(trust, "endpoint"), *port = json_object_get(trust, "port");
+	const json_t *root = json_object_get(trust, "rootCa");
+	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
+	size_t known = (endpoint != NULL) + (port != NULL) + (root != NULL);
+	int none = 0;
+
+	job->root_ca = json_string_value(root);
+	if (!json_is_object(trust) || json_object_size(trust) != known || (endpoint == NULL && root == NULL))
+		return wrong(fault, SIM_FAULT_DOCUMENT, "job document: trust is not endpoint, port and rootCa");
+	if (endpoint != NULL &&
+	    (!json_is_string(endpoint) || iot_endpoint_split(json_string_value(endpoint), job->endpoint,
+							     sizeof(job->endpoint), &none, NULL) != IOT_OK ||
+	     none != 0))
+		return wrong(fault, SIM_FAULT_DOCUMENT, "job document: bad endpoint");
+	if (port != NULL && (!json_is_integer(port) || endpoint == NULL || json_integer_value(port) < 1 ||
+			     json_integer_value(port) > 65535))
+		return wrong(fault, SIM_FAULT_DOCUMENT, "job document: bad port");
+	job->port = (int)json_integer_value(port);
+	if (root != NULL && (job->root_ca == NULL || strlen(job->root_ca) > IOT_CERT_PEM_MAX ||
+			     iot_cert_parse_pem(job->root_ca, strlen(job->root_ca), "rootCa", &cert, NULL) != IOT_OK ||
+			     !iot_cert_is_ca(cert)))
+		return wrong(fault, SIM_FAULT_DOCUMENT, "job document: rootCa is not the certificate of a CA");
+	return true;
+}
+
 static enum sim_job_kind read_job(const json_t *reply, bool strict, struct sim_job *ret_job,
 				  struct sim_fault *ret_fault)
 {
-	const json_t *execution = json_object_get(reply, "execution");
+	const json_t *execution = json_object_get(reply, "execution"), *document, *trust;
 
 	memset(ret_job, 0, sizeof(*ret_job));
 	if (!json_is_object(reply))
@@ -161,8 +191,11 @@ static enum sim_job_kind read_job(const json_t *reply, bool strict, struct sim_j
 	if (!take_name(json_object_get(execution, "jobId"), SIM_JOB_ID_MAX, ret_job->job_id))
 		return SIM_JOB_FOREIGN;
 	read_details(json_object_get(execution, "statusDetails"), ret_job);
-	return read_document(json_object_get(execution, "jobDocument"), strict, ret_job, ret_fault) ? SIM_JOB_OTA
-												    : SIM_JOB_BAD;
+	document = json_object_get(execution, "jobDocument");
+	trust = json_object_get(json_object_get(document, "iotctl"), "trust");
+	if (strict && trust != NULL && json_object_get(document, "afr_ota") == NULL)
+		return read_trust(trust, ret_job, ret_fault) ? SIM_JOB_TRUST : SIM_JOB_BAD;
+	return read_document(document, strict, ret_job, ret_fault) ? SIM_JOB_OTA : SIM_JOB_BAD;
 }
 
 enum sim_job_kind sim_job_read(const json_t *reply, struct sim_job *ret_job, struct sim_fault *ret_fault)

@@ -11,6 +11,7 @@
 #include "sim/slots.h"
 
 #define SIM_STREAM_NAME_MAX 44 /* of both FreeRTOS libraries */
+#define SIM_ENDPOINT_MAX 256
 
 /*
  * Codes in the reason of a FAILED job ("0x000000e3: signature check failed").
@@ -48,11 +49,16 @@ struct sim_job {
 	char signature[IOT_IMAGE_SIGNATURE_MAX]; /* base64 */
 	int file_type;                           /* 0 if absent */
 	bool force;                              /* "force": "YES" anywhere an ExpressLink module looks for it */
+	/* Of a job for new trust (iotctl-trust(7)): */
+	char endpoint[SIM_ENDPOINT_MAX + 1]; /* "": stays */
+	int port;                            /* 0: stays */
+	const char *root_ca;                 /* PEM, borrowed from the reply; NULL: stays */
 };
 
 enum sim_job_kind {
 	SIM_JOB_NONE,   /* nothing is pending */
 	SIM_JOB_OTA,    /* *ret_job is complete */
+	SIM_JOB_TRUST,  /* another endpoint or root CA; *ret_job has job_id and these */
 	SIM_JOB_BAD,    /* ret_job->job_id is set, *ret_fault says what is wrong with the rest */
 	SIM_JOB_FOREIGN /* not a reply we understand at all: ignore it */
 };

@@ -107,25 +107,63 @@ static struct iot_span span_of(const void *data, size_t len)
 	return (struct iot_span){data, len};
 }
 
-/* What Trusted Firmware-M would say of a device with one image. */
-static enum iot_status make_token(struct device *device, const struct iot_span *nonce, struct iot_error *err)
+static enum iot_cose_alg alg_of(const struct iot_key *key)
+{
+	enum iot_key_type type = key != NULL ? iot_key_type(key) : IOT_KEY_OTHER;
+
+	return type == IOT_KEY_P521   ? IOT_COSE_ES512
+	       : type == IOT_KEY_P384 ? IOT_COSE_ES384
+	       : type == IOT_KEY_P256 ? IOT_COSE_ES256
+				      : IOT_COSE_HMAC256;
+}
+
+/* A signature that is wrong is right with a bit turned; a tag is made with another key. */
+static enum iot_status encode(struct device *device, const struct iot_attest_claims *claims, struct iot_error *err)
 {
 	const struct iot_sim_psk_options *o = device->options;
-	uint8_t instance[IOT_ATTEST_INSTANCE_SIZE], implementation[32], measurement[32], signer[32], challenge[64];
 	uint8_t key[IOT_COSE_MAC_KEY_MAX];
 	enum iot_status status;
 
-	if (o->attest_key_len > sizeof(key))
-		return iot_fail(err, IOT_USAGE, "an attestation key has at most %zu bytes", sizeof(key));
-	iot_attest_instance_of_secret(o->attest_key, o->attest_key_len, instance);
+	iot_buf_clear(&device->token);
+	if (o->attest_private != NULL) {
+		status = iot_attest_encode(claims, alg_of(o->attest_private), NULL, 0, o->attest_private,
+					   &device->token, err);
+		if (status == IOT_OK)
+			device->token.data[device->token.len - 1] ^= (char)fault_is(device, "bad-token");
+		return status;
+	}
+	memcpy(key, o->attest_key, o->attest_key_len);
+	key[0] ^= fault_is(device, "bad-token");
+	status = iot_attest_encode(claims, IOT_COSE_HMAC256, key, o->attest_key_len, NULL, &device->token, err);
+	iot_wipe(key, sizeof(key));
+	return status;
+}
+
+static enum iot_status instance_of(const struct iot_sim_psk_options *o, uint8_t out[IOT_ATTEST_INSTANCE_SIZE],
+				   struct iot_error *err)
+{
+	if (o->attest_private != NULL)
+		return iot_attest_instance_of_key(o->attest_private, out, err);
+	if (o->attest_key_len > IOT_COSE_MAC_KEY_MAX)
+		return iot_fail(err, IOT_USAGE, "an attestation key has at most %d bytes", (int)IOT_COSE_MAC_KEY_MAX);
+	iot_attest_instance_of_secret(o->attest_key, o->attest_key_len, out);
+	return IOT_OK;
+}
+
+/* What Trusted Firmware-M would say of a device with one image. */
+static enum iot_status make_token(struct device *device, const struct iot_span *nonce, struct iot_error *err)
+{
+	uint8_t instance[IOT_ATTEST_INSTANCE_SIZE], implementation[32], measurement[32], signer[32], challenge[64];
+	enum iot_status status = instance_of(device->options, instance, err);
+
+	if (status != IOT_OK)
+		return status;
 	instance[32] ^= fault_is(device, "other-device");
 	iot_sha256("iotctl software device", 22, implementation);
 	iot_sha256("its image", 9, measurement);
 	iot_sha256("its signer", 10, signer);
 	memcpy(challenge, nonce->data, nonce->len);
 	challenge[0] ^= fault_is(device, "wrong-nonce");
-	memcpy(key, o->attest_key, o->attest_key_len);
-	key[0] ^= fault_is(device, "bad-token");
 	const struct iot_attest_claims claims = {
 		.profile = IOT_ATTEST_PSA_1,
 		.profile_name = span_of("PSA_IOT_PROFILE_1", 17),
@@ -143,10 +181,7 @@ static enum iot_status make_token(struct device *device, const struct iot_span *
 				.signer = span_of(signer, sizeof(signer))}},
 		.component_count = 1,
 	};
-	iot_buf_clear(&device->token);
-	status = iot_attest_encode(&claims, IOT_COSE_HMAC256, key, o->attest_key_len, NULL, &device->token, err);
-	iot_wipe(key, sizeof(key));
-	return status;
+	return encode(device, &claims, err);
 }
 
 /* --- coming in ------------------------------------------------------------------------------- */

@@ -318,10 +318,27 @@ static const char serial_numbers[] =
 	"CREATE INDEX things_serial_number ON things(json_extract(attributes, '$.serialNumber'))"
 	" WHERE json_extract(attributes, '$.serialNumber') IS NOT NULL;";
 
+/* What devices may run that attest, and for whom that counts; public keys are for one purpose each. */
+static const char attest_policies[] =
+	"CREATE TABLE attest_policies ("
+	" id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, document TEXT NOT NULL," /* JSON; see crypto's attest.h */
+	" created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL);"
+	"CREATE TABLE attest_targets ("
+	" policy_id INTEGER NOT NULL REFERENCES attest_policies(id)," /* and one of: */
+	" thing_id INTEGER UNIQUE REFERENCES things(id) ON DELETE CASCADE,"
+	" group_id INTEGER UNIQUE REFERENCES groups(id) ON DELETE CASCADE,"
+	" type_id INTEGER UNIQUE REFERENCES types(id) ON DELETE CASCADE,"
+	" CHECK ((thing_id IS NOT NULL) + (group_id IS NOT NULL) + (type_id IS NOT NULL) = 1));"
+	"CREATE INDEX attest_targets_policy ON attest_targets(policy_id);"
+	WATCH("attest_policies", "update", "UPDATE OF document")
+	WATCH("attest_targets", "insert", "INSERT")
+	WATCH("attest_targets", "delete", "DELETE")
+	"ALTER TABLE device_keys ADD COLUMN purpose TEXT NOT NULL DEFAULT 'connect';"; /* or 'attest' */
+
 /* clang-format on */
 static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators,
 				    device_secrets, objects, routes, job_events, job_ends, execution_events, state_history,
-				    serial_numbers};
+				    serial_numbers, attest_policies};
 
 const struct iot_schema iot_registry_schema = {
 	.name = "registry",

@@ -105,6 +105,26 @@ crc_of() { gzip -c | tail -c 8 | od -An -tx4 -N4 --endian=little | tr -d ' '; }
   [[ $output == *'cannot be locked'* ]]
 }
 
+@test "optional locks are put on by name only, and what cannot be is refused before the board is touched" {
+  power_on
+  provision --name pump-1 --lock reversible -o json -q >record
+  [ "$(jq '.locks | length' record)" = 1 ]
+  fault 2 "no optional lock 'readout'" provision --lock reversible --lock-also readout
+  [[ $err == *"'readout protection, level 1'"* ]]
+  fault 2 'none is wanted' provision --lock-also 'readout protection, level 1'
+  fault 2 'no optional locks' iotctl provision --board expresslink --port ./probe --lock-also x
+  provision --lock reversible --lock-also 'readout protection, level 1' -o json -q >record
+  [ "$(jq -c .locks record)" = '["write protection of the code-signing page (reversible)","readout protection, level 1 (reversible)"]' ]
+  # What it holds cannot be read any more.
+  combined fail provision -q
+
+  # One that nothing takes off again takes the strength and the word for it.
+  jq '.locks[1].permanence = "permanent" | .name = "mine"' <(iotctl board show stm32f1 --query .file) >mine.json
+  fault 2 'off again' iotctl provision --board ./mine.json --port buspirate:./probe --lock reversible --lock-also 'readout protection, level 1'
+  fault 2 '--yes-irreversible' iotctl provision --board ./mine.json --port buspirate:./probe --lock permanent \
+    --lock-also 'readout protection, level 1' </dev/null
+}
+
 @test "what is wrong is told, nothing is left behind, and the next run ends well" {
   fault 10 'port' provision --name pump-1
   power_on --fault dead

@@ -187,6 +187,7 @@ TABLE
   [ "$(jq -r .settings.thing b2.state/state.json)" = "$long" ]
   fault 2 'would take for its own' provision b2 --name "$long" --wifi-ssid 'my "plant"'
   fault 2 'would take for its own' provision b2 --name "$long" --wifi-ssid '`reboot`'
+  change 'del(.commands.apn)'
   fault 2 'names no command for the APN' provision b2 --name "$long" --apn internet
   # member | what is told
   while IFS='|' read -r expression text; do

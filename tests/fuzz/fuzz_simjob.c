@@ -25,6 +25,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		    job.file_id > 255 || job.scheme == NULL || job.scheme->legacy)
 			abort();
 		break;
+	case SIM_JOB_TRUST:
+		if (job.job_id[0] == '\0' || (job.endpoint[0] == '\0' && job.root_ca == NULL) || job.port < 0 ||
+		    job.port > 65535 || strpbrk(job.endpoint, "/ @?#") != NULL)
+			abort();
+		break;
 	case SIM_JOB_BAD:
 		if (job.job_id[0] == '\0' || sim_fault_text(&fault, text)[0] == '\0')
 			abort();

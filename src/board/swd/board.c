@@ -356,6 +356,57 @@ static enum iot_status start(void *self, struct iot_error *err)
 	return iot_swd_run(&board->swd, err);
 }
 
+static bool is_named(const char *const *names, const char *name)
+{
+	for (; names != NULL && *names != NULL; names++)
+		if (strcmp(*names, name) == 0)
+			return true;
+	return false;
+}
+
+static enum iot_status no_such_lock(const struct iot_swd_target *target, const char *name, struct iot_error *err)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf names = IOT_BUF_INIT(400);
+
+	for (size_t i = 0; i < iot_swd_lock_count(target); i++) {
+		const struct iot_swd_lock which = iot_swd_lock_at(target, i);
+
+		if (which.optional)
+			iot_buf_addf(&names, "%s'%s'", names.len > 0 ? ", " : "", which.name);
+	}
+	iot_fail(err, IOT_USAGE, "the description has no optional lock '%.120s'", name);
+	iot_error_hint(err, "it has %s", names.len > 0 ? iot_buf_str(&names) : "none");
+	return IOT_USAGE;
+}
+
+static enum iot_status check_lock(const struct iot_swd_target *target, enum iot_board_lock strength, const char *name,
+				  struct iot_error *err)
+{
+	for (size_t i = 0; i < iot_swd_lock_count(target); i++) {
+		const struct iot_swd_lock which = iot_swd_lock_at(target, i);
+
+		if (!which.optional || strcmp(which.name, name) != 0)
+			continue;
+		if (!which.permanent || strength == IOT_BOARD_LOCK_PERMANENT)
+			return IOT_OK;
+		iot_fail(err, IOT_USAGE, "nothing takes lock '%.120s' off again", name);
+		iot_error_hint(err, "it is put on only where permanent locks are wanted");
+		return IOT_USAGE;
+	}
+	return no_such_lock(target, name, err);
+}
+
+static enum iot_status check_locks(const json_t *description, enum iot_board_lock strength, const char *const *names,
+				   struct iot_error *err)
+{
+	IOT_CLEAN(iot_swd_target_free_p) struct iot_swd_target *target = NULL;
+	enum iot_status status = iot_swd_target_parse(description, &target, err);
+
+	for (; status == IOT_OK && *names != NULL; names++)
+		status = check_lock(target, strength, *names, err);
+	return status;
+}
+
 static enum iot_status lock(void *self, enum iot_board_lock strength, json_t *done, struct iot_error *err)
 {
 	struct swd_board *board = self;
@@ -367,7 +418,7 @@ static enum iot_status lock(void *self, enum iot_board_lock strength, json_t *do
 		const struct iot_swd_lock which = iot_swd_lock_at(board->target, i);
 		IOT_CLEAN(iot_free_p) char *text = NULL;
 
-		if (which.optional || (which.permanent && !permanent))
+		if ((which.optional && !is_named(board->options.locks, which.name)) || (which.permanent && !permanent))
 			continue;
 		status = iot_swd_lock(&board->swd, i, permanent, err);
 		text = iot_strf("%s (%s)", which.name, which.permanent ? "permanent" : "reversible");
@@ -419,4 +470,5 @@ const struct iot_board_ops iot_board_swd = {
 	.commit = commit,
 	.start = start,
 	.lock = lock,
+	.check_locks = check_locks,
 };

@@ -62,7 +62,7 @@ struct identity *token_check(struct plugin *plugin, const char *thing, const cha
 	enum iot_status status = registry_store(plugin->registry, &store, err);
 
 	if (status == IOT_OK)
-		status = iot_device_keys_find(store, thing, keys, &count, err);
+		status = iot_device_keys_find(store, thing, "connect", keys, &count, err);
 	if (status == IOT_OK && count == 0)
 		status = iot_fail(err, IOT_DENIED, "device '%s' has no key that could sign tokens", thing);
 	if (status == IOT_OK)

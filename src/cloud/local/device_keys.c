@@ -1,10 +1,11 @@
 /*
- * Public keys that devices sign tokens with in place of a certificate (our own
- * operations): three of a device at most, each perhaps with an end. No two
- * devices share a key: a token does not say whose it is.
+ * Public keys that devices sign tokens with (our own operations): in place of a
+ * certificate, or attestation tokens. Three of a device at most for either purpose, each perhaps with an
+ * end. No two devices share a key: a token does not say whose it is.
  */
 #include "local_private.h"
 
+#include "iotctl/attest.h"
 #include "iotctl/cert.h"
 #include "iotctl/jwt.h"
 
@@ -26,10 +27,35 @@ static enum iot_status read_key(const char *pem, struct iot_key **ret, struct io
 	return status;
 }
 
-static enum iot_status check_key(const struct iot_key *key, struct iot_error *err)
+static bool attests(const char *purpose)
+{
+	return strcmp(purpose, "attest") == 0;
+}
+
+static enum iot_status check_attestation_key(const struct iot_key *key, struct iot_error *err)
+{
+	enum iot_key_type type = iot_key_type(key);
+	uint8_t instance[IOT_ATTEST_INSTANCE_SIZE];
+	enum iot_status status;
+	const char *whose;
+
+	if (type != IOT_KEY_P256 && type != IOT_KEY_P384 && type != IOT_KEY_P521)
+		return iot_local_invalid(err,
+					 "a key of type '%s' signs no attestation tokens: P-256, P-384 and P-521 do",
+					 iot_key_type_name(type));
+	status = iot_attest_instance_of_key(key, instance, err);
+	if (status != IOT_OK)
+		return status;
+	whose = iot_attest_published(instance, sizeof(instance));
+	return whose == NULL ? IOT_OK : iot_local_invalid(err, "the key is %s, which anybody has", whose);
+}
+
+static enum iot_status check_key(const struct iot_key *key, const char *purpose, struct iot_error *err)
 {
 	enum iot_key_type type = iot_key_type(key);
 
+	if (attests(purpose))
+		return check_attestation_key(key, err);
 	if (type == IOT_KEY_P256 || (iot_key_is_rsa(key) && iot_key_bits(key) >= 2048))
 		return IOT_OK;
 	return iot_local_invalid(err, "a key of type '%s' signs no tokens: P-256, or RSA of 2048 bits and more, does",
@@ -44,10 +70,11 @@ static void set_row(struct iot_stmt *stmt, json_t *to)
 	iot_local_set_time(to, "expiresAt", iot_stmt_int(stmt, 3));
 	iot_local_set_time(to, "createdAt", iot_stmt_int(stmt, 4));
 	iot_json_set_str(to, "publicKey", iot_stmt_text(stmt, 5));
+	iot_json_set_str(to, "purpose", iot_stmt_text(stmt, 6));
 }
 
 #define COLUMNS                                                                                                        \
-	"SELECT k.key_id, t.name, k.type, k.expires_at, k.created_at, k.pem FROM device_keys k"                        \
+	"SELECT k.key_id, t.name, k.type, k.expires_at, k.created_at, k.pem, k.purpose FROM device_keys k"             \
 	" JOIN things t ON t.id = k.thing_id"
 
 static enum iot_status find(struct iot_local *local, const char *key_id, struct iot_stmt **ret, bool *ret_row,
@@ -61,7 +88,8 @@ static enum iot_status find(struct iot_local *local, const char *key_id, struct 
 }
 
 /* Expired keys make room. */
-static enum iot_status make_room(struct iot_local *local, int64_t thing_id, const char *thing, struct iot_error *err)
+static enum iot_status make_room(struct iot_local *local, int64_t thing_id, const char *thing, const char *purpose,
+				 struct iot_error *err)
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
@@ -71,17 +99,19 @@ static enum iot_status make_room(struct iot_local *local, int64_t thing_id, cons
 
 	if (status == IOT_OK)
 		status = iot_stmt_query(local->store, &stmt, &row, err,
-					"SELECT count(*) FROM device_keys WHERE thing_id = ?", "i", thing_id);
+					"SELECT count(*) FROM device_keys WHERE thing_id = ? AND purpose = ?", "is",
+					thing_id, purpose);
 	if (status != IOT_OK || iot_stmt_int(stmt, 0) < IOT_JWT_KEYS_MAX)
 		return status;
 	iot_cloud_fail(err, "LimitExceededException", "device '%s' has %d keys: no more are allowed", thing,
 		       IOT_JWT_KEYS_MAX);
-	iot_error_hint(err, "remove one with 'iotctl jwt remove-key %s KEY'", thing);
+	iot_error_hint(err, "remove one with 'iotctl %s remove-key %s KEY'", attests(purpose) ? "attest" : "jwt",
+		       thing);
 	return IOT_CONFLICT;
 }
 
 static enum iot_status put(struct iot_local *local, const struct iot_key *key, const char *key_id, int64_t thing_id,
-			   int64_t expires_at, struct iot_error *err)
+			   const char *purpose, int64_t expires_at, struct iot_error *err)
 {
 	IOT_CLEAN(iot_buf_release) struct iot_buf pem = IOT_BUF_INIT(16384);
 	enum iot_status status = iot_key_public_pem(key, &pem, err);
@@ -89,16 +119,17 @@ static enum iot_status put(struct iot_local *local, const struct iot_key *key, c
 	if (status != IOT_OK)
 		return status;
 	return iot_store_run(local->store, NULL, err,
-			     "INSERT INTO device_keys (key_id, thing_id, pem, type, expires_at, created_at)"
-			     " VALUES (?, ?, ?, ?, nullif(?, 0), ?)",
-			     "sissii", key_id, thing_id, iot_buf_str(&pem), iot_key_type_name(iot_key_type(key)),
-			     expires_at, iot_now_ms());
+			     "INSERT INTO device_keys (key_id, thing_id, pem, type, purpose, expires_at, created_at)"
+			     " VALUES (?, ?, ?, ?, ?, nullif(?, 0), ?)",
+			     "sisssii", key_id, thing_id, iot_buf_str(&pem), iot_key_type_name(iot_key_type(key)),
+			     purpose, expires_at, iot_now_ms());
 }
 
 static enum iot_status add_key(struct iot_local *local, const json_t *request, const struct iot_body *in,
 			       json_t **ret_reply, struct iot_buf *out, struct iot_error *err)
 {
 	const char *thing = iot_json_str(request, "thingName", "");
+	const char *purpose = iot_json_str(request, "purpose", "connect");
 	int64_t expires_at = (int64_t)(json_number_value(json_object_get(request, "expiresAt")) * 1000), thing_id = 0;
 	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
@@ -110,7 +141,7 @@ static enum iot_status add_key(struct iot_local *local, const json_t *request, c
 	if (status == IOT_OK)
 		status = read_key(iot_json_str(request, "publicKey", ""), &key, err);
 	if (status == IOT_OK)
-		status = check_key(key, err);
+		status = check_key(key, purpose, err);
 	if (status == IOT_OK && json_object_get(request, "expiresAt") != NULL && expires_at <= iot_now_ms())
 		status = iot_local_invalid(err, "expiresAt is past");
 	if (status == IOT_OK)
@@ -119,6 +150,8 @@ static enum iot_status add_key(struct iot_local *local, const json_t *request, c
 		return status;
 	if (there && strcmp(iot_stmt_text(stmt, 1), thing) != 0)
 		return iot_local_exists(err, "this key is that of device '%s' already", iot_stmt_text(stmt, 1));
+	if (there && strcmp(iot_stmt_text(stmt, 6), purpose) != 0)
+		return iot_local_exists(err, "device '%s' has this key for another purpose", thing);
 	iot_stmt_done(iot_take(stmt));
 	if (there)
 		status = iot_store_run(local->store, NULL, err,
@@ -126,9 +159,9 @@ static enum iot_status add_key(struct iot_local *local, const json_t *request, c
 				       " AND expires_at IS NOT nullif(?1, 0)",
 				       "is", expires_at, key_id);
 	else {
-		status = make_room(local, thing_id, thing, err);
+		status = make_room(local, thing_id, thing, purpose, err);
 		if (status == IOT_OK)
-			status = put(local, key, key_id, thing_id, expires_at, err);
+			status = put(local, key, key_id, thing_id, purpose, expires_at, err);
 	}
 	if (status == IOT_OK)
 		status = find(local, key_id, &stmt, &(bool){false}, err);
@@ -152,10 +185,12 @@ static enum iot_status list_keys(struct iot_local *local, const json_t *request,
 	(void)in, (void)out;
 	json_object_set_new(*ret_reply, "keys", keys);
 	if (status == IOT_OK)
-		status = iot_stmt_get(local->store, COLUMNS " WHERE k.thing_id = ? ORDER BY k.created_at, k.key_id",
+		status = iot_stmt_get(local->store,
+				      COLUMNS " WHERE k.thing_id = ?1 AND (?2 IS NULL OR k.purpose = ?2)"
+					      " ORDER BY k.created_at, k.key_id",
 				      &stmt, err);
 	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", thing_id);
+		status = iot_stmt_bind(stmt, err, "is", thing_id, iot_json_str(request, "purpose", NULL));
 	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row) {
 		json_t *key = json_object();
 

@@ -53,6 +53,7 @@ extern const struct iot_local_handler iot_local_shadow_handlers[];   /* local/sh
 extern const struct iot_local_handler iot_local_config_handlers[];   /* local/configs.c */
 extern const struct iot_local_handler iot_local_secret_handlers[];   /* local/psks.c */
 extern const struct iot_local_handler iot_local_key_handlers[];      /* local/device_keys.c */
+extern const struct iot_local_handler iot_local_attest_handlers[];   /* local/attest_policies.c */
 extern const struct iot_local_handler iot_local_fleet_handlers[];    /* local/facts.c */
 extern const struct iot_local_handler iot_local_message_handlers[];  /* local/messages.c */
 

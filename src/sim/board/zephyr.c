@@ -30,7 +30,7 @@ enum { MQTT_PORT = 8883, TIME_MAX = 32 };
 static const char *const faults[] = {"log",       "volatile",  "small-buffer", "fail-add", "corrupt", "no-digest",
 				     "no-hwinfo", "no-kernel", "no-cred",      "mute",     NULL};
 
-static const char *const settings[] = {"endpoint", "port", "thing", "ssid", "password", NULL};
+static const char *const settings[] = {"endpoint", "port", "thing", "ssid", "password", "apn", "name", NULL};
 
 /* --- saying ------------------------------------------------------------------------------------ */
 
@@ -108,7 +108,7 @@ static void app(struct board_sim *board, char *const words[], size_t count)
 		board_sim_save(board);
 		board_sim_say(board, "%s saved\r\n", name);
 	} else {
-		zephyr_error(board, "app: get or set one of endpoint, port, thing, ssid, password");
+		zephyr_error(board, "app: get or set one of its settings");
 	}
 }
 

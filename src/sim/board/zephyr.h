@@ -13,7 +13,7 @@ enum {
 	ZEPHYR_WORDS_MAX = 20, /* CONFIG_SHELL_ARGC_MAX */
 	ZEPHYR_BUFFER = 1024,  /* CONFIG_TLS_CREDENTIALS_SHELL_CRED_BUF_SIZE */
 	ZEPHYR_SMALL_BUFFER = 256,
-	ZEPHYR_CREDENTIALS = 4 /* CONFIG_TLS_MAX_CREDENTIALS_NUMBER */
+	ZEPHYR_CREDENTIALS = 8 /* CONFIG_TLS_MAX_CREDENTIALS_NUMBER */
 };
 
 /* The tags that its application gives to its socket: certificate and key are in the first, root CAs in either. */

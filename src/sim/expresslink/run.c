@@ -1,6 +1,7 @@
 /* The module's loop: wire, broker, time, and the signals that end it. */
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
+#include "iotctl/tls.h"
 #include "iotctl/log.h"
 #include "sim/expresslink/module.h"
 #include "sim/expresslink/pty.h"
@@ -132,8 +133,10 @@ enum iot_status iot_sim_expresslink_run(const struct iot_sim_expresslink_options
 {
 	struct loop loop = {.signals = -1, .pty = {.master = -1, .opened = -1}};
 	sigset_t before;
-	enum iot_status status = module_new(options, event, data, &loop.module, err);
+	enum iot_status status = iot_tls_any_anchor(err);
 
+	if (status == IOT_OK)
+		status = module_new(options, event, data, &loop.module, err);
 	if (status != IOT_OK)
 		return status;
 	loop.wire = loop.heard = (struct iot_buf)IOT_BUF_INIT(WIRE_MAX);

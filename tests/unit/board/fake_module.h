@@ -35,7 +35,8 @@ struct fake_module {
 	bool echo;                              /* a terminal's habit */
 	bool other;                             /* no ExpressLink: AT and ERROR */
 	const char *staging;                    /* factory endpoint */
-	const char *connect_answer;             /* NULL: connects */
+	const char *connect_answer;             /* NULL: connects ... */
+	bool (*lets_in)(struct fake_module *m); /* ... if this says so; NULL: it does */
 	const char *refuse;                     /* this key is refused ... */
 	const char *refuse_with;                /* ... with this line */
 	int garble;                             /* so many commands are heard with a byte lost */
@@ -236,6 +237,10 @@ static inline void fake_connect(struct fake_module *m)
 {
 	if (m->connect_answer != NULL) {
 		fake_answer(m, m->connect_answer);
+		return;
+	}
+	if (m->lets_in != NULL && !m->lets_in(m)) {
+		fake_answer(m, "ERR14 4 UNABLE TO CONNECT");
 		return;
 	}
 	m->online = true;

@@ -20,3 +20,8 @@ iot_fuzz(nrf91 iot_board)
 iot_fuzz(description iot_board)
 iot_unit(board/test_dialects iot_sim)
 set_tests_properties(unit/board/dialects PROPERTIES TIMEOUT 300) # every dialect, unplugged and on bad wires
+iot_unit(board/test_zephyr iot_board)
+target_compile_definitions(unit_board_test_zephyr PRIVATE IOTCTL="$<TARGET_FILE:iotctl>")
+add_dependencies(unit_board_test_zephyr iotctl)
+iot_fuzz(zephyr iot_board)
+target_compile_definitions(unit_board_test_dialects PRIVATE ZEPHYR_APP="${PROJECT_SOURCE_DIR}/tests/e2e/zephyr-app.json")

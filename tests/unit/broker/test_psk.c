@@ -126,21 +126,23 @@ static void test_device_keys(void)
 	char id[IOT_SHA256_HEX_SIZE];
 	size_t count = 9;
 
-	ASSERT_OK(iot_device_keys_find(store, "a", keys, &count, &err), &err);
+	ASSERT_OK(iot_device_keys_find(store, "a", "connect", keys, &count, &err), &err);
 	CU_ASSERT_EQUAL(count, 0);
-	ASSERT_STATUS(iot_device_keys_find(store, "b", keys, &count, &err), IOT_NOT_FOUND, &err);
+	ASSERT_STATUS(iot_device_keys_find(store, "b", "connect", keys, &count, &err), IOT_NOT_FOUND, &err);
 	ASSERT_OK(iot_key_generate(IOT_KEY_P256, &key, &err), &err);
 	ASSERT_OK(iot_key_public_pem(key, &pem, &err), &err);
 	call("iotctl:AddDeviceKey",
 	     json_pack("{s:s, s:s, s:I}", "thingName", "a", "publicKey", iot_buf_str(&pem), "expiresAt",
 		       (json_int_t)4000000000),
 	     NULL);
-	ASSERT_OK(iot_device_keys_find(store, "a", keys, &count, &err), &err);
+	ASSERT_OK(iot_device_keys_find(store, "a", "connect", keys, &count, &err), &err);
 	CU_ASSERT_EQUAL(count, 1);
 	CU_ASSERT_STRING_EQUAL(keys[0].id, iot_key_id(key, id));
 	CU_ASSERT_TRUE(iot_key_equal(keys[0].key, key));
 	CU_ASSERT_EQUAL(keys[0].expires_at, INT64_C(4000000000000));
 	iot_device_keys_release(keys, count);
+	ASSERT_OK(iot_device_keys_find(store, "a", "attest", keys, &count, &err), &err); /* it is for one purpose */
+	CU_ASSERT_EQUAL(count, 0);
 	iot_key_free(key);
 	iot_buf_release(&pem);
 }

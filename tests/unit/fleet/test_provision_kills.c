@@ -51,12 +51,19 @@ static const struct kind {
 	 .sim = "zephyr",
 	 .description =
 		 "{\"name\": \"zephyr\", \"dialect\": \"zephyr\", \"key\": {\"origin\": \"host\", \"onWire\": true},"
-		 " \"install\": [\"root-ca\", \"certificate\", \"thing-name\", \"endpoint\"], \"secTag\": 42, \"commands\": {"
-		 "\"thing-name\": {\"set\": \"app set thing {value}\", \"said\": \"thing saved\", \"get\": \"app get thing\","
-		 " \"shows\": \"thing: {value}\"}, \"endpoint\": {\"set\": \"app set endpoint {value}\", \"said\": \"endpoint "
-		 "saved\","
-		 " \"get\": \"app get endpoint\", \"shows\": \"endpoint: {value}\"}}}",
+		 " \"install\": [\"root-ca\", \"certificate\", \"thing-name\", \"endpoint\"], \"secTag\": 42,"
+		 " \"commands\": {\"thing-name\": {\"set\": \"app set thing {value}\", \"said\": \"thing saved\","
+		 " \"get\": \"app get thing\", \"shows\": \"thing: {value}\"}, \"endpoint\": {\"set\":"
+		 " \"app set endpoint {value}\", \"said\": \"endpoint saved\", \"get\": \"app get endpoint\","
+		 " \"shows\": \"endpoint: {value}\"}}}",
 	 .share = 2},
+	{.name = "zephyr-psk",
+	 .sim = "zephyr",
+	 .description = "{\"name\": \"zephyr-psk\", \"dialect\": \"zephyr\", \"key\": {\"origin\": \"psk\","
+			" \"onWire\": true}, \"install\": [\"psk-identity\", \"psk\"], \"secTag\": 42}",
+	 .held = PSK,
+	 .nowhere = true,
+	 .share = 4},
 };
 
 static const struct kind *kind;
@@ -502,6 +509,11 @@ static void test_zephyr(void)
 	check_kind(&kinds[6]);
 }
 
+static void test_zephyr_psk(void)
+{
+	check_kind(&kinds[7]);
+}
+
 /* --- random moments ------------------------------------------------------------------------------------ */
 
 static long number_of(const char *variable, long fallback)
@@ -561,4 +573,4 @@ static void test_random(void)
 UNIT_MAIN("fleet/provision_kills", NULL, NULL, {"victim", test_victim}, {"worker", test_worker},
 	  {"console", test_console}, {"swd", test_swd}, {"swd-psk", test_swd_psk}, {"sim7600", test_sim7600},
 	  {"nrf91", test_nrf91}, {"nrf91-psk", test_nrf91_psk}, {"zephyr", test_zephyr},
-	  {"random", test_random})
+	  {"zephyr-psk", test_zephyr_psk}, {"random", test_random})

@@ -281,6 +281,7 @@ static void test_recipe(void)
 static void test_recipes_that_are_refused(void)
 {
 #define HEAD "{\"name\":\"p\",\"board\":\"expresslink\""
+#define CHIP "{\"name\":\"line\",\"board\":\"stm32f1\""
 	static const struct {
 		const char *text, *says;
 	} rows[] = {
@@ -300,6 +301,10 @@ static void test_recipes_that_are_refused(void)
 		{HEAD ",\"pulse\":\"cts\"}", "'pulse'"},
 		{HEAD ",\"lock\":\"permanent\"}", "cannot be locked"},
 		{HEAD ",\"lock\":\"maybe\"}", "'lock' should be"},
+		{HEAD ",\"lockAlso\":[\"x\"]}", "no optional locks"},
+		{HEAD ",\"lockAlso\":\"x\"}", "'lockAlso' should be a list"},
+		{CHIP ",\"lock\":\"reversible\",\"lockAlso\":[\"readout\"]}", "no optional lock 'readout'"},
+		{CHIP ",\"lockAlso\":[\"readout protection, level 1\"]}", "but none is wanted"},
 		{HEAD ",\"items\":{\"wifiPasswordFile\":\"x\"}}", "needs 'items.wifiSsid'"},
 		{HEAD ",\"hook\":{}}", "'hook.command' is missing"},
 		{HEAD ",\"name\":\"again\"}", ""},
