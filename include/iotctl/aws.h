@@ -20,6 +20,12 @@
 /* Nobody knows whether the operation was carried out: look before trying again. Status IOT_FAILURE. */
 #define IOT_AWS_UNCERTAIN "UncertainOutcome"
 
+/* Where Linux distributions keep the root certificate of what AWS's endpoints show. */
+#define IOT_AWS_ROOT_CA "/etc/ssl/certs/Amazon_Root_CA_1.pem"
+
+/* ALPN protocol of MQTT with a certificate on port 443 (AWS IoT Core developer guide, "Protocols"). */
+#define IOT_AWS_MQTT_ALPN "x-amzn-mqtt-ca"
+
 struct iot_aws_options {
 	const char *region;       /* NULL: AWS_REGION, AWS_DEFAULT_REGION, the profile's, else IOT_SETTINGS */
 	const char *endpoint_url; /* of every service, "https://host:port"; NULL: see below */
@@ -37,6 +43,7 @@ struct iot_aws_options {
 	const void *ca_pem;          /* PEM in memory, instead of ca_file; copied */
 	size_t ca_pem_len;
 
+	const char *fleet_dir;       /* of a local fleet, whose own layouts are used here too; NULL: none */
 	const char *rates;           /* calls a second: "CreateThing=50,ListThings=5,*=10"; NULL: the defaults */
 	int timeout_ms;              /* for one call with all its attempts; 0: 120 s */
 	int max_attempts;            /* 0: AWS_MAX_ATTEMPTS, else 5 (throttled attempts do not count) */
@@ -57,6 +64,9 @@ struct iot_aws_options {
  */
 IOT_CHECK enum iot_status iot_aws_open(const struct iot_aws_options *options, struct iot_cloud **ret,
 				       struct iot_error *err);
+
+/* As it was opened with; NULL: none. Borrowed. */
+const char *iot_aws_fleet_dir(struct iot_cloud *cloud);
 
 /* Where the credentials in use come from ("environment", "profile 'x' in ~/.aws/credentials"); NULL before any were. */
 const char *iot_aws_credentials_source(struct iot_cloud *cloud);

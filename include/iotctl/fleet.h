@@ -164,11 +164,20 @@ struct iot_rotate_spec {
  */
 IOT_CHECK enum iot_status iot_device_rotate(struct iot_cloud *cloud, const struct iot_rotate_spec *spec,
 					    json_t **ret_record, struct iot_error *err);
+struct iot_messaging_where; /* messaging.h */
+struct iot_rotate_finish {
+	const char *device;
+	bool force;                              /* although it was not seen with the newest */
+	const struct iot_messaging_where *watch; /* at AWS: as whom lifecycle events are heard; NULL: nobody */
+	int timeout_ms;                          /* at AWS: it must have connected by then; 0: 60 s */
+};
 /*
  * End a rotation: delete every certificate of the device but its newest, with which it must have connected last.
- * IOT_VERIFY when it has not, and with `force` all the same. *ret_record: {thingName, certificateId, deleted, changed}.
+ * AWS tells that only at the moment when it connects: there its connection is ended (DeleteConnection), so that it comes
+ * again while lifecycle events are heard. IOT_VERIFY when it was not seen, and with `force` all the same.
+ * *ret_record: {thingName, certificateId, deleted, changed}.
  */
-IOT_CHECK enum iot_status iot_device_rotate_finish(struct iot_cloud *cloud, const char *device, bool force,
+IOT_CHECK enum iot_status iot_device_rotate_finish(struct iot_cloud *cloud, const struct iot_rotate_finish *spec,
 						   json_t **ret_record, struct iot_error *err);
 
 /* --- provisioning a board ------------------------------------------------------ */
@@ -191,7 +200,16 @@ struct iot_provision_spec {
 	const char *wifi_ssid;         /* NULL: left as it is */
 	const struct iot_secret_source *wifi_password; /* NULL: left as it is */
 	const char *apn;               /* NULL: left as it is */
-	const char *codesign;          /* code-signing key that updates are checked with; NULL: "default" */
+	/*
+	 * Code-signing key that updates are checked with; NULL: "default". At AWS also the path of a certificate's PEM file,
+	 * and without a fleet NULL leaves the board the one that it has.
+	 */
+	const char *codesign;
+	/* At AWS: */
+	struct iot_cloud *fleet;       /* local fleet whose code-signing keys boards get, and whose CA issues; NULL: none */
+	bool aws_issues;               /* AWS issues certificates, although there is a fleet */
+	const char *root_ca;           /* PEM file of what boards check the endpoint with; NULL: Amazon's root, of the system */
+	const struct iot_messaging_where *watch; /* as whom lifecycle events are heard; NULL: the fleet index is asked */
 	bool replace;                  /* take over a board of another fleet; change a device that exists with another spec */
 	int lock;                      /* enum iot_board_lock: what to put on once it is proved */
 	const char *const *locks;      /* optional ones besides, by name; NULL-terminated; NULL: none */
@@ -221,8 +239,11 @@ struct iot_provision_spec {
  * pskIdentity?, attestationIdentity?, keyOrigin: "board"|"host", exposedOnWire, endpoint, items: {NAME: "same"|"written"|"accepted"}, proof: [...],
  * notProved: [...], locks: [...], resumed, changed}.
  *
+ * At AWS the thing is made before the board is touched, with attribute "reservation": this journal and its row. Where
+ * nobody tells who is connected (neither an operator's certificate nor the fleet index), that is in notProved.
+ *
  * IOT_CONFLICT: the board belongs to another fleet, or a name or number is
- * taken. IOT_BOARD: board or port. IOT_VERIFY: it did not prove itself, or its
+ * taken, or reserved by another station. IOT_BOARD: board or port. IOT_VERIFY: it did not prove itself, or its
  * certificate's CA is not trusted.
  */
 IOT_CHECK enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provision_spec *spec,

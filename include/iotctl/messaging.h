@@ -24,6 +24,7 @@ struct iot_messaging_operator {
 	const char *name;
 	const char *broker;                 /* HOST:PORT, or [ADDRESS]:PORT */
 	const char *certificate, *key, *ca; /* PEM */
+	const char *alpn;                   /* as in struct iot_mqtt_options */
 };
 
 struct iot_messaging_where {

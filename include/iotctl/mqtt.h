@@ -51,6 +51,7 @@ struct iot_mqtt_options {
 	const char *client_id;
 	const char *ca_file, *cert_file, *key_file; /* PEM; required with host (certificate and key: together or not at all) */
 	const char *ca_pem, *cert_pem, *key_pem; /* or the same in memory; all three; never written to a disk */
+	const char *alpn;                     /* protocol that the broker must choose (RFC 7301); NULL: none is offered */
 	const char *username, *password;      /* optional (JWT listeners) */
 	int keepalive_s;                      /* 0: 60 */
 	bool mqtt5;                           /* else 3.1.1 */

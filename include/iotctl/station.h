@@ -11,6 +11,7 @@
 #define IOTCTL_STATION_H
 
 #include "iotctl/cloud.h"
+#include "iotctl/messaging.h"
 #include "iotctl/error.h"
 #include "iotctl/json.h"
 
@@ -93,8 +94,12 @@ struct iot_station_options {
 	bool replace;                 /* as in struct iot_provision_spec; boards with an identity are done again */
 	const char *labels;           /* folder for labels; NULL: none are made */
 	int interrupt_fd;             /* readable: stop at once, leave the shift open; below 0: none */
-	/* A cloud of its own for each worker process. */
-	enum iot_status (*open_cloud)(void *data, struct iot_cloud **ret, struct iot_error *err);
+	/* A cloud of its own for each worker process; at AWS also the local fleet, which stays NULL where there is none. */
+	enum iot_status (*open_cloud)(void *data, struct iot_cloud **ret, struct iot_cloud **ret_fleet,
+				      struct iot_error *err);
+	bool aws_issues;                         /* these three as in struct iot_provision_spec */
+	const char *root_ca;
+	const struct iot_messaging_where *watch;
 	/* Called when something changed, and twice a second while there is work. May be NULL. */
 	void (*show)(const struct iot_station_view *view, void *data);
 	/* Something to tell the operator: one line. May be NULL. */

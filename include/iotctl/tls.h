@@ -1,6 +1,6 @@
 /*
- * What only OpenSSL can tell about a TLS connection: why one that a library makes for us fails, whether a server is
- * who a device expects, and which of its connections a library reads from.
+ * What only OpenSSL can tell about a TLS connection: why one that a library makes for us fails, what was agreed on,
+ * whether a server is who a device expects, and which of its connections a library reads from.
  */
 #ifndef IOTCTL_TLS_H
 #define IOTCTL_TLS_H
@@ -15,6 +15,13 @@
  * was found wrong with it. `ssl` is an OpenSSL SSL object. The text is constant.
  */
 const char *iot_tls_verify_fault(const void *ssl);
+
+/*
+ * Which protocol the server chose by ALPN (RFC 7301). IOT_TLS_ALPN_OPEN: the handshake is not over. `ssl` as above;
+ * `wanted` is what alone was offered.
+ */
+enum iot_tls_alpn { IOT_TLS_ALPN_OPEN, IOT_TLS_ALPN_NONE, IOT_TLS_ALPN_CHOSEN };
+enum iot_tls_alpn iot_tls_alpn(const void *ssl, const char *wanted);
 
 /*
  * From now on every certificate that a client of this process is given as a CA is an anchor, also one that another CA signed,

@@ -263,7 +263,7 @@ struct provision_args {
 	struct cli_list policies, groups, locks;
 	int64_t connect_timeout;
 	bool replace;
-	int lock;
+	int lock, issuer;
 	bool irreversible;
 };
 
@@ -298,8 +298,11 @@ static enum iot_status provision(struct cli_context *ctx, const void *args_, str
 {
 	const struct provision_args *args = args_;
 	IOT_CLEAN(iot_free_p) char *journal = command_journal_path(ctx);
+	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *fleet = NULL;
 	struct iot_secret_source password = iot_secret_from_file(args->password_file);
-	const struct iot_provision_spec spec = {
+	struct iot_messaging_where watch = {0};
+	bool watched = false;
+	struct iot_provision_spec spec = {
 		.board = args->line.board,
 		.port = args->line.port,
 		.baud = (int)args->line.baud,
@@ -316,6 +319,8 @@ static enum iot_status provision(struct cli_context *ctx, const void *args_, str
 		.wifi_password = args->password_file != NULL ? &password : NULL,
 		.apn = args->apn,
 		.codesign = args->codesign,
+		.aws_issues = args->issuer == ISSUER_AWS,
+		.root_ca = settings_get(ctx->settings, "aws-root-ca"),
 		.replace = args->replace,
 		.lock = args->lock,
 		.locks = command_list(&args->locks),
@@ -335,6 +340,13 @@ static enum iot_status provision(struct cli_context *ctx, const void *args_, str
 		if (status != IOT_OK)
 			return status;
 	}
+	status = command_issuer(ctx, args->issuer == ISSUER_FLEET, &fleet, err);
+	if (status == IOT_OK)
+		status = command_watcher(ctx, &watch, &watched, err);
+	if (status != IOT_OK)
+		return status;
+	spec.fleet = fleet;
+	spec.watch = watched ? &watch : NULL;
 	progress_begin(ctx->progress, args->line.port, 0, PROGRESS_STEPS);
 	status = iot_provision(command_cloud(ctx), &spec, &record, err);
 	progress_end(ctx->progress, status == IOT_OK);
@@ -379,6 +391,7 @@ const struct cli_command cmd_provision = {
 		OPT_STR(0, "apn", "APN", struct provision_args, apn, "access point of a cellular module"),
 		OPT_STR(0, "codesign", "KEY", struct provision_args, codesign, "code-signing key it checks updates with",
 			.complete = COMPLETE_KEY),
+		OPT_ISSUER(struct provision_args, issuer),
 		OPT_DURATION(0, "connect-timeout", "TIME", struct provision_args, connect_timeout,
 			     "how long it may take to connect", .min = 1000, .max = 600000, .fallback = "120s"),
 		OPT_FLAG(0, "replace", struct provision_args, replace, "take over a board of another fleet; change its device"),

@@ -73,6 +73,8 @@ static enum iot_status open_aws(struct cli_context *ctx, struct iot_cloud **ret,
 {
 	const struct iot_profile *profile = NULL;
 	IOT_CLEAN(iot_free_p) char *source = NULL;
+	IOT_CLEAN(iot_free_p) char *dir = NULL;
+	struct iot_error ignored = IOT_ERROR_INIT;
 	struct iot_aws_options options = {
 		.region = settings_get(ctx->settings, "region"),
 		.endpoint_url = own_setting(ctx, "endpoint-url"),
@@ -93,7 +95,14 @@ static enum iot_status open_aws(struct cli_context *ctx, struct iot_cloud **ret,
 		options.ca_pem = profile->ca;
 		options.ca_pem_len = strlen(profile->ca);
 	}
+	if (find_fleet(ctx, &dir, &ignored) == IOT_OK)
+		options.fleet_dir = dir;
 	return iot_aws_open(&options, ret, err);
+}
+
+enum iot_status command_new_cloud(struct cli_context *ctx, struct iot_cloud **ret, struct iot_error *err)
+{
+	return is_aws(ctx) ? open_aws(ctx, ret, err) : iot_local_open(command_fleet(ctx), ret, err);
 }
 
 enum iot_status command_open_cloud(struct cli_context *ctx, struct iot_error *err)
@@ -148,6 +157,7 @@ static void finish(struct cli_context *ctx)
 	if (data->profile != NULL)
 		command_profile_release(data->profile);
 	free(data->profile);
+	free(data->broker);
 	free(data->fleet_dir);
 	free(data);
 	ctx->data = NULL;

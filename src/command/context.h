@@ -16,6 +16,7 @@ struct command_data {
 	struct iot_cloud *cloud; /* of CLI_NEEDS_CLOUD */
 	struct command_profile *profile; /* of an operator; NULL until it is needed */
 	struct iot_messaging_operator identity; /* the same for the broker */
+	char *broker;            /* where that is at AWS; NULL until it was asked for */
 };
 
 static inline struct iot_cloud *command_cloud(const struct cli_context *ctx)
@@ -39,12 +40,29 @@ IOT_CHECK enum iot_status command_open_cloud(struct cli_context *ctx, struct iot
 IOT_CHECK enum iot_status command_messaging(struct cli_context *ctx, const char *as, struct iot_messaging_where *ret,
 					    struct iot_error *err);
 
+/* A cloud of the settings that is the caller's own, for a process of its own: of the fleet directory, or at AWS. */
+IOT_CHECK enum iot_status command_new_cloud(struct cli_context *ctx, struct iot_cloud **ret, struct iot_error *err);
+
+/*
+ * As whom lifecycle events are heard at AWS: the profile's operator, if there is one with a broker and a certificate;
+ * *ret_any says so. What *ret points to lives as long as the command.
+ */
+IOT_CHECK enum iot_status command_watcher(struct cli_context *ctx, struct iot_messaging_where *ret, bool *ret_any,
+					  struct iot_error *err);
+
 /*
  * At AWS: the local fleet of the settings, whose CA is to issue certificates. *ret stays NULL on other clouds, and where
  * there is no such fleet, unless it is `needed`. The caller frees it.
  */
 IOT_CHECK enum iot_status command_issuer(struct cli_context *ctx, bool needed, struct iot_cloud **ret,
 					 struct iot_error *err);
+
+/* Option --issuer, at AWS. */
+enum { ISSUER_AUTO, ISSUER_FLEET, ISSUER_AWS };
+#define OPT_ISSUER(type, member)                                                                                       \
+	OPT_ENUM(0, "issuer", "WHO", type, member,                                                                     \
+		 "at AWS: whose CA makes the certificate; auto: that of the fleet folder, where there is one",         \
+		 .choices = CLI_CHOICES("auto", "fleet", "aws"), .fallback = "auto")
 
 /* Directory of a fleet given by name or path; new memory. */
 char *command_fleet_dir(const char *name_or_path);

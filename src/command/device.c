@@ -12,8 +12,6 @@ struct create_args {
 	bool update, retry_failed;
 };
 
-enum { ISSUER_AUTO, ISSUER_FLEET, ISSUER_AWS };
-
 static const struct output_column create_columns[] = {
 	{.key = "thingName", .heading = "Device"},
 	{.key = "certificateId", .heading = "Certificate"},
@@ -165,9 +163,7 @@ static const struct cli_command cmd_create = {
 				  .complete = COMPLETE_FILE),
 			 OPT_INT(0, "days", "N", struct create_args, days, "validity of the certificate", .min = 1,
 				 .max = 36500),
-			 OPT_ENUM(0, "issuer", "WHO", struct create_args, issuer,
-				  "at AWS: whose CA makes the certificate; auto: that of the fleet folder, where there is one",
-				  .choices = CLI_CHOICES("auto", "fleet", "aws"), .fallback = "auto"),
+			 OPT_ISSUER(struct create_args, issuer),
 			 OPT_PATH(0, "from", "FILE", struct create_args, from, "make what this CSV file lists",
 				  .complete = COMPLETE_FILE),
 			 OPT_PATH(0, "resume", "FILE", struct create_args, resume,

@@ -3,14 +3,17 @@
 #include "command/context.h"
 #include "iotctl/fleet.h"
 #include "iotctl/log.h"
+#include "iotctl/text.h"
+
+#include <string.h>
 
 struct push_args {
 	const char *image, *version, *id, *key, *signature, *verify_key, *device_path, *certificate_path;
-	const char *start, *bucket, *role_arn;
+	const char *start, *bucket, *role_arn, *max_failures;
 	struct cli_list devices, groups;
 	bool wait, legacy, unsigned_image, unchecked, force;
 	int kind, via;
-	int64_t timeout_ms, device_timeout_ms, per_minute, retries, abort_percent, abort_after;
+	int64_t timeout_ms, device_timeout_ms, per_minute, retries, abort_after;
 };
 
 struct update_args {
@@ -83,10 +86,27 @@ static enum iot_status follow(struct cli_context *ctx, const char *update, int64
 	return status == IOT_OK ? printed : status;
 }
 
+/* Jobs count failures in percent of the devices that ended, as AWS does; other batches stop at a number of rows. */
+static enum iot_status read_percent(const struct push_args *args, int64_t *ret, struct iot_error *err)
+{
+	const char *text = args->max_failures;
+	size_t len = text != NULL ? strlen(text) : 0;
+	IOT_CLEAN(iot_free_p) char *number = len > 1 && text[len - 1] == '%' ? iot_strndup(text, len - 1) : NULL;
+
+	*ret = 0;
+	if (text == NULL && args->abort_after > 0)
+		return iot_fail(err, IOT_USAGE, "--max-failures-after belongs to --max-failures");
+	if (text == NULL || (number != NULL && iot_parse_int(number, 1, 100, ret, NULL) == IOT_OK))
+		return IOT_OK;
+	iot_fail(err, IOT_USAGE, "'%.40s' is no share of the devices: an update counts failures in percent", text);
+	iot_error_hint(err, "write it as --max-failures 20%%");
+	return IOT_USAGE;
+}
+
 static enum iot_status push(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct push_args *args = args_;
-	const struct iot_push_spec spec = {
+	struct iot_push_spec spec = {
 		.image = args->image,
 		.kind = (enum iot_push_kind)args->kind,
 		.version = args->version,
@@ -105,7 +125,6 @@ static enum iot_status push(struct cli_context *ctx, const void *args_, struct i
 		.timeout_minutes = (args->device_timeout_ms + 59999) / 60000,
 		.per_minute = args->per_minute,
 		.retries = args->retries,
-		.abort_percent = args->abort_percent,
 		.abort_after = args->abort_after,
 		.start = args->start,
 		.via_ota_update = args->via == 1,
@@ -119,7 +138,10 @@ static enum iot_status push(struct cli_context *ctx, const void *args_, struct i
 		{0},
 	};
 	IOT_JSON record = NULL;
-	enum iot_status status = iot_ota_push(command_cloud(ctx), &spec, &record, err);
+	enum iot_status status = read_percent(args, &spec.abort_percent, err);
+
+	if (status == IOT_OK)
+		status = iot_ota_push(command_cloud(ctx), &spec, &record, err);
 
 	if (status != IOT_OK)
 		return status;
@@ -159,10 +181,10 @@ static const struct cli_command cmd_push = {
 			.min = 1, .max = 1000),
 		OPT_INT(0, "retries", "N", struct push_args, retries, "try again so often where a device fails", .min = 1,
 			.max = 10),
-		OPT_INT(0, "abort-percent", "N", struct push_args, abort_percent,
-			"cancel it when so many percent of the devices that ended have failed", .min = 1, .max = 100),
-		OPT_INT(0, "abort-after", "N", struct push_args, abort_after,
-			"with --abort-percent: not before so many have ended", .min = 1, .max = 1000000),
+		OPT_STR(0, "max-failures", "PERCENT%", struct push_args, max_failures,
+			"cancel it when so many of the devices that ended have failed"),
+		OPT_INT(0, "max-failures-after", "N", struct push_args, abort_after,
+			"with --max-failures: not before so many have ended", .min = 1, .max = 1000000),
 		OPT_STR(0, "start", "TIME", struct push_args, start,
 			"begin then: YYYY-MM-DDTHH:MM in UTC, at least 30 minutes ahead"),
 		OPT_ENUM(0, "via", "WAY", struct push_args, via, "a stream and a job made here, or the OTA service",

@@ -5,7 +5,7 @@
 
 struct rotate_args {
 	const char *device, *out, *csr;
-	int64_t days;
+	int64_t days, timeout;
 	bool finish, force;
 };
 
@@ -25,6 +25,19 @@ static const struct output_column finish_columns[] = {
 	{0},
 };
 
+static enum iot_status finish(struct cli_context *ctx, const struct rotate_args *args, json_t **ret_record,
+			      struct iot_error *err)
+{
+	struct iot_rotate_finish spec = {
+		.device = args->device, .force = args->force, .timeout_ms = (int)args->timeout};
+	struct iot_messaging_where watch = {0};
+	bool watched = false;
+	enum iot_status status = args->force ? IOT_OK : command_watcher(ctx, &watch, &watched, err);
+
+	spec.watch = watched ? &watch : NULL;
+	return status == IOT_OK ? iot_device_rotate_finish(command_cloud(ctx), &spec, ret_record, err) : status;
+}
+
 static enum iot_status rotate(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct rotate_args *args = args_;
@@ -38,7 +51,7 @@ static enum iot_status rotate(struct cli_context *ctx, const void *args_, struct
 		return IOT_USAGE;
 	}
 	if (args->finish)
-		status = iot_device_rotate_finish(command_cloud(ctx), args->device, args->force, &record, err);
+		status = finish(ctx, args, &record, err);
 	else
 		status = iot_device_rotate(command_cloud(ctx), &spec, &record, err);
 	if (status != IOT_OK)
@@ -51,7 +64,9 @@ const struct cli_command cmd_device_rotate = {
 	.summary = "Renew a device's key and certificate",
 	.description = "With --out the device gets a second certificate, with the policies of those it has, in a "
 		       "folder of its "
-		       "own; both let it in. When it has connected with the new one, --finish deletes the old ones.",
+		       "own; both let it in. When it has connected with the new one, --finish deletes the old ones.\n\n"
+		       "At AWS --finish ends the device's connection and hears with an operator's certificate what it "
+		       "comes back with; without one there is only --force.",
 	.args = CLI_ARGS(
 		ARG_STR("DEVICE", struct rotate_args, device, "thing name or alias", .complete = COMPLETE_DEVICE)),
 	.opts = CLI_OPTS(OPT_PATH(0, "out", "DIR", struct rotate_args, out, "new folder for key and certificate",
@@ -60,6 +75,9 @@ const struct cli_command cmd_device_rotate = {
 				  .complete = COMPLETE_FILE),
 			 OPT_INT(0, "days", "N", struct rotate_args, days, "validity of the certificate", .min = 1,
 				 .max = 36500),
+			 OPT_DURATION(0, "timeout", "TIME", struct rotate_args, timeout,
+				      "with --finish at AWS: how long the device may take to come back", .min = 1000,
+				      .max = 3600000, .fallback = "60s"),
 			 OPT_FLAG(0, "finish", struct rotate_args, finish, "delete the old certificates"),
 			 OPT_FLAG(0, "force", struct rotate_args, force,
 				  "with --finish: although the device was not seen with the new one")),

@@ -64,7 +64,7 @@ struct run_args {
 	const char *recipe, *station, *serials, *range, *labels;
 	struct cli_list ports;
 	int64_t count;
-	int start;
+	int start, issuer;
 	bool no_serials, replace, screen;
 };
 
@@ -146,11 +146,13 @@ static enum iot_status done(const json_t *record, void *data, struct iot_error *
 	return run->screen ? IOT_OK : output_row(run->ctx->out, record, err);
 }
 
-static enum iot_status open_cloud(void *data, struct iot_cloud **ret, struct iot_error *err)
+static enum iot_status open_cloud(void *data, struct iot_cloud **ret, struct iot_cloud **ret_fleet,
+				  struct iot_error *err)
 {
 	const struct run *run = data;
+	enum iot_status status = command_new_cloud(run->ctx, ret, err);
 
-	return iot_local_open(command_fleet(run->ctx), ret, err);
+	return status == IOT_OK ? command_issuer(run->ctx, false, ret_fleet, err) : status;
 }
 
 /* --- run ------------------------------------------------------------------------------------------------ */
@@ -208,6 +210,8 @@ static enum iot_status run_station(struct cli_context *ctx, const void *args_, s
 		.scan_fd = !listed || isatty(STDIN_FILENO) ? STDIN_FILENO : -1,
 		.count = args->count,
 		.replace = args->replace,
+		.aws_issues = args->issuer == ISSUER_AWS,
+		.root_ca = settings_get(ctx->settings, "aws-root-ca"),
 		.labels = args->labels,
 		.interrupt_fd = cli_interrupt_fd(),
 		.open_cloud = open_cloud,
@@ -216,6 +220,8 @@ static enum iot_status run_station(struct cli_context *ctx, const void *args_, s
 		.done = done,
 		.data = &run,
 	};
+	struct iot_messaging_where watch = {0};
+	bool watched = false;
 	IOT_JSON summary = NULL;
 	enum iot_status status = iot_station_recipe_load(args->recipe, &recipe, err);
 
@@ -223,6 +229,9 @@ static enum iot_status run_station(struct cli_context *ctx, const void *args_, s
 	options.recipe = recipe;
 	if (status == IOT_OK && args->start == IOT_START_SCAN && listed)
 		status = iot_fail(err, IOT_USAGE, "--start scan needs serial numbers that are scanned");
+	if (status == IOT_OK)
+		status = command_watcher(ctx, &watch, &watched, err);
+	options.watch = watched ? &watch : NULL;
 	if (status == IOT_OK)
 		status = run_shift(&run, &options, &summary, err);
 	tell_end(summary);
@@ -257,6 +266,7 @@ static const struct cli_command cmd_run = {
 		OPT_INT('n', "count", "N", struct run_args, count, "end when so many boards passed or failed; 0: no limit", .min = 0,
 			.max = 1000000000, .fallback = "0"),
 		OPT_PATH(0, "labels", "DIR", struct run_args, labels, "put labels there", .complete = COMPLETE_DIR),
+		OPT_ISSUER(struct run_args, issuer),
 		OPT_FLAG(0, "replace", struct run_args, replace, "do boards again that have an identity"),
 		OPT_FLAG(0, "screen", struct run_args, screen, "the operator's screen, on a terminal", .fallback = "true")),
 	.examples = CLI_EXAMPLES({"station run pump.json --port '/dev/ttyUSB*'", "numbers come from a scanner"},

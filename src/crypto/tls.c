@@ -1,6 +1,6 @@
 /*
  * Questions about TLS connections that take OpenSSL's own types: what is wrong
- * with a certificate, and whether a server shows one that a device would believe.
+ * with a certificate, what was agreed on, and whether a server shows a certificate that a device would believe.
  */
 #include "iotctl/tls.h"
 
@@ -20,6 +20,17 @@ const char *iot_tls_verify_fault(const void *ssl)
 	long result = SSL_get_verify_result((const SSL *)ssl);
 
 	return result == X509_V_OK ? NULL : X509_verify_cert_error_string(result);
+}
+
+enum iot_tls_alpn iot_tls_alpn(const void *ssl, const char *wanted)
+{
+	const unsigned char *chosen = NULL;
+	unsigned len = 0;
+
+	if (!SSL_is_init_finished((const SSL *)ssl))
+		return IOT_TLS_ALPN_OPEN;
+	SSL_get0_alpn_selected((const SSL *)ssl, &chosen, &len);
+	return len == strlen(wanted) && memcmp(chosen, wanted, len) == 0 ? IOT_TLS_ALPN_CHOSEN : IOT_TLS_ALPN_NONE;
 }
 
 /* A table of OpenSSL's that its SSL clients look into before each check; libmosquitto lets nobody at its own context. */

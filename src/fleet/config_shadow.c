@@ -226,26 +226,66 @@ static enum iot_status desire(struct iot_cloud *cloud, const char *thing, const 
 	return write_shadow(cloud, thing, SHADOW, update, err);
 }
 
-/* On the device's topic, where the layout has one. */
-static enum iot_status tell(struct iot_cloud *cloud, const json_t *request, int64_t version, struct iot_error *err)
+/* Does the topic retain this text? What cannot be asked is not there: told once more it does no harm. */
+static bool is_retained(struct iot_cloud *cloud, const char *topic, const char *text)
+{
+	struct iot_error ignored = IOT_ERROR_INIT;
+	IOT_CLEAN(iot_buf_release) struct iot_buf payload = IOT_BUF_INIT(SHADOW_MAX);
+	IOT_JSON reply = NULL;
+	const char *encoded;
+
+	if (fleet_call(cloud, "iotdata:GetRetainedMessage", json_pack("{s:s}", "topic", topic), &reply, &ignored) !=
+	    IOT_OK)
+		return false;
+	encoded = iot_json_str(reply, "payload", "");
+	return iot_unbase64(encoded, strlen(encoded), &payload) && payload.len == strlen(text) &&
+	       memcmp(iot_buf_str(&payload), text, payload.len) == 0;
+}
+
+static enum iot_status publish_repeated(struct iot_cloud *cloud, const json_t *publish, const struct iot_body *body,
+					struct iot_error *err)
+{
+	struct iot_error scratch = IOT_ERROR_INIT;
+	enum iot_status status = IOT_OK;
+
+	err = err != NULL ? err : &scratch;
+	/* A lost answer: devices know the version, so twice is as good as once. */
+	for (int i = 0; i < TRIES; i++) {
+		iot_error_clear(err);
+		status = iot_cloud_call(cloud, "iotdata:Publish", publish, body, NULL, NULL, err);
+		if (status == IOT_OK || strcmp(err->code, IOT_AWS_UNCERTAIN) != 0)
+			break;
+	}
+	return status;
+}
+
+/*
+ * On the device's topic, where the layout has one. A configuration that is there already is told when its topic does
+ * not retain it: a call before this one may have come no further than the shadow.
+ */
+static enum iot_status tell(struct iot_cloud *cloud, const json_t *request, int64_t version, bool changed,
+			    struct iot_error *err)
 {
 	const char *topic = iot_json_str(request, "topic", NULL),
 		   *member = iot_json_str(request, "versionMember", NULL);
+	bool retain = iot_json_bool(request, "retain", false);
 	IOT_JSON message = json_deep_copy(json_object_get(request, "document"));
 	IOT_JSON publish = NULL;
 	IOT_CLEAN(iot_free_p) char *text = NULL;
 	struct iot_body body = {.fd = -1};
 
-	if (topic == NULL)
+	if (topic == NULL || (!changed && !retain))
 		return IOT_OK;
 	if (member != NULL)
 		iot_json_set_int(message, member, version);
 	text = iot_json_text(message);
+	if (!changed && is_retained(cloud, topic, text))
+		return IOT_OK;
 	body.data = text;
 	body.len = strlen(text);
 	publish = json_pack("{s:s, s:I, s:b}", "topic", topic, "qos", (json_int_t)iot_json_int(request, "qos", 1),
-			    "retain", (int)iot_json_bool(request, "retain", false));
-	return iot_cloud_call(cloud, "iotdata:Publish", publish, &body, NULL, NULL, err);
+			    "retain", (int)retain);
+	return publish_repeated(cloud, publish, &body, err);
 }
 
 static enum iot_status check(const json_t *request, const struct state *state, struct iot_error *err)
@@ -308,8 +348,8 @@ enum iot_status shadow_config_set(struct iot_cloud *cloud, const json_t *request
 		    (strcmp(err->code, "ConflictException") != 0 && strcmp(err->code, IOT_AWS_UNCERTAIN) != 0))
 			break;
 	}
-	if (status == IOT_OK && changed)
-		status = tell(cloud, request, version, err);
+	if (status == IOT_OK)
+		status = tell(cloud, request, version, changed, err);
 	if (status != IOT_OK)
 		return status;
 	record = json_pack("{s:I, s:O, s:I}", "version", (json_int_t)version, "document",

@@ -12,6 +12,7 @@
 #include "iotctl/fs.h"
 #include "iotctl/layout.h"
 #include "iotctl/local.h"
+#include "iotctl/log.h"
 #include "iotctl/text.h"
 
 #include <errno.h>
@@ -211,19 +212,23 @@ static enum iot_status wanted_attributes(const struct iot_device_spec *spec, jso
 	return IOT_OK;
 }
 
-static enum iot_status ensure_type(struct making *making, struct iot_error *err)
+enum iot_status fleet_ensure_type(struct iot_cloud *cloud, const char *type, bool *changed, struct iot_error *err)
 {
-	const char *type = making->spec->type;
 	enum iot_status status;
 
 	if (type == NULL)
 		return IOT_OK;
-	status = fleet_call(making->cloud, "DescribeThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
+	status = fleet_call(cloud, "DescribeThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
 	if (status == IOT_OK || !fleet_missing(err))
 		return status;
 	iot_error_clear(err);
-	making->changed = true;
-	return fleet_call(making->cloud, "CreateThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
+	*changed = true;
+	return fleet_call(cloud, "CreateThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
+}
+
+static enum iot_status ensure_type(struct making *making, struct iot_error *err)
+{
+	return fleet_ensure_type(making->cloud, making->spec->type, &making->changed, err);
 }
 
 /* Does what is there differ from what is wanted? Attributes that nobody asked for do not count. */
@@ -242,12 +247,16 @@ static const char *difference(const json_t *thing, const struct iot_device_spec 
 	return NULL;
 }
 
-static enum iot_status update_thing(struct making *making, json_t *attributes, struct iot_error *err)
+/* A type that it has is not named again: one that is deprecated could not be. */
+static enum iot_status update_thing(struct making *making, const json_t *thing, json_t *attributes,
+				    struct iot_error *err)
 {
+	const char *type = making->spec->type;
 	json_t *request = json_pack("{s:s, s:{s:O, s:b}}", "thingName", making->spec->name, "attributePayload",
 				    "attributes", attributes, "merge", 1);
 
-	iot_json_set_str(request, "thingTypeName", making->spec->type);
+	if (type != NULL && strcmp(type, iot_json_str(thing, "thingTypeName", "")) != 0)
+		iot_json_set_str(request, "thingTypeName", type);
 	making->changed = true;
 	return fleet_call(making->cloud, "UpdateThing", request, NULL, err);
 }
@@ -270,7 +279,7 @@ static enum iot_status ensure_thing(struct making *making, struct iot_error *err
 			return IOT_OK;
 		if (spec->update) {
 			status = ensure_type(making, err);
-			return status == IOT_OK ? update_thing(making, attributes, err) : status;
+			return status == IOT_OK ? update_thing(making, thing, attributes, err) : status;
 		}
 		iot_fail(err, IOT_CONFLICT, "device '%s' exists with another %s", spec->name, other);
 		iot_error_hint(err, "--update changes it");
@@ -439,6 +448,16 @@ static enum iot_status device_topics(struct making *making, char **ret_type, jso
 	enum iot_status status =
 		iot_layout_of_device(making->cloud, making->spec->name, &layout, &thing, ret_type, err);
 
+	/* A device is no worse for it; some endpoints, and some operators, have no tags to read. */
+	if (making->issuer != making->cloud &&
+	    (status == IOT_DENIED || status == IOT_FAILURE || status == IOT_NOT_FOUND)) {
+		char line[1024];
+
+		iot_notice("device.json of '%s' names no topics: %s", making->spec->name,
+			   iot_error_line(err, line, sizeof(line)));
+		iot_error_clear(err);
+		return IOT_OK;
+	}
 	return status == IOT_OK ? iot_layout_device_topics(layout, thing, *ret_type, ret, err) : status;
 }
 
@@ -457,7 +476,7 @@ static enum iot_status write_device_json(struct making *making, const struct fle
 	if (status != IOT_OK)
 		return status;
 	iot_json_set_str(record, "thingName", spec->name);
-	iot_json_set_str(record, "thingType", *type != '\0' ? type : NULL);
+	iot_json_set_str(record, "thingType", type != NULL && *type != '\0' ? type : NULL);
 	iot_json_set_str(record, "endpoint", surroundings->endpoint);
 	iot_json_set_int(record, "port", surroundings->port);
 	json_object_set(record, "topics", topics);

@@ -72,6 +72,10 @@ void fleet_surroundings_release(struct fleet_surroundings *surroundings);
 IOT_CHECK enum iot_status fleet_upload(struct iot_cloud *cloud, const char *bucket, const char *key, const void *data,
 				       size_t len, char **ret_version, struct iot_error *err);
 
+/* Make a thing type that is not there; NULL: none is wanted. *changed only becomes true. */
+IOT_CHECK enum iot_status fleet_ensure_type(struct iot_cloud *cloud, const char *type, bool *changed,
+					    struct iot_error *err);
+
 /* Attach policies (NULL-terminated, may be NULL) and the thing to a certificate; *changed only becomes true. */
 IOT_CHECK enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thing, const char *const *policies,
 				       const char *arn, bool *changed, struct iot_error *err);

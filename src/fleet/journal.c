@@ -22,6 +22,19 @@ enum iot_status journal_open(const char *path, struct iot_store **ret, struct io
 	return status;
 }
 
+enum iot_status journal_name(struct iot_store *journal, char **ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool any = false;
+	enum iot_status status = iot_stmt_query(journal, &stmt, &any, err, "SELECT name FROM self", "");
+
+	if (status == IOT_OK && !any)
+		status = iot_fail(err, IOT_FAILURE, "the journal has no name");
+	if (status == IOT_OK)
+		*ret = iot_strdup(iot_stmt_text(stmt, 0));
+	return status;
+}
+
 static enum iot_status begin(struct iot_store *journal, bool durable, struct iot_error *err)
 {
 	iot_store_set_durable(journal, durable);
@@ -43,6 +56,7 @@ struct row {
 	int64_t id;
 	char *uid, *key_id, *state, *thing, *certificate_id, *certificate, *replaces, *replaces_thing;
 	bool programmed, key_begun;
+	int64_t began_ms;
 };
 
 static void row_release(struct row *row)
@@ -92,13 +106,15 @@ static enum iot_status find(struct iot_store *journal, const char *sql, const ch
 	ret->replaces_thing = iot_strdup(iot_stmt_text(stmt, 8));
 	ret->programmed = iot_stmt_int(stmt, 9) != 0;
 	ret->key_begun = iot_stmt_int(stmt, 10) != 0;
+	ret->began_ms = iot_stmt_int(stmt, 11);
 	return IOT_OK;
 }
 
 #define ROW                                                                                                            \
 	"SELECT id, uid, key_id, state, thing, certificate_id, certificate, replaces, replaces_thing,"                 \
 	" EXISTS (SELECT 1 FROM steps WHERE board = boards.id AND name = 'program' AND state = 'done'),"               \
-	" EXISTS (SELECT 1 FROM steps WHERE board = boards.id AND name = 'key') FROM boards WHERE fleet = ? AND "
+	" EXISTS (SELECT 1 FROM steps WHERE board = boards.id AND name = 'key'), started_at"                           \
+	" FROM boards WHERE fleet = ? AND "
 
 /* Does another board than `uid` have this name? */
 static enum iot_status check_free(struct iot_store *journal, const char *sql, const struct journal_board *board,
@@ -149,6 +165,7 @@ static enum iot_status update(struct iot_store *journal, const struct journal_bo
 	ret->unfinished = strcmp(row->state, "done") != 0;
 	ret->programmed = row->programmed;
 	ret->key_begun = row->key_begun;
+	ret->began_ms = row->began_ms;
 	ret->key_id = iot_take(row->key_id);
 	ret->certificate = iot_take(row->certificate);
 	ret->replaces = iot_take(row->replaces);

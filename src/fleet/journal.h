@@ -28,6 +28,7 @@ struct journal_entry {
 	bool unfinished;                 /* and not done */
 	bool programmed;                 /* its step "program" was done once */
 	bool key_begun;                  /* a key for it was begun to be made */
+	int64_t began_ms;                /* when this board was first taken in hand */
 	char *key_id;                    /* NULL: none yet */
 	char *certificate;               /* PEM, if it was issued here */
 	char *replaces, *replaces_thing; /* certificate id and thing that it had before; NULL: none */
@@ -36,6 +37,9 @@ void journal_entry_release(struct journal_entry *entry);
 
 /* Open or make the journal, with its folder. */
 IOT_CHECK enum iot_status journal_open(const char *path, struct iot_store **ret, struct iot_error *err);
+
+/* The journal's own name, which no other has: new memory. */
+IOT_CHECK enum iot_status journal_name(struct iot_store *journal, char **ret, struct iot_error *err);
 
 /*
  * Reserve a board's names; on the disk when it returns. IOT_CONFLICT says which of them another board has;

@@ -1,11 +1,12 @@
 /*
  * Where layouts come from: the shipped ones are compiled in, the fleet's own are
  * files in its directory; which thing type uses which is in the registry's meta
- * table ("layout/TYPE", and "layout" for all others).
+ * table ("layout/TYPE", and "layout" for all others), at AWS in a tag of the type.
  */
 #include "fleet/fleet_private.h"
 #include "fleet/layout_private.h"
 
+#include "iotctl/aws.h"
 #include "iotctl/base.h"
 #include "iotctl/fs.h"
 #include "iotctl/local.h"
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #define META "layout"
+#define TAG "iotctl:layout"
 
 static int shipped_index(const char *name)
 {
@@ -29,10 +31,19 @@ static bool is_local(struct iot_cloud *cloud)
 	return cloud != NULL && strcmp(iot_cloud_kind(cloud), "local") == 0;
 }
 
+static bool is_aws(struct iot_cloud *cloud)
+{
+	return cloud != NULL && !is_local(cloud) && !fleet_is_remote(cloud);
+}
+
 /* The fleet's folder of layouts; NULL if it can have none. New memory. */
 static char *own_folder(struct iot_cloud *cloud)
 {
-	return is_local(cloud) ? iot_path(iot_local_paths(cloud)->dir, "layouts") : NULL;
+	const char *dir = is_local(cloud) ? iot_local_paths(cloud)->dir
+			  : is_aws(cloud) ? iot_aws_fleet_dir(cloud)
+					  : NULL;
+
+	return dir != NULL ? iot_path(dir, "layouts") : NULL;
 }
 
 static char *own_file(const char *folder, const char *name)
@@ -83,9 +94,14 @@ static enum iot_status load_remote(struct iot_cloud *cloud, const char *name, st
 static enum iot_status not_found(struct iot_cloud *cloud, const char *name, struct iot_error *err)
 {
 	iot_fail(err, IOT_NOT_FOUND, "there is no layout '%.128s'", name);
-	iot_error_hint(err, is_local(cloud)
-				    ? "'iotctl layout list' shows what there is, 'iotctl layout add FILE' brings one"
-				    : "aws, gcp and buses are shipped");
+	if (is_local(cloud))
+		iot_error_hint(err, "'iotctl layout list' shows what there is, 'iotctl layout add FILE' brings one");
+	else if (is_aws(cloud))
+		iot_error_hint(err,
+			       "aws, gcp and buses are shipped; others come from the fleet directory of this machine: "
+			       "'iotctl --cloud local layout add FILE'");
+	else
+		iot_error_hint(err, "aws, gcp and buses are shipped");
 	return IOT_NOT_FOUND;
 }
 
@@ -128,6 +144,28 @@ static enum iot_status remote_layout(struct iot_cloud *cloud, const char *type, 
 	return status;
 }
 
+static enum iot_status tagged_layout(struct iot_cloud *cloud, const char *type, char **ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *arn = fleet_arn(cloud, "thingtype", type);
+	IOT_JSON tags = NULL;
+	json_t *tag;
+	size_t i;
+	enum iot_status status =
+		fleet_collect(cloud, "ListTagsForResource", json_pack("{s:s}", "resourceArn", arn), "tags", &tags, err);
+
+	if (status != IOT_OK && fleet_missing(err)) { /* no such type, so no tag */
+		iot_error_clear(err);
+		return IOT_OK;
+	}
+	if (status != IOT_OK)
+		iot_error_while(err, "asking for the layout of thing type '%.128s', its tag '" TAG "'", type);
+	json_array_foreach(tags, i, tag) {
+		if (strcmp(iot_json_str(tag, "Key", ""), TAG) == 0 && *ret == NULL)
+			*ret = iot_strdup(iot_json_str(tag, "Value", NULL));
+	}
+	return status;
+}
+
 static enum iot_status type_layout(struct iot_cloud *cloud, const char *type, char **ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *key = iot_strf(META "/%s", type);
@@ -135,6 +173,8 @@ static enum iot_status type_layout(struct iot_cloud *cloud, const char *type, ch
 	*ret = NULL;
 	if (fleet_is_remote(cloud))
 		return remote_layout(cloud, type, ret, err);
+	if (is_aws(cloud))
+		return tagged_layout(cloud, type, ret, err);
 	return is_local(cloud) ? iot_local_meta_get(cloud, key, ret, err) : IOT_OK;
 }
 
@@ -305,16 +345,33 @@ enum iot_status iot_layout_add(struct iot_cloud *cloud, const char *path, bool u
 	return status;
 }
 
+static enum iot_status tag_type(struct iot_cloud *cloud, const char *type, const char *name, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *arn = NULL;
+
+	if (type == NULL) {
+		iot_fail(err, IOT_USAGE, "at AWS a layout is chosen for a thing type: its tag '" TAG "'");
+		iot_error_hint(err, "name one with --type; types without the tag use '" IOT_LAYOUT_DEFAULT "'");
+		return IOT_USAGE;
+	}
+	arn = fleet_arn(cloud, "thingtype", type);
+	return fleet_call(cloud, "TagResource",
+			  json_pack("{s:s, s:[{s:s, s:s}]}", "resourceArn", arn, "tags", "Key", TAG, "Value", name),
+			  NULL, err);
+}
+
 enum iot_status iot_layout_use(struct iot_cloud *cloud, const char *name, const char *type, struct iot_error *err)
 {
 	IOT_CLEAN(iot_layout_free_p) struct iot_layout *layout = NULL;
 	IOT_CLEAN(iot_free_p) char *key = type != NULL ? iot_strf(META "/%s", type) : iot_strdup(META);
-	enum iot_status status = iot_fleet_need_local(cloud, err);
+	enum iot_status status = is_aws(cloud) ? IOT_OK : iot_fleet_need_local(cloud, err);
 
 	if (status == IOT_OK)
 		status = iot_layout_load(cloud, name, &layout, err);
 	if (status == IOT_OK && type != NULL)
 		status = fleet_call(cloud, "DescribeThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
+	if (status == IOT_OK && is_aws(cloud))
+		return tag_type(cloud, type, name, err);
 	if (status == IOT_OK)
 		status = iot_local_meta_set(cloud, key, name, err);
 	return status == IOT_OK ? iot_local_talk_changed(cloud, err) : status;

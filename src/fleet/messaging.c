@@ -182,7 +182,7 @@ static enum iot_status connect_operator(const struct iot_messaging_where *where,
 	const struct iot_messaging_operator *who = where->as_operator;
 	IOT_CLEAN(iot_free_p) char *host = NULL;
 	IOT_CLEAN(iot_free_p) char *client_id = NULL;
-	struct iot_mqtt_options options = {.cert_pem = who->certificate, .key_pem = who->key, .ca_pem = who->ca};
+	struct iot_mqtt_options options = {.cert_pem = who->certificate, .key_pem = who->key, .ca_pem = who->ca, .alpn = who->alpn};
 	char id[37];
 	enum iot_status status = check_operator(who, err);
 

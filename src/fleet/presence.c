@@ -2,6 +2,7 @@
 #include "fleet/presence.h"
 
 #include "fleet/fleet_private.h"
+#include "fleet/lifecycle.h"
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 
@@ -10,6 +11,7 @@
 #include <string.h>
 
 enum { POLL_MS = 50, SECOND_MS = 1000 };
+enum { AWS_POLL_MS = 1000 }; /* a request each time */
 
 enum iot_status fleet_presence(struct iot_cloud *cloud, const char *thing, struct presence *ret, struct iot_error *err)
 {
@@ -35,6 +37,32 @@ enum iot_status fleet_presence(struct iot_cloud *cloud, const char *thing, struc
 	return IOT_OK;
 }
 
+static enum iot_status look(const struct presence_wait *wait, struct presence *ret, struct iot_error *err)
+{
+	struct lifecycle_state state;
+	enum iot_status status;
+
+	*ret = (struct presence){0};
+	if (wait->events != NULL) {
+		status = lifecycle_hear(wait->events, 0, &state, err);
+		if (status != IOT_OK)
+			return status;
+		ret->connected = ret->with_certificate = state.connected;
+		ret->since = state.since;
+		memcpy(ret->certificate_id, state.certificate_id, sizeof(ret->certificate_id));
+		return IOT_OK;
+	}
+	status = fleet_presence(wait->cloud, wait->thing, ret, err);
+	if (status == IOT_OK || fleet_is_local(wait->cloud))
+		return status;
+	/* Off, being built, or not for us: nobody knows. A thing that the index has not seen yet is not connected. */
+	ret->untold = strcmp(err->code, "IndexNotReadyException") == 0 || status == IOT_DENIED;
+	if (!ret->untold && !fleet_missing(err))
+		return status;
+	iot_error_clear(err);
+	return IOT_OK;
+}
+
 static enum iot_status pause_for(const struct presence_wait *wait, int ms, struct iot_error *err)
 {
 	struct pollfd fd = {wait->interrupt_fd, POLLIN, 0};
@@ -47,7 +75,7 @@ static enum iot_status pause_for(const struct presence_wait *wait, int ms, struc
 enum iot_status fleet_presence_before(struct presence_wait *wait, struct iot_error *err)
 {
 	int64_t deadline = iot_deadline(SECOND_MS);
-	enum iot_status status = fleet_presence(wait->cloud, wait->thing, &wait->before, err);
+	enum iot_status status = look(wait, &wait->before, err);
 
 	wait->told_at = iot_now_ms() / SECOND_MS;
 	while (status == IOT_OK && wait->before.connected && wait->before.since >= wait->told_at &&
@@ -71,15 +99,17 @@ static bool is_it(const struct presence_wait *wait, const struct presence *seen)
 enum iot_status fleet_await_presence(const struct presence_wait *wait, int64_t deadline, bool *ret_seen,
 				     struct presence *seen, struct iot_error *err)
 {
+	bool ask_aws = wait->events == NULL && !fleet_is_local(wait->cloud);
+
 	for (;;) {
-		enum iot_status status = fleet_presence(wait->cloud, wait->thing, seen, err);
+		enum iot_status status = look(wait, seen, err);
 
 		if (status != IOT_OK)
 			return status;
 		*ret_seen = is_it(wait, seen);
-		if (*ret_seen || iot_left(deadline) == 0)
+		if (*ret_seen || seen->untold || iot_left(deadline) == 0)
 			return IOT_OK;
-		status = pause_for(wait, POLL_MS, err);
+		status = pause_for(wait, ask_aws ? AWS_POLL_MS : POLL_MS, err);
 		if (status != IOT_OK)
 			return status;
 	}

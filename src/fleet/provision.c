@@ -4,6 +4,7 @@
  * that was killed anywhere is finished by the next, and one on a finished board
  * changes nothing.
  */
+#include "fleet/lifecycle.h"
 #include "fleet/provision_private.h"
 
 #include "iotctl/base.h"
@@ -64,7 +65,9 @@ static enum iot_status prepare(struct provision *run, struct iot_error *err)
 	if (status == IOT_OK)
 		status = provision_look(run, err);
 	if (status == IOT_OK)
-		status = iot_codesign_certificate(run->cloud, spec->codesign, &run->codesign, err);
+		status = provision_at_aws(run)
+				 ? provision_aws_codesign(run, err)
+				 : iot_codesign_certificate(run->cloud, spec->codesign, &run->codesign, err);
 	if (status == IOT_OK)
 		status = journal_open(spec->journal, &run->journal, err);
 	return status;
@@ -121,6 +124,7 @@ static bool is_started(const struct provision *run)
 }
 
 const struct provision_step provision_steps[] = {
+	{{3, "reserve", false}, provision_aws_reserve, provision_at_aws},
 	{{5, "key", true}, provision_key, needs_key},
 	{{10, "certificate", false}, provision_certificate, has_certificate},
 	{{30, "thing", false}, provision_thing, NULL}, /* first, so that no certificate is ever without a device */
@@ -249,6 +253,7 @@ static json_t *make_record(const struct provision *run)
 static void release(struct provision *run)
 {
 	iot_board_close(run->board);
+	lifecycle_free(run->lifecycle);
 	iot_board_identity_release(&run->identity);
 	iot_board_description_free(run->description);
 	iot_cert_free(run->cert);
@@ -296,7 +301,8 @@ enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provisio
 	enum iot_status status;
 
 	err = err != NULL ? err : &scratch;
-	status = iot_fleet_need_local(cloud, err);
+	/* A fleet elsewhere has nobody to ask who is connected with what, and keeps its CA to itself. */
+	status = fleet_is_remote(cloud) ? iot_fleet_need_local(cloud, err) : IOT_OK;
 	if (status == IOT_OK)
 		status = prepare(&run, err);
 	if (status == IOT_OK)

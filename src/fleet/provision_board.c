@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum { PROOF_MS = 15000, CONNECT_MS = 120000 };
+enum { AWS_PROOF_MS = 45000 }; /* its index is late */
 
 /* --- whose is it ------------------------------------------------------------------- */
 
@@ -259,10 +260,13 @@ static enum iot_status connect_board(struct provision *run, struct iot_error *er
 }
 
 /* Whom the broker is to see. A board that has a shared secret comes without a certificate. */
-static struct presence_wait wait_of(const struct provision *run)
+static struct presence_wait wait_of(struct provision *run)
 {
+	if (provision_at_aws(run))
+		provision_aws_listen(run);
 	return (struct presence_wait){.cloud = run->cloud,
 				      .thing = run->thing,
+				      .events = run->lifecycle,
 				      .certificate_id = run->cert != NULL ? iot_cert_id(run->cert) : "",
 				      .interrupt_fd = run->spec->interrupt_fd};
 }
@@ -325,8 +329,13 @@ static enum iot_status not_seen(const struct provision *run, const struct presen
 		iot_fail(err, IOT_VERIFY, "not proved: board '%s' %s, the broker does not know of it", run->uid,
 			 run->description->prove & IOT_BOARD_PROVE_CONNECT ? "says that it is connected"
 									   : "was started");
-		iot_error_hint(err, "is it this fleet's 'iotctl serve' that answers at '%s'? 'iotctl doctor' looks",
-			       run->endpoint);
+		if (provision_at_aws(run))
+			iot_error_hint(err, "is '%s' this account's endpoint? the same call looks again",
+				       run->endpoint);
+		else
+			iot_error_hint(err,
+				       "is it this fleet's 'iotctl serve' that answers at '%s'? 'iotctl doctor' looks",
+				       run->endpoint);
 	}
 	return IOT_VERIFY;
 }
@@ -338,6 +347,11 @@ static void note(json_t *array, const char *text)
 
 static void collect_presence(struct provision *run, const struct presence *seen)
 {
+	if (seen->untold) {
+		note(run->not_proved, "that it connects to this account: neither an operator's certificate nor the "
+				      "fleet index tells");
+		return;
+	}
 	note(run->proof, seen->with_certificate ? "the broker saw it connect with this certificate"
 						: "the cloud saw it connect under this name");
 	if (!seen->with_certificate)
@@ -364,7 +378,8 @@ static void collect_items(struct provision *run)
 
 static enum iot_status verify_connection(struct provision *run, struct iot_error *err)
 {
-	int64_t deadline = iot_deadline(run->spec->proof_timeout_ms > 0 ? run->spec->proof_timeout_ms : PROOF_MS);
+	int usual_ms = provision_at_aws(run) ? AWS_PROOF_MS : PROOF_MS;
+	int64_t deadline = iot_deadline(run->spec->proof_timeout_ms > 0 ? run->spec->proof_timeout_ms : usual_ms);
 	struct presence seen = {0};
 	bool good = false;
 	enum iot_status status = IOT_OK;
@@ -372,16 +387,16 @@ static enum iot_status verify_connection(struct provision *run, struct iot_error
 	/* It was connected when we came: if the broker does not know of that, it is connected to something else. */
 	if (run->identity.connected) {
 		status = await_presence(run, iot_deadline(1000), &good, &seen, err);
-		if (status == IOT_OK && !good) {
+		if (status == IOT_OK && !good && !seen.untold) {
 			run->rewired = true;
 			status = provision_connect(run, err);
 		}
 	}
-	if (status == IOT_OK && !good)
+	if (status == IOT_OK && !good && !seen.untold)
 		status = await_presence(run, deadline, &good, &seen, err);
 	if (status != IOT_OK)
 		return status;
-	if (!good)
+	if (!good && !seen.untold)
 		return not_seen(run, &seen, err);
 	collect_presence(run, &seen);
 	return IOT_OK;
@@ -435,7 +450,7 @@ static enum iot_status start_and_see(struct provision *run, struct presence *see
 		status = iot_board_start(run->board, err);
 	if (status == IOT_OK)
 		status = await_presence(run, iot_deadline(timeout_ms), &good, seen, err);
-	return status == IOT_OK && !good ? not_seen(run, seen, err) : status;
+	return status == IOT_OK && !good && !seen->untold ? not_seen(run, seen, err) : status;
 }
 
 enum iot_status provision_start(struct provision *run, struct iot_error *err)

@@ -101,6 +101,8 @@ enum iot_status provision_look(struct provision *run, struct iot_error *err)
 {
 	enum iot_status status = check_policies(run, err);
 
+	if (status == IOT_OK && provision_at_aws(run))
+		return provision_aws_look(run, err);
 	if (status == IOT_OK)
 		status = read_endpoint(run, err);
 	if (status == IOT_OK)
@@ -168,8 +170,9 @@ enum iot_status provision_check_certificate(struct provision *run, struct iot_er
 
 static enum iot_status register_new(struct provision *run, struct iot_error *err)
 {
-	/* What was issued here needs no registered CA either. */
-	bool without_ca = iot_cert_is_self_issued(run->cert) || run->description->key != IOT_BOARD_KEY_FACTORY;
+	/* What was issued here needs no registered CA either; and the account's CA was checked here, as AWS would. */
+	bool without_ca = provision_at_aws(run) || iot_cert_is_self_issued(run->cert) ||
+			  run->description->key != IOT_BOARD_KEY_FACTORY;
 	const char *operation = without_ca ? "RegisterCertificateWithoutCA" : "RegisterCertificate";
 	enum iot_status status = fleet_call(
 		run->cloud, operation,
@@ -216,21 +219,35 @@ enum iot_status provision_register(struct provision *run, struct iot_error *err)
 	return fleet_end(run->cloud, status, err);
 }
 
+/* The fleet whose CA issues; NULL: AWS does. */
+static struct iot_cloud *issuing_fleet(const struct provision *run)
+{
+	return is_local(run) ? run->cloud : run->spec->aws_issues ? NULL : run->spec->fleet;
+}
+
 enum iot_status provision_issue(struct provision *run, struct iot_cert **ret, struct iot_error *err)
 {
 	const struct iot_cert_request request = {
 		.profile = IOT_PROFILE_DEVICE, .common_name = run->thing, .key = run->key};
+	struct iot_cloud *fleet = issuing_fleet(run);
 
-	return iot_local_issue(run->cloud, &request, 0, ret, err);
+	return fleet != NULL ? iot_local_issue(fleet, &request, 0, ret, err) : provision_aws_issue(run, ret, err);
 }
 
 bool provision_issued_here(struct provision *run, const struct iot_cert *cert)
 {
-	IOT_CLEAN(iot_free_p) char *path = iot_path(iot_local_paths(run->cloud)->ca_dir, "issuing.pem");
+	struct iot_cloud *fleet = issuing_fleet(run);
+	IOT_CLEAN(iot_free_p) char *path = NULL;
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *ca = NULL;
 	struct iot_error ignored = IOT_ERROR_INIT;
 	const char *name = NULL;
 
+	/* At AWS what is registered is good, whoever has issued it. */
+	if (provision_at_aws(run) && provision_aws_knows(run, cert))
+		return true;
+	if (fleet == NULL)
+		return false;
+	path = iot_path(iot_local_paths(fleet)->ca_dir, "issuing.pem");
 	return iot_cert_load(path, &ca, &ignored) == IOT_OK &&
 	       iot_cert_verify_issued_by(cert, ca, &ignored) == IOT_OK &&
 	       iot_cert_common_name(cert, &name, &ignored) == IOT_OK && strcmp(name, run->thing) == 0 &&
@@ -271,8 +288,7 @@ static enum iot_status other_certificate(json_t *item, void *data, struct iot_er
 	return own || replaced ? IOT_OK : IOT_CONFLICT;
 }
 
-/* What it is called besides. */
-static const char *alias_of(const struct provision *run)
+const char *provision_alias(const struct provision *run)
 {
 	return run->description->ops->capabilities & IOT_BOARD_NAMED_BY_UID ? run->spec->name : NULL;
 }
@@ -319,7 +335,7 @@ static enum iot_status complete_thing(struct provision *run, const json_t *befor
 
 	run->names = json_object();
 	iot_json_set_str(run->names, "alias",
-			 alias_of(run) != NULL ? alias_of(run) : iot_json_str(attributes, "alias", NULL));
+			 provision_alias(run) != NULL ? provision_alias(run) : iot_json_str(attributes, "alias", NULL));
 	iot_json_set_str(run->names, "serialNumber",
 			 run->spec->serial_number != NULL ? run->spec->serial_number
 							  : iot_json_str(attributes, "serialNumber", NULL));
@@ -342,7 +358,7 @@ enum iot_status provision_thing(struct provision *run, struct iot_error *err)
 	const char *attributes[] = {serial, NULL, NULL};
 	struct iot_device_spec device = {
 		.name = run->thing,
-		.alias = alias_of(run),
+		.alias = provision_alias(run),
 		.type = spec->type,
 		.groups = spec->groups,
 		.attributes = attributes,

@@ -32,6 +32,8 @@ struct provision {
 	bool rewired; /* something was written that a connection depends on */
 	bool changed;
 	json_t *names;                      /* {alias?, serialNumber?} of the thing */
+	struct lifecycle *lifecycle;        /* at AWS: what is heard of its connections; NULL: nothing */
+	bool listened;                      /* that was tried */
 	struct presence before;             /* before it was told to connect */
 	int64_t told_at;                    /* seconds; 0: it was not */
 	json_t *proof, *not_proved, *locks; /* arrays of texts */
@@ -89,6 +91,22 @@ IOT_CHECK enum iot_status provision_drop_replaced(struct provision *run, struct 
 IOT_CHECK enum iot_status provision_register(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_thing(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_policy(struct provision *run, struct iot_error *err);
+
+/* Its second name, NULL if it has none. */
+const char *provision_alias(const struct provision *run);
+
+/* --- provision_aws.c: what is done otherwise at AWS --- */
+bool provision_at_aws(const struct provision *run);
+IOT_CHECK enum iot_status provision_aws_look(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_aws_codesign(struct provision *run, struct iot_error *err);
+/* The thing is there, and this station's. */
+IOT_CHECK enum iot_status provision_aws_reserve(struct provision *run, struct iot_error *err);
+IOT_CHECK enum iot_status provision_aws_issue(struct provision *run, struct iot_cert **ret, struct iot_error *err);
+/* Does the account know this certificate, and is it still valid? */
+bool provision_aws_knows(struct provision *run, const struct iot_cert *cert);
+/* Hear of its connections, if that can be: run->lifecycle. Before the board is told to connect, since events are told
+ * once. */
+void provision_aws_listen(struct provision *run);
 
 /* --- provision_board.c --- */
 /* Whose is it? IOT_CONFLICT when it is another fleet's and may not be taken over. */

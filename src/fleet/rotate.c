@@ -4,8 +4,11 @@
  * the new one, and only then is the old one deleted.
  */
 #include "fleet/fleet_private.h"
+#include "fleet/lifecycle.h"
 
 #include "iotctl/base.h"
+#include "iotctl/clock.h"
+#include "iotctl/log.h"
 
 #include <string.h>
 
@@ -124,6 +127,51 @@ enum iot_status iot_device_rotate(struct iot_cloud *cloud, const struct iot_rota
 
 /* --- finish -------------------------------------------------------------------------- */
 
+enum { WATCH_MS = 60000, HEAR_MS = 500 };
+
+static enum iot_status not_used(const char *thing, const char *id, struct iot_error *err)
+{
+	iot_fail(err, IOT_VERIFY, "device '%s' has not connected with its new certificate '%.16s...'", thing, id);
+	iot_error_hint(err, "start it with the new key and certificate first; --force deletes the old ones unproved");
+	return IOT_VERIFY;
+}
+
+/* AWS names the certificate when a device connects, and never again: so it is made to connect again. */
+static enum iot_status await_use(struct iot_cloud *cloud, const struct iot_rotate_finish *spec, const char *thing,
+				 const char *id, struct iot_error *err)
+{
+	int64_t deadline = iot_deadline(spec->timeout_ms > 0 ? spec->timeout_ms : WATCH_MS);
+	struct iot_error ignored = IOT_ERROR_INIT;
+	struct lifecycle *lifecycle = NULL;
+	struct lifecycle_state seen = {0};
+	enum iot_status status;
+
+	if (spec->watch == NULL) {
+		iot_fail(err, IOT_VERIFY, "AWS tells only an operator with a certificate what '%s' connects with",
+			 thing);
+		iot_error_hint(err,
+			       "name the operator's profile with --profile; --force deletes the old ones unproved");
+		return IOT_VERIFY;
+	}
+	status = lifecycle_open(spec->watch, thing, &lifecycle, err);
+	if (status != IOT_OK)
+		return status;
+	if (fleet_call(cloud, "iotdata:DeleteConnection", json_pack("{s:s}", "clientId", thing), NULL, &ignored) !=
+	    IOT_OK)
+		iot_notice("'%s' is not connected, or its connection may not be ended: it has to connect by itself",
+			   thing);
+	while (status == IOT_OK && !(seen.connected && strcmp(seen.certificate_id, id) == 0) &&
+	       iot_left(deadline) > 0) {
+		int left = iot_left(deadline);
+
+		status = lifecycle_hear(lifecycle, left < HEAR_MS ? left : HEAR_MS, &seen, err);
+	}
+	lifecycle_free(lifecycle);
+	if (status == IOT_OK && !(seen.connected && strcmp(seen.certificate_id, id) == 0))
+		status = not_used(thing, id, err);
+	return status;
+}
+
 /* Has the device connected with this certificate last? A cloud that does not know proves nothing. */
 static enum iot_status check_used(struct iot_cloud *cloud, const char *thing, const char *id, struct iot_error *err)
 {
@@ -135,11 +183,7 @@ static enum iot_status check_used(struct iot_cloud *cloud, const char *thing, co
 	if (status != IOT_OK)
 		return status;
 	used = iot_json_str(json_object_get(state, "connection"), "certificateId", "");
-	if (strcmp(used, id) == 0)
-		return IOT_OK;
-	iot_fail(err, IOT_VERIFY, "device '%s' has not connected with its new certificate '%.16s...'", thing, id);
-	iot_error_hint(err, "start it with the new key and certificate first; --force deletes the old ones unproved");
-	return IOT_VERIFY;
+	return strcmp(used, id) == 0 ? IOT_OK : not_used(thing, id, err);
 }
 
 static enum iot_status drop_others(struct iot_cloud *cloud, const char *thing, const struct held *held,
@@ -158,22 +202,31 @@ static enum iot_status drop_others(struct iot_cloud *cloud, const char *thing, c
 	return fleet_end(cloud, status, err);
 }
 
-enum iot_status iot_device_rotate_finish(struct iot_cloud *cloud, const char *device, bool force, json_t **ret_record,
-					 struct iot_error *err)
+static enum iot_status prove(struct iot_cloud *cloud, const struct iot_rotate_finish *spec, const char *thing,
+			     const char *id, struct iot_error *err)
+{
+	if (spec->force)
+		return IOT_OK;
+	return fleet_is_local(cloud) || fleet_is_remote(cloud) ? check_used(cloud, thing, id, err)
+							       : await_use(cloud, spec, thing, id, err);
+}
+
+enum iot_status iot_device_rotate_finish(struct iot_cloud *cloud, const struct iot_rotate_finish *spec,
+					 json_t **ret_record, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *thing = NULL;
 	struct held held = {0};
 	size_t others = 0;
-	enum iot_status status = iot_fleet_resolve(cloud, device, &thing, err);
+	enum iot_status status = iot_fleet_resolve(cloud, spec->device, &thing, err);
 
 	if (status == IOT_OK)
 		status = look(cloud, thing, &held, err);
 	if (status == IOT_OK && held.newest == NULL)
-		status = iot_fail(err, IOT_CONFLICT, "device '%s' has no certificate", device);
+		status = iot_fail(err, IOT_CONFLICT, "device '%s' has no certificate", spec->device);
 	if (status == IOT_OK) {
 		others = json_array_size(held.arns) - 1;
-		if (others > 0 && !force)
-			status = check_used(cloud, thing, fleet_arn_name(held.newest), err);
+		if (others > 0)
+			status = prove(cloud, spec, thing, fleet_arn_name(held.newest), err);
 		if (status == IOT_OK && others > 0)
 			status = drop_others(cloud, thing, &held, err);
 	}

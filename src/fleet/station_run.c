@@ -118,16 +118,17 @@ static enum iot_status check_named(struct iot_cloud *cloud, const char *operatio
 static enum iot_status check_fleet(const struct station *station, struct iot_error *err)
 {
 	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *cloud = NULL;
+	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *fleet = NULL;
 	IOT_CLEAN(iot_free_p) char *key = NULL;
 	const struct iot_station_recipe *recipe = station->recipe;
-	enum iot_status status = station->options->open_cloud(station->options->data, &cloud, err);
+	enum iot_status status = station->options->open_cloud(station->options->data, &cloud, &fleet, err);
 
 	if (status == IOT_OK)
 		status = check_named(cloud, "GetPolicy", "policyName", recipe->policies, err);
 	if (status == IOT_OK)
 		status = check_named(cloud, "DescribeThingGroup", "thingGroupName", recipe->groups, err);
 	if (status == IOT_OK)
-		status = iot_codesign_path(cloud, recipe->codesign, &key, err);
+		status = iot_codesign_path(fleet != NULL ? fleet : cloud, recipe->codesign, &key, err);
 	if (status == IOT_OK && recipe->wifi_password_file != NULL)
 		status = iot_fs_check_private(recipe->wifi_password_file, err);
 	if (status != IOT_OK)

@@ -63,7 +63,7 @@ struct work {
 	const struct iot_station_options *options;
 	const char *port;
 	int fd;
-	struct iot_cloud *cloud;
+	struct iot_cloud *cloud, *fleet;
 };
 
 static void tell_step(const char *step, void *data)
@@ -166,7 +166,7 @@ static enum iot_status introduce(struct work *work, struct iot_error *err)
 	enum iot_status status = identify(work, &identity, err);
 
 	if (status == IOT_OK)
-		status = work->options->open_cloud(work->options->data, &work->cloud, err);
+		status = work->options->open_cloud(work->options->data, &work->cloud, &work->fleet, err);
 	if (status == IOT_OK)
 		status = ask_journal(work, identity.uid, &owner, &serial, err);
 	if (status == IOT_OK && strcmp(owner, "none") == 0)
@@ -200,6 +200,10 @@ static enum iot_status provision(struct work *work, const json_t *go, struct iot
 		.wifi_password = recipe->wifi_password_file != NULL ? &password : NULL,
 		.apn = recipe->apn,
 		.codesign = recipe->codesign,
+		.fleet = work->fleet,
+		.aws_issues = work->options->aws_issues,
+		.root_ca = work->options->root_ca,
+		.watch = work->options->watch,
 		.replace = work->options->replace,
 		.lock = recipe->lock,
 		.locks = recipe->locks,
@@ -233,11 +237,12 @@ static void work_on(struct work *work)
 	if (status != IOT_OK)
 		(void)send_message(work->fd, error_message(&err));
 	iot_cloud_free(work->cloud);
+	iot_cloud_free(work->fleet);
 }
 
 static _Noreturn void be_worker(const struct worker_job *job, int fd, pid_t station)
 {
-	struct work work = {job->options, job->port, fd, NULL};
+	struct work work = {.options = job->options, .port = job->port, .fd = fd};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != station)

@@ -5,13 +5,13 @@
  */
 #include "fleet/fleet_private.h"
 
+#include "iotctl/aws.h"
 #include "iotctl/base.h"
 #include "iotctl/fs.h"
 #include "iotctl/local.h"
 
 #include <string.h>
 
-#define AMAZON_ROOT "/etc/ssl/certs/Amazon_Root_CA_1.pem"
 #define DEFAULT_PORT 8883
 
 void fleet_surroundings_release(struct fleet_surroundings *surroundings)
@@ -65,7 +65,7 @@ static enum iot_status of_aws(struct iot_cloud *cloud, struct fleet_surroundings
 		return status;
 	ret->endpoint = iot_strdup(iot_json_str(reply, "endpointAddress", ""));
 	/* What AWS's endpoints show; where the system has it not, devices bring their own. */
-	return iot_fs_exists(AMAZON_ROOT) ? iot_fs_read(AMAZON_ROOT, &ret->ca, err) : IOT_OK;
+	return iot_fs_exists(IOT_AWS_ROOT_CA) ? iot_fs_read(IOT_AWS_ROOT_CA, &ret->ca, err) : IOT_OK;
 }
 
 enum iot_status fleet_surroundings(struct iot_cloud *cloud, struct fleet_surroundings *ret, struct iot_error *err)

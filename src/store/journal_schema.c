@@ -57,7 +57,11 @@ static const char trust[] =
 	" old_endpoint TEXT, old_root_ca TEXT, begun_at INTEGER NOT NULL,"
 	" PRIMARY KEY (fleet, uid)) WITHOUT ROWID;";
 
-static const char *const steps[] = {boards, keys, trust};
+/* Where names are reserved in a cloud that several stations work for, this tells whose reservation it is. */
+static const char self[] = "CREATE TABLE self (name TEXT NOT NULL);"
+			   "INSERT INTO self VALUES (lower(hex(randomblob(12))));";
+
+static const char *const steps[] = {boards, keys, trust, self};
 
 const struct iot_schema iot_journal_schema = {
 	.name = "journal",

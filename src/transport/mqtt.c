@@ -12,6 +12,7 @@
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 #include "iotctl/log.h"
+#include "iotctl/tls.h"
 #include "transport/mqtt_words.h"
 
 #include <arpa/inet.h>
@@ -143,6 +144,7 @@ enum iot_status iot_mqtt_new(const struct iot_mqtt_options *options, const struc
 	mine->ca_file = options->ca_pem == NULL ? iot_strdup(options->ca_file) : NULL;
 	mine->cert_file = options->ca_pem == NULL ? iot_strdup(options->cert_file) : NULL;
 	mine->key_file = options->ca_pem == NULL ? iot_strdup(options->key_file) : NULL;
+	mine->alpn = iot_strdup(options->alpn);
 	mine->username = iot_strdup(options->username);
 	mine->password = iot_strdup(options->password);
 	mine->will = copy_will(options->will);
@@ -189,6 +191,7 @@ void iot_mqtt_free(struct iot_mqtt *mqtt)
 	free_text(mqtt->options.ca_file);
 	free_text(mqtt->options.cert_file);
 	free_text(mqtt->options.key_file);
+	free_text(mqtt->options.alpn);
 	free_text(mqtt->options.username);
 	free_text(mqtt->options.password);
 	if (mqtt->options.will != NULL) {
@@ -237,6 +240,8 @@ static enum iot_status configure(struct iot_mqtt *mqtt, struct iot_error *err)
 				mosquitto_strerror(rc));
 	if (o->host == NULL)
 		return IOT_OK;
+	if (o->alpn != NULL && mosquitto_string_option(mqtt->mosq, MOSQ_OPT_TLS_ALPN, o->alpn) != MOSQ_ERR_SUCCESS)
+		return iot_fail(err, IOT_USAGE, "libmosquitto cannot offer the protocol '%s' by ALPN", o->alpn);
 	rc = mosquitto_tls_set(mqtt->mosq, o->ca_file, NULL, o->cert_file, o->key_file, no_passphrase);
 	if (rc != MOSQ_ERR_SUCCESS) {
 		const char *bad = access(o->ca_file, R_OK) != 0                             ? o->ca_file
@@ -337,7 +342,7 @@ enum iot_status iot_mqtt_start(struct iot_mqtt *mqtt, struct iot_error *err)
 		return IOT_OK;
 	drop(mqtt);
 	mqtt->reason[0] = mqtt->tls_text[0] = '\0';
-	mqtt->tls_began = false;
+	mqtt->tls_began = mqtt->alpn_chosen = false;
 	mqtt->stage = IOT_MQTT_NETWORK;
 	mqtt->connect_deadline = iot_deadline(CONNECT_MS);
 	mqtt->next_misc = iot_deadline(MISC_MS);
@@ -433,6 +438,20 @@ static void write_all(struct iot_mqtt *mqtt)
 	note_rc(mqtt, rc, errno);
 }
 
+/* A server that knows nothing of ALPN goes on without it, and would take what follows for its own protocol. */
+static void check_alpn(struct iot_mqtt *mqtt)
+{
+	const char *alpn = mqtt->options.alpn;
+	void *ssl = alpn != NULL && !mqtt->alpn_chosen && !mqtt->lost ? mosquitto_ssl_get(mqtt->mosq) : NULL;
+	enum iot_tls_alpn chosen = ssl != NULL ? iot_tls_alpn(ssl, alpn) : IOT_TLS_ALPN_OPEN;
+
+	mqtt->alpn_chosen = mqtt->alpn_chosen || chosen == IOT_TLS_ALPN_CHOSEN;
+	if (chosen != IOT_TLS_ALPN_NONE)
+		return;
+	mqtt->lost = true;
+	mqtt_explain(mqtt, IOT_AGAIN, MQTT_NO_ALPN, alpn);
+}
+
 static void keep_alive(struct iot_mqtt *mqtt)
 {
 	int64_t now = iot_monotonic_ms();
@@ -481,6 +500,7 @@ void iot_mqtt_io(struct iot_mqtt *mqtt, short revents)
 		if ((revents & (POLLIN | POLLERR | POLLHUP)) != 0)
 			read_all(mqtt);
 		write_all(mqtt);
+		check_alpn(mqtt);
 		/* During the handshake libmosquitto takes a dead socket for one that is not ready. */
 		if (!mqtt->lost && (revents & (POLLERR | POLLHUP)) != 0 && mqtt->phase == MQTT_CONNECTING &&
 		    !mqtt->came_up)

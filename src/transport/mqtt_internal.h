@@ -45,6 +45,7 @@ struct iot_mqtt {
 	enum iot_status lost_status;
 	char reason[256];
 	char tls_text[256]; /* what OpenSSL or libmosquitto logged about TLS */
+	bool alpn_chosen;   /* the protocol of the options */
 	bool tls_began;     /* that was about the handshake, not about our own files */
 	int start_errno;    /* what was left in errno then */
 

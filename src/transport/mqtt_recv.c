@@ -42,12 +42,25 @@ static bool explain_tls(struct iot_mqtt *mqtt)
 	return true;
 }
 
+/* Refused for its protocol, or hung up by a server that took it for another one; but not for its certificate (EPROTO). */
+static bool lacks_alpn(const struct iot_mqtt *mqtt, int rc, int errnum)
+{
+	if (mqtt->options.alpn == NULL || mqtt->alpn_chosen || mqtt->stage == IOT_MQTT_NETWORK)
+		return false;
+	return mqtt->tls_text[0] != '\0' ? mqtt_tls_is_alpn(mqtt->tls_text)
+					 : rc != MOSQ_ERR_ERRNO || errnum != EPROTO;
+}
+
 void mqtt_explain_rc(struct iot_mqtt *mqtt, int rc, int errnum)
 {
 	if (rc >= 128) {
 		enum iot_status status = rc == 139 || rc == 141 ? IOT_AGAIN : IOT_DENIED;
 
 		mqtt_explain(mqtt, status, "%s", mqtt_disconnect_words(rc));
+		return;
+	}
+	if (rc != MOSQ_ERR_SUCCESS && lacks_alpn(mqtt, rc, errnum)) {
+		mqtt_explain(mqtt, IOT_AGAIN, MQTT_NO_ALPN, mqtt->options.alpn);
 		return;
 	}
 	if (rc != MOSQ_ERR_SUCCESS && explain_tls(mqtt))

@@ -64,6 +64,7 @@ static const struct {
 	{"alert certificate revoked", "this client's certificate is revoked"},
 	{"alert certificate required", "the broker wants a client certificate"},
 	{"alert handshake failure", "the broker refused the TLS handshake"},
+	{"alert no application protocol", "the broker refused the ALPN protocol"},
 	{"alert access denied", "the broker refused this client's certificate"},
 	{"key values mismatch", "the private key does not belong to the certificate"},
 	{"unexpected eof", "the broker closed the connection during the TLS handshake"},
@@ -106,6 +107,11 @@ const char *mqtt_tls_words(const char *text)
 			return tls_faults[i].text;
 	}
 	return NULL;
+}
+
+bool mqtt_tls_is_alpn(const char *text)
+{
+	return strstr(text, "alert no application protocol") != NULL;
 }
 
 bool mqtt_tls_is_denial(const char *text)

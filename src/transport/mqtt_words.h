@@ -15,4 +15,9 @@ const char *mqtt_tls_words(const char *text);
 /* Was it the broker that refused us? */
 bool mqtt_tls_is_denial(const char *text);
 
+/* Did the server refuse the protocol that was offered by ALPN? */
+bool mqtt_tls_is_alpn(const char *text);
+/* What is said then, and of a server that chose none. */
+#define MQTT_NO_ALPN "there is no MQTT on this port: the server does not know the ALPN protocol '%s'"
+
 #endif

@@ -6,7 +6,8 @@
  *
  * Where a variant may differ, and why, is in differences.json: such a step is
  * called all the same, and it must differ, so that the list cannot go stale. With
- * CONTRACT_LEARN set the steps that differ are printed as that file wants them.
+ * CONTRACT_LEARN set the steps that differ are printed as that file wants them, with CONTRACT_SHOW every call and what
+ * came.
  */
 #include "cases.h"
 
@@ -360,26 +361,28 @@ static bool judge_reply(const char *scenario, const json_t *step, const json_t *
 {
 	const char *call = iot_json_str(step, "call", "");
 	const json_t *expected = json_object_get(step, "reply");
-	const char *name;
+	const char *name, *lacks = NULL;
 	json_t *path;
 	char where[256] = "";
 
 	if (json_object_get(step, "code") != NULL)
 		return complain(scenario, call, "did not fail", "");
+	/* Also of a reply that differs: what follows shall not differ for that. */
+	json_object_foreach(json_object_get(step, "save"), name, path) {
+		json_t *value = cases_member(reply, json_string_value(path));
+
+		if (json_is_string(value))
+			json_object_set(variables, name, value);
+		else
+			lacks = json_string_value(path);
+	}
 	if (expected != NULL && !cases_match(expected, reply, where, sizeof(where))) {
 		IOT_CLEAN(iot_free_p) char *text = iot_json_text(reply);
 
 		complain(scenario, call, "the reply differs", where);
 		return complain(scenario, call, "it is", text);
 	}
-	json_object_foreach(json_object_get(step, "save"), name, path) {
-		json_t *value = cases_member(reply, json_string_value(path));
-
-		if (!json_is_string(value))
-			return complain(scenario, call, "there is nothing to save at", json_string_value(path));
-		json_object_set(variables, name, value);
-	}
-	return true;
+	return lacks == NULL || complain(scenario, call, "there is nothing to save at", lacks);
 }
 
 /* The payload of the reply. */
@@ -394,6 +397,18 @@ static bool judge_document(const char *scenario, const json_t *step, const char 
 		return true;
 	complain(scenario, call, "the document differs", where);
 	return complain(scenario, call, "it is", payload);
+}
+
+/* For who reviews the differences: what was called, what was expected, what came. */
+static void show(const json_t *step, const json_t *reply, const struct iot_error *err, const char *payload)
+{
+	IOT_CLEAN(iot_free_p) char *asked = iot_json_text(step);
+	IOT_CLEAN(iot_free_p) char *came = reply != NULL ? iot_json_text(reply) : NULL;
+	char line[1024];
+
+	if (getenv("CONTRACT_SHOW") != NULL)
+		printf("\t%.900s\n\t-> %.900s %.300s\n", asked,
+		       came != NULL ? came : iot_error_line(err, line, sizeof(line)), payload);
 }
 
 static bool run_step(const char *scenario, struct iot_cloud *cloud, const json_t *step, json_t *variables)
@@ -412,6 +427,7 @@ static bool run_step(const char *scenario, struct iot_cloud *cloud, const json_t
 
 	status = iot_cloud_call(cloud, call, json_object_get(filled, "with"), payload != NULL ? &in : NULL, &reply,
 				&out, &err);
+	show(filled, reply, &err, iot_buf_str(&out));
 	if (status != IOT_OK)
 		good = judge_failure(scenario, filled, status, &err);
 	else
@@ -473,6 +489,8 @@ static bool run_scenario(const struct variant *variant, const json_t *scenario, 
 		good = run_rounds(name, cloud, step, variables);
 		if (!good)
 			forget(step, variables);
+		if (getenv("CONTRACT_SHOW") != NULL)
+			printf("%s %s: %s%s\n", name, number, good ? "as expected" : "DIFFERS ", complaint);
 		if (!good && learned != NULL)
 			learn(learned, name, number);
 		else if (good && reason != NULL && variant->ours) /* others may get better */

@@ -1,52 +1,36 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2154 # what common.bash and aws.bash share with the tests
 # A fleet at AWS by its verbs, against the strict endpoint (tests/lib): updates by stream and job and by the OTA service,
 # configurations in shadows, certificates of the fleet's own CA, retiring, and what is not there twice when answers are lost.
 # Where botocore is installed every request is held against AWS's published service models too.
 
 setup() {
   load common
+  load aws
   common_setup
-  command -v python3 >/dev/null || skip "python3 is not installed"
-  unset "${!AWS_@}" http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
+  aws_setup
   python3 -c 'import botocore' 2>/dev/null || echo "# botocore is not installed: requests are not held against AWS's models" >&3
-  # The fleet directory is there, but the cloud is AWS.
-  iotctl init demo >/dev/null 2>&1
-  export AWS_ACCESS_KEY_ID=AKIDEXAMPLE AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY
-  export AWS_REGION=eu-west-1 IOTCTL_CLOUD=aws
-  mkfifo stay
-  python3 "$BATS_TEST_DIRNAME/../lib/aws_endpoint.py" ports <stay >endpoint.log 2>&1 &
-  pids+=($!)
-  exec 9>stay
-  until_true 20 test -s ports
-  read -r -a ports <ports
-  url=http://127.0.0.1:${ports[0]}
-  export AWS_ENDPOINT_URL=$url
-  role=arn:aws:iam::123456789012:role/fleet
-  iotctl api CreatePolicy policyName=device 'policyDocument={"Version":"2012-10-17","Statement":[]}' >/dev/null
 }
 
 teardown() {
-  exec 9>&- || true
-  common_teardown
-  [ ! -s endpoint.log ] || { cat endpoint.log >&2; return 1; }
+  aws_teardown
 }
 
-control() { curl -sS --fail ${2:+-d "$2"} "$url/$1"; }
-faults() { control fault "{\"faults\": [$1]}" >/dev/null; }
-done_of() { control log | grep -c -x "$1" || true; }
-count() { control count | jq ".$1"; }
 push() { iotctl -q ota push "$@" --key "$fleet/codesign/default.key" --verify-key "$fleet/codesign/default.pub"; }
 
 @test "an update: bucket, stream, job; watched to its end; gc" {
   iotctl -q device create pump-1 >/dev/null
   firmware 1.1.0 new.bin --size 64k
+  fault 2 "in percent" push new.bin --to pump-1 --max-failures 3
+  fault 2 "max-failures" push new.bin --to pump-1 --max-failures-after 3
   fault 2 "needs a bucket" push new.bin --to pump-1
   fault 2 "needs a role" push new.bin --to pump-1 --bucket images
   fault 2 "which key the devices have" iotctl ota push new.bin --to pump-1 --bucket images --role-arn "$role" --key "$fleet/codesign/default.key"
   [ "$(count objects)" = 0 ]
   iotctl settings set aws-bucket images
   iotctl settings set aws-role-arn "$role"
-  push new.bin --to pump-1 --id one --per-minute 10 --retries 2 --abort-percent 50 --abort-after 3 >/dev/null
+  push new.bin --to pump-1 --id one --per-minute 10 --retries 2 --max-failures 50% --max-failures-after 3 >/dev/null
+  [ "$(iotctl api DescribeJob jobId=AFR_OTA-one --query '.job.abortConfig.criteriaList[0] | "\(.thresholdPercentage) \(.minNumberOfExecutedThings)"')" = "50 3" ]
   iotctl api DescribeStream streamId=AFR_OTA-one --query '.streamInfo.files[0].s3Location' >where.json
   [ "$(jq -r .key where.json)" = "iotctl/$(sha256sum new.bin | cut -d' ' -f1)" ]
   [[ $(jq -r .version where.json) == v1.* ]]
@@ -129,6 +113,48 @@ push() { iotctl -q ota push "$@" --key "$fleet/codesign/default.key" --verify-ke
   faults '{"fault": "drop", "operation": "UpdateThingShadow"}'
   [ "$(iotctl -q config set b.json --to pump-1 --query '.[0].version')" = 4 ]
   expect 4 iotctl config set a.json --to pump-1 --if-version 2
+}
+
+@test "layouts: a tag of the thing type, which configurations go by; one that came no further than the shadow is told again" {
+  fault 3 "pump" iotctl layout use buses --type pump
+  iotctl -q device create bus-1 --type bus >/dev/null
+  iotctl -q device create pump-1 --type pump >/dev/null
+  fault 2 "--type" iotctl layout use buses
+  iotctl layout use buses --type bus
+  [ "$(iotctl layout list --query '.[] | select(.name == "buses").types | join(" ")')" = bus ]
+  printf '{"speed": 3}' >a.json
+  iotctl -q config set a.json --to bus-1 >/dev/null
+  iotctl -q config set a.json --to pump-1 >/dev/null
+  [ "$(control published | jq -c 'map([.topic, (.payload | fromjson), .retain])')" = \
+    '[["bus/bus-1/configuration",{"speed":3,"configVersion":1},"true"]]' ]
+  [ "$(iotctl api iotdata:GetThingShadow thingName=bus-1 shadowName=config | jq -cS .state.desired)" = '{"configVersion":1,"speed":3}' ]
+  # The same once more says nothing.
+  [ "$(iotctl -q config set a.json --to bus-1 --query '.[0].changed')" = false ]
+  [ "$(control published | jq length)" = 1 ]
+  # The shadow was set, and then nothing worked.
+  printf '{"speed": 4}' >b.json
+  faults '{"fault": "denied", "operation": "Publish"}'
+  expect 5 iotctl config set b.json --to bus-1
+  [ "$(iotctl -q config set b.json --to bus-1 --query '.[0] | [.changed, .version] | join(" ")')" = "false 2" ]
+  [ "$(control published | jq -r '.[-1].payload')" = '{"speed":4,"configVersion":2}' ]
+  # An answer that is lost: said again, since nobody knows.
+  faults '{"fault": "drop", "operation": "Publish"}'
+  iotctl -q config set a.json --to bus-1 >/dev/null
+  [ "$(control published | jq -r '.[-1].payload')" = '{"speed":3,"configVersion":3}' ]
+  # A device's folder has the topics of its layout; where tags may not be read it is made all the same.
+  iotctl -q device create bus-2 --type bus --policy device --out bus-2 >/dev/null
+  [ "$(jq -r .topics.config bus-2/device.json)" = bus/bus-2/configuration ] || [ "$(jq -r '.topics.config.topic' bus-2/device.json)" = bus/bus-2/configuration ]
+  faults '{"fault": "denied", "operation": "ListTagsForResource", "times": 9}'
+  iotctl device create bus-3 --type bus --policy device --out bus-3 >/dev/null 2>err
+  grep -q "names no topics: .*not authorized" err
+  expect 5 iotctl config set a.json --to bus-3
+  faults ''
+  # One of the fleet's own comes from the directory here.
+  fault 3 "--cloud local layout add" iotctl layout use own --type bus
+  iotctl layout show buses -o json | jq '.name = "own"' >own.json
+  IOTCTL_CLOUD=local iotctl -q layout add own.json >/dev/null
+  iotctl layout use own --type bus
+  [ "$(iotctl layout list --query '.[] | select(.name == "own") | [.origin, .types[0]] | join(" ")')" = "fleet bus" ]
 }
 
 @test "certificates: by the fleet's own CA, registered once; by AWS; never of a key that it does not take" {
@@ -215,4 +241,23 @@ push() { iotctl -q ota push "$@" --key "$fleet/codesign/default.key" --verify-ke
   expect 2 iotctl device create --from bad.csv pump-1
   printf 'name\nsame\nsame\n' >twice.csv
   fault 4 "lines 2 and 3" iotctl device create --from twice.csv
+}
+
+@test "HTTP/2 where the endpoint has it: many calls over one connection, faults and all" {
+  command -v nghttpx >/dev/null || skip "nghttpx is not installed"
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+    -keyout h2.key -out h2.pem 2>/dev/null
+  port=$(free_port)
+  nghttpx --conf=/dev/null -f "127.0.0.1,$port" -b "127.0.0.1,${ports[0]}" -n 1 --accesslog-file="$work/h2.access" \
+    --accesslog-format='$remote_port $request' h2.key h2.pem >nghttpx.log 2>&1 3>&- 9>&- &
+  pids+=($!)
+  export AWS_CA_BUNDLE=h2.pem AWS_ENDPOINT_URL=https://localhost:$port
+  until_true 10 iotctl api ListThings
+  : >h2.access
+  for i in {1..100}; do echo "{\"thingName\": \"t$i\"}"; done >things.jsonl
+  faults '{"fault": "drop", "times": 2}, {"fault": "throttle", "times": 3}, {"fault": "html500", "times": 2}'
+  IOTCTL_AWS_RATES='*=500' iotctl api CreateThing --lines things.jsonl -o jsonl >rows.jsonl
+  [ "$(jq -r .reply.thingName rows.jsonl | sort -u | wc -l) $(count things)" = "100 100" ]
+  [ "$(awk '{print $NF}' h2.access | sort -u)" = HTTP/2 ]
+  [ "$(awk '{print $1}' h2.access | sort -u | wc -l)" -le 2 ]
 }

@@ -6,7 +6,7 @@ types, policies and certificates, and misbehaves when told to: POST /fault with 
 {"fault": KIND, "operation": NAME or absent, "times": N}. GET /log gives the operations that were carried out, in order.
 
 Kinds: throttle (400 ThrottlingException), throttle429, html500, html200, truncate (carried out, half an answer), drop
-(carried out, no answer), drop-before (not carried out, no answer), empty, skew, unavailable, redirect, huge, badjson.
+(carried out, no answer), drop-before (not carried out, no answer), hang and hang-before (the same, but the connection stays), empty, skew, unavailable, redirect, huge, badjson, denied.
 """
 import base64
 import datetime
@@ -35,7 +35,8 @@ KEYS = {
     "ASIAOLD": {"secret": "old", "token": "expired-token"},
 }
 STATE = {"things": {}, "types": {}, "groups": {}, "policies": {}, "certificates": {}, "attached": set(), "principals": set(),
-         "members": set(), "shadows": {}, "log": [], "faults": [], "skew": 0, "rate": 0, "served": [], "mtls": False}
+         "members": set(), "shadows": {}, "log": [], "faults": [], "skew": 0, "rate": 0, "served": [], "mtls": False,
+         "address": "x-ats.iot.%s.amazonaws.com" % REGION}
 LOCK = threading.RLock()
 
 
@@ -133,6 +134,8 @@ def create_thing(name, query, body, headers):
               "type": body.get("thingTypeName")}
     if wanted["type"] is not None and wanted["type"] not in STATE["types"]:
         missing("Thing type %s" % wanted["type"])
+    if wanted["type"] is None and len(wanted["attributes"]) > 3:
+        raise Refused(400, "InvalidRequestException", "a thing without a type has at most three attributes")
     have = STATE["things"].setdefault(named(name), dict(wanted, version=1))
     if {k: have[k] for k in wanted} != wanted:
         conflict("Thing %s" % name)
@@ -158,6 +161,8 @@ def delete_thing(name, query, body, headers):
 def update_thing(name, query, body, headers):
     thing = STATE["things"].get(name) or missing("Thing %s" % name)
     payload = body.get("attributePayload") or {}
+    if body.get("expectedVersion", thing["version"]) != thing["version"]:
+        raise Refused(409, "VersionConflictException", "The version for this thing does not match the expected version")
     thing["attributes"] = {**(thing["attributes"] if payload.get("merge") else {}), **(payload.get("attributes") or {})}
     thing["version"] += 1
     return {}
@@ -332,7 +337,7 @@ ROUTES = [(m, re.compile(p), n, s, f) for m, p, n, s, f in [
     ("PUT", r"/certificates/([^/]+)", "UpdateCertificate", "iot", update_certificate),
     ("DELETE", r"/certificates/([^/]+)", "DeleteCertificate", "iot", delete_certificate),
     ("POST", r"/keys-and-certificate", "CreateKeysAndCertificate", "iot", lambda q, b, h: {"certificateId": "0" * 64}),
-    ("GET", r"/endpoint", "DescribeEndpoint", "iot", lambda q, b, h: {"endpointAddress": "x-ats.iot.%s.amazonaws.com" % REGION}),
+    ("GET", r"/endpoint", "DescribeEndpoint", "iot", lambda q, b, h: {"endpointAddress": STATE["address"]}),
     ("GET", r"/things/([^/]+)/shadow", "GetThingShadow", "iotdata", get_shadow),
 ]]
 S3_ROUTES, MORE = aws_updates.routes(STATE, Refused, arn, page)
@@ -404,6 +409,17 @@ class Handler(BaseHTTPRequestHandler):
             if all(s not in ("QUEUED", "IN_PROGRESS") for s in job["executions"].values()):
                 job["status"] = "COMPLETED"
             self.say(200, b"{}")
+        elif self.path == "/address":  # of the message broker
+            STATE["address"] = body.decode()
+            self.say(200, b"{}")
+        elif self.path == "/index":  # of the fleet: "on" or "off"
+            STATE["index"] = body.decode()
+            self.say(200, b"{}")
+        elif self.path == "/connection":  # the message broker tells: {"thing": ..., "connected": ...}; answer: by which certificate
+            given = json.loads(body)
+            STATE["connections"][given["thing"]] = (given["connected"], time.time())
+            known = sorted(p.rpartition("/")[2] for t, p in STATE["principals"] if t == given["thing"])
+            self.say(200, json.dumps(known).encode())
         elif self.path == "/report":  # a device reports its configuration
             given = json.loads(body)
             aws_updates.REPORT(given["thing"], {"name": "config"}, {"state": {"reported": given["reported"]}}, {})
@@ -454,6 +470,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(400, "ThrottlingException", "Rate exceeded")
         if fault == "throttle429":
             raise Refused(429, "ThrottlingException", "Rate exceeded")
+        if fault == "denied":
+            raise Refused(403, "AccessDeniedException", "not authorized to perform this operation")
         if fault == "unavailable":
             raise Refused(503, "ServiceUnavailableException", "try again")
         if fault == "html500":
@@ -466,6 +484,9 @@ class Handler(BaseHTTPRequestHandler):
             self.say(200, b"{\"x\":\"" + b"x" * 9000000 + b"\"}")
         elif fault == "drop-before":
             self.hang_up()
+        elif fault == "hang-before":
+            STATE["log"].append("hangs")
+            self.hanging = True
         else:
             return False
         return True
@@ -477,6 +498,8 @@ class Handler(BaseHTTPRequestHandler):
         text = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         if fault == "drop":
             self.hang_up()
+        elif fault == "hang":
+            self.hanging = True
         elif fault == "truncate":
             self.say(200, text, cut=len(text) // 2)
             self.hang_up()
@@ -519,6 +542,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.hanging = False
+        self.answer(body)
+        if self.hanging:  # until the client is gone
+            self.connection.recv(1)
+            self.close_connection = True
+
+    def answer(self, body):
         with LOCK:
             if self.control(body):
                 return

@@ -96,7 +96,8 @@ def check_model(service, name, query, body):
 
 def routes(state, refused, arn, page):
     """(method, pattern, operation, service, function) of what is here. Functions get the path's parts, query, body, headers."""
-    state.update(objects={}, uploads={}, streams={}, jobs={}, otas={}, dynamic={}, published=[], templates={})
+    state.update(objects={}, uploads={}, streams={}, jobs={}, otas={}, dynamic={}, published=[], templates={},
+                 connections={}, cas={}, index="off", tags={}, retained={}, kicked={})
 
     def missing(what):
         raise refused(404, "ResourceNotFoundException", "%s not found" % what)
@@ -208,7 +209,7 @@ def routes(state, refused, arn, page):
         counts = {"numberOf%sThings" % "".join(p.capitalize() for p in s.split("_")): list(found["executions"].values()).count(s)
                   for s in ("QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "CANCELED")}
         return {"job": {"jobId": name, "jobArn": arn("job", name), "status": found["status"], "targets": found["targets"],
-                        "createdAt": found["made"], "jobProcessDetails": counts}}
+                        "createdAt": found["made"], "jobProcessDetails": counts, **{k: found[k] for k in ("abortConfig",) if k in found}}}
 
     def cancel_job(name, query, body, headers):
         job(name)["status"] = "CANCELED"
@@ -311,8 +312,29 @@ def routes(state, refused, arn, page):
     def publish(topic, query, body, headers):
         if topic.startswith("secret/"):
             raise refused(403, "ForbiddenException", "not allowed")
+        if query.get("retain") == "true":
+            state["retained"][topic] = body
         state["published"].append({"topic": topic, "payload": body.decode(), "qos": query.get("qos"), "retain": query.get("retain")})
         return {}
+
+    def get_retained(topic, query, body, headers):
+        payload = state["retained"].get(topic) or missing("Retained message")
+        return {"topic": topic, "payload": base64.b64encode(payload).decode(), "qos": 1, "lastModifiedTime": int(time.time())}
+
+    def end_connection(client, query, body, headers):
+        state["connections"].get(client, (False, 0))[0] or missing("Connection")
+        state["kicked"][client] = time.time()
+        return {}
+
+    def put_tags(query, body, headers):
+        kind, _, name = body["resourceArn"].rpartition(":")[2].partition("/")
+        if kind == "thingtype" and name not in state["types"]:
+            missing("Thing type %s" % name)
+        state["tags"].setdefault(body["resourceArn"], {}).update({t["Key"]: t["Value"] for t in body["tags"]})
+        return {}
+
+    def list_tags(query, body, headers):
+        return {"tags": [{"Key": k, "Value": v} for k, v in sorted(state["tags"].get(query["resourceArn"], {}).items())]}
 
     # --- groups, certificates, templates
 
@@ -340,6 +362,24 @@ def routes(state, refused, arn, page):
             taken("Certificate")
         state["certificates"][identity] = {"pem": body["certificatePem"], "status": body.get("status", "INACTIVE"), "made": time.time()}
         return {"certificateId": identity, "certificateArn": arn("cert", identity)}
+
+    def register_ca(query, body, headers):
+        der = ssl.PEM_cert_to_DER_cert(body["caCertificate"])
+        identity = hashlib.sha256(der).hexdigest()
+        state["cas"][identity] = body["caCertificate"]
+        return {"certificateId": identity, "certificateArn": arn("cacert", identity)}
+
+    def describe_ca(identity, query, body, headers):
+        pem = state["cas"].get(identity) or missing("CA certificate %s" % identity)
+        return {"certificateDescription": {"certificateArn": arn("cacert", identity), "certificateId": identity, "status": "ACTIVE",
+                                           "certificatePem": pem}}
+
+    def connectivity(name, query, body, headers):
+        if state["index"] != "on":
+            raise refused(400, "IndexNotReadyException", "Index is not ready")
+        state["things"].get(name) or missing("Thing %s" % name)
+        connected, when = state["connections"].get(name, (False, 0))
+        return {"thingName": name, "connected": connected, "timestamp": when}
 
     def create_template(query, body, headers):
         json.loads(body["templateBody"])
@@ -381,11 +421,21 @@ def routes(state, refused, arn, page):
         ("DELETE", r"/things/([^/]+)/shadow", "DeleteThingShadow", "iotdata", delete_shadow),
         ("GET", r"/api/things/shadow/ListNamedShadowsForThing/([^/]+)", "ListNamedShadowsForThing", "iotdata", list_shadows),
         ("POST", r"/topics/([^/]+)", "Publish", "iotdata", publish),
+        ("DELETE", r"/connections/([^/]+)", "DeleteConnection", "iotdata", end_connection),
+        ("GET", r"/retainedMessage/([^/]+)", "GetRetainedMessage", "iotdata", get_retained),
+        ("POST", r"/tags", "TagResource", "iot", put_tags),
+        ("GET", r"/tags", "ListTagsForResource", "iot", list_tags),
         ("POST", r"/dynamic-thing-groups/([^/]+)", "CreateDynamicThingGroup", "iot", create_dynamic),
         ("DELETE", r"/dynamic-thing-groups/([^/]+)", "DeleteDynamicThingGroup", "iot", delete_dynamic),
         ("GET", r"/thing-groups/([^/]+)", "DescribeThingGroup", "iot", describe_group),
         ("GET", r"/thing-groups/([^/]+)/things", "ListThingsInThingGroup", "iot", group_members),
         ("POST", r"/certificate/register-no-ca", "RegisterCertificateWithoutCA", "iot", register),
+        ("POST", r"/cacertificate", "RegisterCACertificate", "iot", register_ca),
+        ("GET", r"/cacertificates", "ListCACertificates", "iot", lambda q, b, h: page([
+            {"certificateId": i, "certificateArn": arn("cacert", i), "status": "ACTIVE"} for i in sorted(state["cas"])],
+            q, "certificates", "marker", "pageSize")),
+        ("GET", r"/cacertificate/([^/]+)", "DescribeCACertificate", "iot", describe_ca),
+        ("POST", r"/things/([^/]+)/connectivity-data", "GetThingConnectivityData", "iot", connectivity),
         ("POST", r"/provisioning-templates", "CreateProvisioningTemplate", "iot", create_template),
         ("POST", r"/provisioning-templates/([^/]+)/provisioning-claim", "CreateProvisioningClaim", "iot", create_claim),
         ("PUT", r"/job-templates/([^/]+)", "CreateJobTemplate", "iot", job_template),

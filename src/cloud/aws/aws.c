@@ -28,6 +28,7 @@ static void aws_free(void *self)
 	free(aws->region);
 	free(aws->profile);
 	free(aws->endpoint_url);
+	free(aws->fleet_dir);
 	free(aws->ca_file);
 	free(aws->arn_prefix);
 	free(aws->rates);
@@ -133,6 +134,7 @@ enum iot_status iot_aws_open(const struct iot_aws_options *options, struct iot_c
 	enum iot_status status = IOT_OK;
 
 	aws->endpoint_url = iot_strdup(options->endpoint_url);
+	aws->fleet_dir = iot_strdup(options->fleet_dir);
 	aws->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : TIMEOUT_MS;
 	aws->parallel = options->parallel > 0 ? options->parallel : PARALLEL;
 	aws->quota = QUOTA_AT_FIRST;
@@ -153,6 +155,11 @@ enum iot_status iot_aws_open(const struct iot_aws_options *options, struct iot_c
 	}
 	*ret = iot_cloud_new(&ops, aws);
 	return IOT_OK;
+}
+
+const char *iot_aws_fleet_dir(struct iot_cloud *cloud)
+{
+	return ((struct aws *)iot_cloud_self(cloud))->fleet_dir;
 }
 
 const char *iot_aws_credentials_source(struct iot_cloud *cloud)

@@ -77,6 +77,7 @@ struct aws {
 	bool profile_given;
 	bool profile_named; /* somebody said which one: it must exist */
 	char *endpoint_url;
+	char *fleet_dir; /* NULL: none */
 	char *ca_file;
 	struct iot_buf ca_pem;
 	struct aws_file files[AWS_FILES]; /* empty ones when they are not to be read */

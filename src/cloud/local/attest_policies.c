@@ -261,7 +261,6 @@ static enum iot_status list_policies(struct iot_local *local, const json_t *requ
 	IOT_CLEAN(iot_page_release) struct iot_page page = {0};
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	json_t *policies = json_array();
-	bool row = false;
 	enum iot_status status = iot_page_init(&page, request, "nextToken", err);
 
 	(void)in, (void)out;
@@ -273,8 +272,7 @@ static enum iot_status list_policies(struct iot_local *local, const json_t *requ
 				      &stmt, err);
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "ii", page.after_id, page.limit + 1);
-	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row &&
-	       iot_page_next_id(&page, iot_stmt_int(stmt, 0))) {
+	while (iot_page_row(&page, stmt, 0, &status, err)) {
 		json_t *policy = json_object();
 
 		set_row(stmt, policy);

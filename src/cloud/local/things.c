@@ -242,8 +242,9 @@ static enum iot_status new_type(struct iot_local *local, const json_t *request, 
 	if (type != NULL && remove)
 		return iot_local_invalid(err, "thingTypeName and removeThingType exclude each other");
 	*ret = remove ? 0 : thing->type_id;
-	if (type == NULL || (thing->type != NULL && strcmp(type, thing->type) == 0))
+	if (type == NULL)
 		return IOT_OK;
+	/* Also its own one, if that is deprecated meanwhile: as AWS. */
 	return usable_type(local, type, ret, err);
 }
 
