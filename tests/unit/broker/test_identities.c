@@ -69,7 +69,7 @@ static void add_key(int64_t thing, int which)
 
 	ASSERT_OK(iot_key_generate(IOT_KEY_P256, &keys[which], &err), &err);
 	ASSERT_OK(iot_key_public_pem(keys[which], &pem, &err), &err);
-	SQL("INSERT INTO device_keys VALUES (?1, ?2, ?3, 'p256', NULL, 0)", "sis", iot_key_id(keys[which], id), thing,
+	SQL("INSERT INTO device_keys VALUES (?1, ?2, ?3, 'p256', NULL, 0, 'connect')", "sis", iot_key_id(keys[which], id), thing,
 	    iot_buf_str(&pem));
 	iot_buf_release(&pem);
 }
