@@ -24,7 +24,8 @@ enum iot_board_capability {
 	IOT_BOARD_CONNECTS = 1 << 4,              /* to the broker, when told to */
 	IOT_BOARD_SIGNS = 1 << 5,                 /* shows that it holds its private key */
 	IOT_BOARD_LOCKS = 1 << 6,                 /* keeps what it was given from being changed or read */
-	IOT_BOARD_RESETS = 1 << 7                 /* to its factory state */
+	IOT_BOARD_RESETS = 1 << 7,                /* to its factory state */
+	IOT_BOARD_KEEPS_OLD_ROOT = 1 << 8         /* beside a new one that is staged, and goes back to it by itself */
 };
 
 /* What can be installed. The order is that of installing. */
@@ -104,7 +105,8 @@ struct iot_board_options {
 struct iot_board_trust {
 	/* endpoint: HOST, or HOST:PORT of boards that can be told a port; root_ca: PEM; NULL: that stays as it is */
 	const char *endpoint, *root_ca;
-	const char *old_endpoint, *old_root_ca; /* to go back to; NULL: not known */
+	/* To go back to; NULL: not known. Only of KEEPS_OLD_ROOT a root CA may be new and the old one not known. */
+	const char *old_endpoint, *old_root_ca;
 };
 
 /* How far locking may go. */

@@ -23,6 +23,9 @@
  * 0f older than what ran before, 10 the same, 11 reverted or not in a self test,
  * 17 larger than the slot, e3 signature, e4 cannot write, e8 not an image of this
  * board. A self test that fails says "rejected vX: self test failed".
+ *
+ * A job for new trust (trust.h) is carried out as iotctl-trust(7) has it, and changes device.json and ca.pem; meanwhile
+ * sim/ holds trust.json and root-new.pem.
  */
 #ifndef IOTCTL_SIM_H
 #define IOTCTL_SIM_H

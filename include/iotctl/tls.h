@@ -31,8 +31,8 @@ IOT_CHECK enum iot_status iot_tls_any_anchor(struct iot_error *err);
 
 /*
  * Shake hands on a connected socket that does not block, and check the server's certificate: the root (PEM) issued its
- * chain, and it is for this host's name or address. A server that wants a certificate of ours is fine, since it shows its
- * own first. Blocks up to timeout_ms. IOT_VERIFY: not to be believed, or no TLS; IOT_USAGE: no root in the PEM;
+ * chain, and it is for this host's name or address. A server that wants a certificate of ours is fine, since it shows
+ * its own first. Blocks up to timeout_ms. IOT_VERIFY: not to be believed, or no TLS; IOT_USAGE: no root in the PEM;
  * IOT_AGAIN: the connection ended before; IOT_TIMEOUT.
  */
 IOT_CHECK enum iot_status iot_tls_check_server(int fd, const char *host, const char *root_ca, int timeout_ms,

@@ -1,10 +1,10 @@
 /* iotctl device trust: another endpoint or root CA for boards on a port and for devices in the field. */
+#include "iotctl/trust.h"
 #include "command/commands.h"
 #include "command/context.h"
 #include "iotctl/fs.h"
 #include "iotctl/local.h"
 #include "iotctl/log.h"
-#include "iotctl/trust.h"
 
 #include <string.h>
 
@@ -79,8 +79,8 @@ static bool interrupted(void *data)
 static enum iot_status check_args(const struct cli_context *ctx, const struct trust_args *args, struct iot_error *err)
 {
 	static const char *const of_board[] = {"baud", "pulse", "transcript", "old-root-ca", "connect-timeout", NULL};
-	static const char *const of_field[] = {"id", "resume", "wait", "timeout", "device-timeout", "per-minute",
-					       "max-failures", NULL};
+	static const char *const of_field[] = {"id",         "resume",       "wait", "timeout", "device-timeout",
+					       "per-minute", "max-failures", NULL};
 	bool board = args->board != NULL || args->port != NULL, field = args->devices.count + args->groups.count > 0;
 
 	if (board == field || (board && args->port == NULL)) {
@@ -91,8 +91,8 @@ static enum iot_status check_args(const struct cli_context *ctx, const struct tr
 	for (const char *const *name = board ? of_field : of_board; *name != NULL; name++) {
 		if (!cli_given(ctx, *name))
 			continue;
-		return iot_fail(err, IOT_USAGE, board ? "--%s is for devices in the field" : "--%s is for a board on a port",
-				*name);
+		return iot_fail(err, IOT_USAGE,
+				board ? "--%s is for devices in the field" : "--%s is for a board on a port", *name);
 	}
 	if ((args->max_failures > 0 || args->timeout > 0) && !args->wait)
 		return iot_fail(err, IOT_USAGE, "--max-failures and --timeout belong to --wait");
@@ -237,13 +237,17 @@ static const struct cli_command cmd_update = {
 	.name = "update",
 	.summary = "Give devices another endpoint or root CA, and take it back where it fails",
 	.description =
-		"The new one is staged, a connection with it proved, and only then is the old one given up. First it is "
+		"The new one is staged, a connection with it proved, and only then is the old one given up. First it "
+		"is "
 		"looked whether the endpoint answers with a certificate that the root CA verifies.\n\n"
-		"A board on a port (--board, --port) is written to and told to connect, or started and seen by the broker. What "
+		"A board on a port (--board, --port) is written to and told to connect, or started and seen by the "
+		"broker. What "
 		"it had is in the station's journal: after an interruption the same command goes on.\n\n"
 		"Devices in the field get a job, which each carries out and reports; the document is described in "
-		"iotctl-trust(7). ExpressLink modules get an update of type 107: a root CA, which the old one must have signed; "
-		"an endpoint only over their serial line. With --resume the same command finds the jobs that it made.\n\n"
+		"iotctl-trust(7). ExpressLink modules get an update of type 107: a root CA, which the old one must "
+		"have signed; "
+		"an endpoint only over their serial line. With --resume the same command finds the jobs that it "
+		"made.\n\n"
 		"The policies of devices do not name endpoints and are left as they are.",
 	.args = CLI_ARGS(ARG_LIST("DEVICE", struct trust_args, devices, "thing names or aliases", .optional = true,
 				  .complete = COMPLETE_DEVICE)),
@@ -255,10 +259,12 @@ static const struct cli_command cmd_update = {
 			"the fleet that answers there: its endpoint and root CA", .complete = COMPLETE_FLEET),
 		OPT_LIST('g', "group", "GROUP", struct trust_args, groups, "the devices of this group; may be repeated",
 			 .complete = COMPLETE_GROUP),
-		OPT_PATH('b', "board", "KIND", struct trust_args, board, "kind of the board on --port, or its description"),
-		OPT_PATH(0, "port", "PATH", struct trust_args, port, "a board on this serial port", .complete = COMPLETE_PORT),
-		OPT_INT(0, "baud", "RATE", struct trust_args, baud, "speed of the port; else the description's", .min = 1200,
-			.max = 1000000),
+		OPT_PATH('b', "board", "KIND", struct trust_args, board,
+			 "kind of the board on --port, or its description"),
+		OPT_PATH(0, "port", "PATH", struct trust_args, port, "a board on this serial port",
+			 .complete = COMPLETE_PORT),
+		OPT_INT(0, "baud", "RATE", struct trust_args, baud, "speed of the port; else the description's",
+			.min = 1200, .max = 1000000),
 		OPT_ENUM(0, "pulse", "LINE", struct trust_args, pulse, "reset the board by this line first",
 			 .choices = CLI_CHOICES("none", "dtr", "rts"), .fallback = "none"),
 		OPT_PATH(0, "transcript", "FILE", struct trust_args, transcript, "append all that is said on the port",
@@ -275,16 +281,19 @@ static const struct cli_command cmd_update = {
 			 .complete = COMPLETE_FILE),
 		OPT_STR(0, "id", "ID", struct trust_args, id, "of the jobs; else made of the time"),
 		OPT_DURATION(0, "device-timeout", "TIME", struct trust_args, device_timeout,
-			     "a device that takes longer is timed out", .fallback = "1h", .min = 60000, .max = 604800000),
-		OPT_INT(0, "per-minute", "N", struct trust_args, per_minute, "at most so many devices a minute", .min = 1,
-			.max = 1000),
-		OPT_FLAG('f', "force", struct trust_args, force, "do not look whether devices will believe the endpoint"),
+			     "a device that takes longer is timed out", .fallback = "1h", .min = 60000,
+			     .max = 604800000),
+		OPT_INT(0, "per-minute", "N", struct trust_args, per_minute, "at most so many devices a minute",
+			.min = 1, .max = 1000),
+		OPT_FLAG('f', "force", struct trust_args, force,
+			 "do not look whether devices will believe the endpoint"),
 		OPT_FLAG('n', "dry-run", struct trust_args, dry_run, "look and check, change nothing")),
-	.examples = CLI_EXAMPLES(
-		{"device trust update --group pumps --endpoint iot2.example.com --root-ca root2.pem --wait --max-failures 3",
-		 "a group, and stop when it goes wrong"},
-		{"device trust update --board expresslink --port /dev/ttyUSB0 --endpoint iot2.example.com",
-		 "a module on the bench"}),
+	.examples =
+		CLI_EXAMPLES({"device trust update --group pumps --endpoint iot2.example.com --root-ca root2.pem "
+			      "--wait --max-failures 3",
+			      "a group, and stop when it goes wrong"},
+			     {"device trust update --board expresslink --port /dev/ttyUSB0 --endpoint iot2.example.com",
+			      "a module on the bench"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_PARTIAL, IOT_ABORTED, IOT_TIMEOUT, IOT_BOARD, IOT_VERIFY,
 			   IOT_INTERRUPTED),
 	.needs = CLI_NEEDS_CLOUD,

@@ -16,10 +16,9 @@ enum iot_status journal_trust_get(struct iot_store *journal, const char *fleet, 
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool any = false;
-	enum iot_status status =
-		iot_stmt_query(journal, &stmt, &any, err,
-			       "SELECT old_endpoint, old_root_ca FROM trust WHERE fleet = ? AND uid = ?", "ss", fleet,
-			       uid);
+	enum iot_status status = iot_stmt_query(
+		journal, &stmt, &any, err, "SELECT old_endpoint, old_root_ca FROM trust WHERE fleet = ? AND uid = ?",
+		"ss", fleet, uid);
 
 	*ret = (struct journal_trust){0};
 	if (status != IOT_OK || !any)
@@ -30,9 +29,8 @@ enum iot_status journal_trust_get(struct iot_store *journal, const char *fleet, 
 	return IOT_OK;
 }
 
-enum iot_status journal_trust_begin(struct iot_store *journal, const char *fleet, const char *uid,
-				    const char *endpoint, const char *root_ca, const struct journal_trust *entry,
-				    struct iot_error *err)
+enum iot_status journal_trust_begin(struct iot_store *journal, const char *fleet, const char *uid, const char *endpoint,
+				    const char *root_ca, const struct journal_trust *entry, struct iot_error *err)
 {
 	iot_store_set_durable(journal, true);
 	return iot_store_run(journal, NULL, err,

@@ -25,6 +25,7 @@ struct run {
 	struct iot_board *board;
 	struct iot_board_identity identity;
 	const char *thing, *uid; /* what cloud and journal know it by */
+	char *journal_name;      /* of a board that has no name of its own */
 	struct iot_store *journal;
 	struct journal_trust entry;
 	struct iot_buf old_root;   /* that it may hold now: the fleet's, or as the user says */
@@ -93,6 +94,12 @@ static enum iot_status open_board(struct run *run, struct iot_error *err)
 		return status;
 	run->uid = *run->identity.uid != '\0' ? run->identity.uid : run->identity.thing_name;
 	run->thing = run->description->ops->capabilities & IOT_BOARD_NAMED_BY_UID ? run->uid : run->identity.thing_name;
+	if (*run->thing == '\0' && *run->uid != '\0') {
+		status = journal_thing(run->journal, fleet_id(run->cloud), run->uid, &run->journal_name, err);
+		if (status != IOT_OK)
+			return status;
+		run->thing = run->journal_name != NULL ? run->journal_name : "";
+	}
 	if (*run->thing != '\0')
 		return journal_trust_get(run->journal, fleet_id(run->cloud), run->uid, &run->entry, err);
 	iot_fail(err, IOT_CONFLICT, "the board on '%.160s' has no name: it is no device yet", spec->port);
@@ -139,12 +146,16 @@ static enum iot_status holds(struct run *run, enum iot_board_item_kind kind, con
 }
 
 /* What it has now, as far as it has to be written again on the way back. */
-static enum iot_status find_old_endpoint(struct run *run, struct iot_error *err)
+static enum iot_status find_old_endpoint(struct run *run, bool new_is_there, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *port = iot_strf("%lld", (long long)run->change.fleet.port);
 	bool same = true;
 	enum iot_status status = IOT_OK;
 
+	if (new_is_there) {
+		run->entry.old_endpoint = iot_strdup(run->change.spec->endpoint);
+		return IOT_OK;
+	}
 	if (run->change.port > 0 && takes(run, IOT_ITEM_PORT))
 		status = holds(run, IOT_ITEM_PORT, port, &same, err);
 	if (status != IOT_OK)
@@ -163,10 +174,13 @@ static enum iot_status find_old_endpoint(struct run *run, struct iot_error *err)
 
 static enum iot_status find_old_root(struct run *run, bool new_is_there, struct iot_error *err)
 {
+	bool keeps = run->description->ops->capabilities & IOT_BOARD_KEEPS_OLD_ROOT;
 	const char *old = new_is_there ? iot_buf_str(&run->change.root_ca) : iot_buf_str(&run->old_root);
 	bool known = *old != '\0';
 	enum iot_status status = known && !new_is_there ? holds(run, IOT_ITEM_ROOT_CA, old, &known, err) : IOT_OK;
 
+	if (status == IOT_OK && !known && keeps)
+		return IOT_OK; /* it knows by itself */
 	if (status == IOT_OK && !known) {
 		iot_fail(err, IOT_CONFLICT,
 			 "the board holds a root CA that is not the fleet's: there would be no way back");
@@ -198,7 +212,7 @@ static enum iot_status look_at_old(struct run *run, bool *ret, struct iot_error 
 		return status;
 	/* An unfinished run knows what it found, which may be gone from the board. */
 	if (*run->change.host != '\0' && run->entry.old_endpoint == NULL)
-		status = find_old_endpoint(run, err);
+		status = find_old_endpoint(run, endpoint && same_port, err);
 	if (status == IOT_OK && run->change.root_ca.len > 0 && run->entry.old_root_ca == NULL)
 		status = find_old_root(run, root, err);
 	return status;
@@ -410,6 +424,7 @@ static void release(struct run *run)
 	iot_board_identity_release(&run->identity);
 	iot_board_description_free(run->description);
 	journal_trust_release(&run->entry);
+	free(run->journal_name);
 	iot_store_close(run->journal);
 	trust_release(&run->change);
 	iot_buf_release(&run->old_root);

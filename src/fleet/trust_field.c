@@ -96,10 +96,9 @@ static enum iot_status count_member(json_t *item, void *data, struct iot_error *
 static enum iot_status add_group(struct field *field, const char *group, struct iot_error *err)
 {
 	struct members members = {.field = field};
-	enum iot_status status =
-		fleet_each(field->cloud, "ListThingsInThingGroup",
-			   json_pack("{s:s, s:b}", "thingGroupName", group, "recursive", 1), "things", count_member,
-			   &members, err);
+	enum iot_status status = fleet_each(field->cloud, "ListThingsInThingGroup",
+					    json_pack("{s:s, s:b}", "thingGroupName", group, "recursive", 1), "things",
+					    count_member, &members, err);
 
 	if (status != IOT_OK)
 		return status;
@@ -123,10 +122,10 @@ static size_t part_size(const struct part *part)
 static enum iot_status find_targets(struct field *field, struct iot_error *err)
 {
 	const char *const *name;
-	enum iot_status status =
-		fleet_each(field->cloud, "ListThings",
-			   json_pack("{s:s, s:s}", "attributeName", FLEET_BOARD_ATTRIBUTE, "attributeValue", "expresslink"),
-			   "things", note_module, field, err);
+	enum iot_status status = fleet_each(
+		field->cloud, "ListThings",
+		json_pack("{s:s, s:s}", "attributeName", FLEET_BOARD_ATTRIBUTE, "attributeValue", "expresslink"),
+		"things", note_module, field, err);
 
 	for (name = field->spec->devices; status == IOT_OK && name != NULL && *name != NULL; name++)
 		status = add_device(field, *name, err);
@@ -182,7 +181,8 @@ static enum iot_status choose_id(struct field *field, struct iot_error *err)
 	struct tm tm;
 
 	if (id != NULL && (*id == '\0' || strlen(id) > ID_MAX || strspn(id, allowed) != strlen(id)))
-		return iot_fail(err, IOT_USAGE, "'%.80s' is no id: letters, digits, '-' and '_', at most %d", id, ID_MAX);
+		return iot_fail(err, IOT_USAGE, "'%.80s' is no id: letters, digits, '-' and '_', at most %d", id,
+				ID_MAX);
 	gmtime_r(&now, &tm);
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", &tm);
 	iot_random(random, sizeof(random));
@@ -236,7 +236,8 @@ static json_t *target_arns(const struct field *field, const struct part *part)
 	for (size_t sort = THINGS; sort <= GROUPS; sort++) {
 		json_array_foreach(part->names[sort], i, name) {
 			IOT_CLEAN(iot_free_p)
-			char *arn = fleet_arn(field->cloud, sort == GROUPS ? "thinggroup" : "thing", json_string_value(name));
+			char *arn = fleet_arn(field->cloud, sort == GROUPS ? "thinggroup" : "thing",
+					      json_string_value(name));
 
 			json_array_append_new(arns, json_string(arn));
 		}
@@ -457,7 +458,8 @@ static enum iot_status check_signed(const struct field *field, struct iot_error 
 	    iot_cert_verify_signed_by(after, iot_cert_key(before), NULL) == IOT_OK)
 		return status;
 	iot_fail(err, IOT_VERIFY, "the root CA that ExpressLink modules have did not sign the new one");
-	iot_error_hint(err, "they would refuse it: have it cross-signed, or give it over the serial line; --force tries");
+	iot_error_hint(err,
+		       "they would refuse it: have it cross-signed, or give it over the serial line; --force tries");
 	return IOT_VERIFY;
 }
 
@@ -467,9 +469,9 @@ static enum iot_status check(struct field *field, struct iot_error *err)
 	const struct fleet_surroundings *fleet = &field->change.fleet;
 	enum iot_status status = part_size(&field->parts[MODULES]) > 0 ? check_signed(field, err) : IOT_OK;
 
-	return status == IOT_OK ? trust_check(&field->change, fleet->endpoint, (int)fleet->port,
-					      iot_buf_str(&fleet->ca), err)
-				: status;
+	return status == IOT_OK
+		       ? trust_check(&field->change, fleet->endpoint, (int)fleet->port, iot_buf_str(&fleet->ca), err)
+		       : status;
 }
 
 static json_t *make_record(const struct field *field, const json_t *devices)
@@ -484,8 +486,9 @@ static json_t *make_record(const struct field *field, const json_t *devices)
 	json_object_set(record, "devices", (json_t *)(uintptr_t)devices);
 	json_object_set_new(record, "notProved", json_array());
 	if (part_size(&field->parts[MODULES]) > 0)
-		json_array_append_new(json_object_get(record, "notProved"),
-				      json_string("that modules connect with the root CA: they use it when they connect next"));
+		json_array_append_new(
+			json_object_get(record, "notProved"),
+			json_string("that modules connect with the root CA: they use it when they connect next"));
 	iot_json_set_bool(record, "resumed", field->known);
 	iot_json_set_bool(record, "changed", field->changed);
 	return record;
@@ -501,8 +504,8 @@ static json_t *intended(const struct field *field)
 		for (size_t sort = THINGS; sort <= GROUPS; sort++)
 			json_array_foreach(field->parts[part].names[sort], i, name)
 				json_array_append_new(devices,
-						      json_pack("{s:O, s:s}", sort == GROUPS ? "group" : "thingName", name,
-								"way", part == MODULES ? "update" : "job"));
+						      json_pack("{s:O, s:s}", sort == GROUPS ? "group" : "thingName",
+								name, "way", part == MODULES ? "update" : "job"));
 	}
 	return devices;
 }
@@ -537,8 +540,7 @@ enum iot_status iot_trust_field(struct iot_cloud *cloud, const struct iot_trust_
 				struct iot_error *err)
 {
 	struct iot_error scratch = IOT_ERROR_INIT;
-	struct field field = {
-		.cloud = cloud, .spec = spec, .change = TRUST_CHANGE_INIT, .module_names = json_object()};
+	struct field field = {.cloud = cloud, .spec = spec, .change = TRUST_CHANGE_INIT, .module_names = json_object()};
 	IOT_JSON devices = NULL;
 	enum iot_status status;
 

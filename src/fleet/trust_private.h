@@ -16,7 +16,10 @@ struct trust_change {
 	struct iot_buf root_ca;          /* PEM; empty: it stays */
 	char root_id[IOT_SHA256_HEX_SIZE];
 };
-#define TRUST_CHANGE_INIT {.root_ca = IOT_BUF_INIT(IOT_CERT_PEM_MAX)}
+#define TRUST_CHANGE_INIT                                                                                              \
+	{                                                                                                              \
+		.root_ca = IOT_BUF_INIT(IOT_CERT_PEM_MAX)                                                              \
+	}
 
 /* Read what is new, and what the fleet has. IOT_USAGE: nothing is new, or it is no CA's certificate. */
 IOT_CHECK enum iot_status trust_read(struct iot_cloud *cloud, const struct iot_trust_change *spec,

@@ -10,9 +10,8 @@
 
 enum { FILE_MAX = 64 * 1024 };
 
-static const char *const state_names[] = {[SIM_TRUST_TRYING] = "trying",
-					  [SIM_TRUST_PROVED] = "proved",
-					  [SIM_TRUST_SETTLING] = "settling"};
+static const char *const state_names[] = {
+	[SIM_TRUST_TRYING] = "trying", [SIM_TRUST_PROVED] = "proved", [SIM_TRUST_SETTLING] = "settling"};
 
 static void step(const char *name)
 {

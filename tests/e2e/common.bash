@@ -189,6 +189,30 @@ talk() {
 say() { printf '%s\n' "$*" >&"$talk_fd"; }
 hears() { until_true 10 grep -q -e "$2" "$1.talk"; } # NAME PATTERN
 
+make_root() { # NAME: NAME.key and NAME.pem, of a CA
+  openssl ecparam -genkey -name prime256v1 -noout -out "$1.key"
+  openssl req -x509 -new -key "$1.key" -subj "/CN=$1" -days 3650 -addext keyUsage=critical,keyCertSign -out "$1.pem" 2>/dev/null
+}
+
+sign_server() { # FOLDER CA: FOLDER/server.pem anew, issued by this CA
+  openssl req -new -key "$1/server.key" -subj /CN=localhost -out server.csr 2>/dev/null
+  openssl x509 -req -in server.csr -CA "$2.pem" -CAkey "$2.key" -CAcreateserial -days 100 \
+    -extfile <(echo subjectAltName=DNS:localhost) -out "$1/server.pem" 2>/dev/null
+}
+
+# A second fleet with the same devices, whose broker shows a certificate of another root: "second" on $port2.
+start_second() {
+  second=$XDG_DATA_HOME/iotctl/second
+  port2=$(free_port)
+  make_root root2
+  iotctl backup ./copy -q >/dev/null
+  iotctl restore ./copy second -q >/dev/null
+  sqlite3 "$second/registry.db" "UPDATE meta SET value = '$port2' WHERE key = 'port'"
+  sign_server "$second/ca" root2
+  cp root2.pem "$second/ca/root.pem"
+  iotctl --fleet second serve --detach
+}
+
 # Everything a failed command might have changed: names, modes and contents of files, and the registry's rows.
 fleet_state() {
   find "$fleet" -not -name '*.db-*' -not -name '*.log*' -not -name serve.lock -not -type s -printf '%P %M\n' | sort

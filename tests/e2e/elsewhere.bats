@@ -61,6 +61,8 @@ elsewhere() { # a fleet with its API, an operator who may do all, a device that 
   [ "$out" = true ]
   works device update -- pump-0002 --alias two
   works device rotate -- two --out ./again
+  cp "$fleet/ca/root.pem" away/root.pem
+  works device trust update -- pump-0001 --root-ca root.pem --wait --timeout 30s
   works device disable -- pump-0002
   works device enable -- pump-0002
   works type create -- tram

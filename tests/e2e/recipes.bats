@@ -319,6 +319,29 @@ make_wait() {
   [ "$(iotctl device list --query length)" = 4 ]
 }
 
+in_second() { [ "$(iotctl --fleet second device show "$1" --query .connected)" = true ]; }
+
+@test "Move devices to a new endpoint or root CA" {
+  take_recipe
+  pumps pump-0001 pump-0002 pump-0003
+  start_second
+  export NEW_ENDPOINT=localhost:$port2
+  cp "$fleet/ca/root.pem" right.pem
+  mv root2.pem new.pem
+  cp right.pem root2.pem
+  recipe 11 # not the root of the broker there: nobody is told
+  [ "$(iotctl job list --query length)" = 0 ]
+  cp new.pem root2.pem
+  recipe 0
+  [ "$(grep -c SUCCEEDED move-beta.csv)" = 2 ]
+  for name in pump-0001 pump-0002 pump-0003; do
+    until_true 20 in_second "$name"
+    cmp "$name/ca.pem" root2.pem
+  done
+  recipe 0 # and the same journals know that it is done
+  [ "$(iotctl job list --query length)" = 2 ]
+}
+
 @test "Check policies before they are used" {
   take_recipe
   mkdir policies

@@ -247,7 +247,7 @@ static enum iot_status identify(void *self, struct iot_board_identity *ret, stru
 const struct iot_board_ops iot_board_sim7600 = {
 	.name = "sim7600",
 	.summary = "SIMCom SIM7600 LTE module",
-	.capabilities = IOT_BOARD_TAKES_KEY | IOT_BOARD_CONNECTS,
+	.capabilities = IOT_BOARD_TAKES_KEY | IOT_BOARD_CONNECTS | IOT_BOARD_KEEPS_OLD_ROOT,
 	.items = 1U << IOT_ITEM_ROOT_CA | 1U << IOT_ITEM_CERTIFICATE | 1U << IOT_ITEM_THING_NAME | 1U << IOT_ITEM_APN |
 		 1U << IOT_ITEM_PORT | 1U << IOT_ITEM_ENDPOINT,
 	.open = open_module,

@@ -6,6 +6,7 @@
 #include "board/dialect/sim7600_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/endpoint.h"
 #include "iotctl/text.h"
 
 #include <stdio.h>
@@ -210,6 +211,18 @@ enum iot_status s7_install(void *self, struct iot_board_item *item, struct iot_e
 
 /* --- trust beside trust --------------------------------------------------------------------------- */
 
+/* Into the host and what of the port was given, which are items of their own. */
+static enum iot_status split(const char *endpoint, char host[257], char port[6], struct iot_error *err)
+{
+	int number = 0;
+	enum iot_status status = iot_endpoint_split(endpoint, host, 257, &number, err);
+
+	port[0] = '\0';
+	if (status == IOT_OK && number > 0)
+		snprintf(port, 6, "%u", (unsigned)number & 0xffffU);
+	return status;
+}
+
 enum iot_status s7_stage(void *self, const struct iot_board_trust *trust, struct iot_error *err)
 {
 	struct s7 *s7 = self;
@@ -223,20 +236,27 @@ enum iot_status s7_stage(void *self, const struct iot_board_trust *trust, struct
 		if (status == IOT_OK && !there)
 			status = write_content(s7, &ca_content, trust->root_ca, false, err);
 	}
-	if (status != IOT_OK)
-		return status;
-	s7->staged = true;
-	snprintf(s7->staged_endpoint, sizeof(s7->staged_endpoint), "%s",
-		 trust->endpoint != NULL ? trust->endpoint : "");
-	return IOT_OK;
+	s7->staged_endpoint[0] = s7->staged_port[0] = '\0';
+	if (status == IOT_OK && trust->endpoint != NULL)
+		status = split(trust->endpoint, s7->staged_endpoint, s7->staged_port, err);
+	s7->staged = status == IOT_OK;
+	return status;
 }
 
 /* An endpoint that is the module's own already is not written again. */
 static enum iot_status set_endpoint(struct s7 *s7, const char *endpoint, struct iot_error *err)
 {
-	struct iot_board_item item = {IOT_ITEM_ENDPOINT, endpoint, IOT_ITEM_NOT_TRIED};
+	char host[257], number[6];
+	struct iot_board_item item = {IOT_ITEM_ENDPOINT, host, IOT_ITEM_NOT_TRIED};
+	struct iot_board_item port_item = {IOT_ITEM_PORT, number, IOT_ITEM_NOT_TRIED};
+	enum iot_status status;
 
-	return endpoint != NULL ? s7_install(s7, &item, err) : IOT_OK;
+	if (endpoint == NULL)
+		return IOT_OK;
+	status = split(endpoint, host, number, err);
+	if (status == IOT_OK && *number != '\0')
+		status = s7_install(s7, &port_item, err);
+	return status == IOT_OK ? s7_install(s7, &item, err) : status;
 }
 
 static enum iot_status set_root_ca(struct s7 *s7, const char *root_ca, struct iot_error *err)
@@ -286,7 +306,7 @@ enum iot_status s7_settle(void *self, const struct iot_board_trust *trust, bool 
 	}
 	if (status == IOT_OK) {
 		s7->staged = false;
-		s7->staged_endpoint[0] = '\0';
+		s7->staged_endpoint[0] = s7->staged_port[0] = '\0';
 	}
 	return status;
 }

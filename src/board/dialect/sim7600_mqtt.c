@@ -118,6 +118,8 @@ static enum iot_status read_target(struct s7 *s7, struct target *ret, struct iot
 	s7_value(&files, S7_THING, ret->thing, sizeof(ret->thing));
 	if (*s7->staged_endpoint != '\0')
 		snprintf(ret->endpoint, sizeof(ret->endpoint), "%s", s7->staged_endpoint);
+	if (*s7->staged_port != '\0')
+		snprintf(ret->port, sizeof(ret->port), "%s", s7->staged_port);
 	if (*ret->port == '\0')
 		snprintf(ret->port, sizeof(ret->port), "8883");
 	what = missing(&files, ret);

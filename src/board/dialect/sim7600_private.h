@@ -58,7 +58,8 @@ struct s7 {
 	int result;
 	bool session;              /* MQTT was started */
 	bool staged;               /* other trust was staged in this conversation */
-	char staged_endpoint[257]; /* to connect to instead; "": none */
+	char staged_endpoint[257]; /* host to connect to instead; "": none */
+	char staged_port[6];       /* that comes with it; "": none */
 };
 
 /* A command that changes nothing when it is said again. A refusal that stays is IOT_BOARD; `doing`: "list its files".

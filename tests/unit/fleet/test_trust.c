@@ -17,6 +17,7 @@
 #include "unit.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define UID "4a1fb7f2-9d02-4b06-b2b5-2c1f2cb9a1e0"
@@ -43,9 +44,9 @@ static bool holds(struct fake_module *m, const struct iot_buf *root)
 
 static bool lets_in(struct fake_module *m)
 {
-	return strcmp(fake_get(m, "Endpoint"), NEW_HOST) == 0 ? holds(m, &new_pem)
-							      : strcmp(fake_get(m, "Endpoint"), OLD_HOST) == 0 &&
-									holds(m, &old_pem);
+	return strcmp(fake_get(m, "Endpoint"), NEW_HOST) == 0
+		       ? holds(m, &new_pem)
+		       : strcmp(fake_get(m, "Endpoint"), OLD_HOST) == 0 && holds(m, &old_pem);
 }
 
 /* What serve does when the broker tells of a client; called by the module's thread. */
@@ -74,7 +75,7 @@ static char *make_root(const char *name, struct iot_buf *pem)
 	return path;
 }
 
-static void set_up(void)
+static void make_world(void)
 {
 	struct iot_fleet_init_options options = {.name = "demo", .endpoint = OLD_HOST};
 	struct iot_device_spec device = {.name = UID};
@@ -82,8 +83,6 @@ static void set_up(void)
 	struct iot_error err = IOT_ERROR_INIT;
 	json_t *record = NULL;
 
-	if (getenv("VICTIM_POINT") != NULL)
-		return;
 	dir = unit_mkdtemp_memory();
 	fleet_dir = iot_path(dir, "demo");
 	journal = iot_path(dir, "state/journal.db");
@@ -106,12 +105,10 @@ static void set_up(void)
 	fake_start(&module);
 }
 
-static void tear_down(void)
+static void end_world(void)
 {
 	struct iot_error err = IOT_ERROR_INIT;
 
-	if (getenv("VICTIM_POINT") != NULL)
-		return;
 	fake_stop(&module);
 	iot_cloud_free(cloud);
 	cloud = NULL;
@@ -123,9 +120,24 @@ static void tear_down(void)
 	free(journal);
 	free(new_root);
 	free(wrong_root);
+	dir = fleet_dir = journal = new_root = wrong_root = NULL;
 }
 
-/* Nobody answers at these names, so no local look; the fleet sees it at both, as the same cloud behind two names would. */
+/* The victim lives in another's. */
+static void set_up(void)
+{
+	if (getenv("VICTIM_POINT") == NULL)
+		make_world();
+}
+
+static void tear_down(void)
+{
+	if (getenv("VICTIM_POINT") == NULL)
+		end_world();
+}
+
+/* Nobody answers at these names, so no local look; the fleet sees it at both, as the same cloud behind two names would.
+ */
 static struct iot_trust_board_spec spec_of(void)
 {
 	return (struct iot_trust_board_spec){
@@ -331,8 +343,8 @@ static int run_victim(const char *point, const char *root)
 
 static void anew(void)
 {
-	tear_down();
-	set_up();
+	end_world();
+	make_world();
 }
 
 /* The same again finishes it; so does the way back, when what was new was wrong. */
@@ -498,14 +510,33 @@ static void test_freertos_cannot_save(void)
 	power_off();
 }
 
-/* A board that connects by itself: started, and seen or not. */
-static void board_connects(const char *step, void *data)
+/* A board that connects by itself, again and again: a process of its own. */
+static pid_t coming;
+
+static void come_again(void)
 {
 	struct iot_error err = IOT_ERROR_INIT;
-	bool *seen = data;
+	struct iot_cloud *own = NULL;
 
-	if (strcmp(step, "connect") == 0 && *seen)
-		ASSERT_OK(iot_local_presence(cloud, "u5-1", true, ++connection, NULL, "127.0.0.1", NULL, &err), &err);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || iot_local_open(fleet_dir, &own, &err) != IOT_OK)
+		_exit(1);
+	for (int i = 0; i < 200; i++) {
+		if (iot_local_presence(own, "u5-1", true, i + 1, NULL, "127.0.0.1", NULL, &err) != IOT_OK)
+			_exit(1);
+		poll(NULL, 0, 100);
+	}
+	_exit(0);
+}
+
+static void board_connects(const char *step, void *data)
+{
+	const bool *comes = data;
+
+	if (strcmp(step, "connect") != 0 || !*comes)
+		return;
+	coming = fork();
+	if (coming == 0)
+		come_again();
 }
 
 static void test_freertos_is_seen(void)
@@ -541,7 +572,10 @@ static void test_freertos_is_seen(void)
 	CU_ASSERT_TRUE(saved(opened, IOT_ITEM_ROOT_CA, iot_buf_str(&old_pem)));
 	iot_board_close(opened);
 	seen = true;
+	spec.connect_timeout_ms = 10000;
 	json_decref(update(&spec, IOT_OK));
+	kill(coming, SIGKILL);
+	CU_ASSERT_EQUAL(waitpid(coming, NULL, 0), coming);
 	iot_board_description_free(iot_take(description));
 	opened = open_board(port, &description);
 	CU_ASSERT_TRUE(saved(opened, IOT_ITEM_ENDPOINT, NEW_HOST));
@@ -555,5 +589,5 @@ UNIT_MAIN("fleet/trust", set_up, tear_down, {"moves", test_moves}, {"dry-run", t
 	  {"nobody-could-see", test_nobody_could_see}, {"unknown-root", test_unknown_root},
 	  {"unknown-device", test_unknown_device}, {"refused", test_refused}, {"killed", test_killed},
 	  {"victim", test_victim}, {"another-change", test_another_change_after_a_kill},
-	  {"freertos-there-and-back", test_freertos_there_and_back}, {"freertos-cannot-save", test_freertos_cannot_save},
-	  {"freertos-is-seen", test_freertos_is_seen})
+	  {"freertos-there-and-back", test_freertos_there_and_back},
+	  {"freertos-cannot-save", test_freertos_cannot_save}, {"freertos-is-seen", test_freertos_is_seen})

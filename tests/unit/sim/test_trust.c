@@ -166,9 +166,13 @@ static void test_settled(void)
 /* A flash that lost its mind leaves a device with its old trust. */
 static void test_damaged(void)
 {
-	static const char *const texts[] = {"", "{", "[]", "{\"state\":\"proved\"}",
-					    "{\"state\":\"trying\",\"jobId\":\"j\",\"endpoint\":\"x\",\"port\":0,\"rootCa\":true}",
-					    "{\"state\":\"trying\",\"jobId\":\"j\",\"endpoint\":\"x\",\"port\":70000}"};
+	static const char *const texts[] = {
+		"",
+		"{",
+		"[]",
+		"{\"state\":\"proved\"}",
+		"{\"state\":\"trying\",\"jobId\":\"j\",\"endpoint\":\"x\",\"port\":0,\"rootCa\":true}",
+		"{\"state\":\"trying\",\"jobId\":\"j\",\"endpoint\":\"x\",\"port\":70000}"};
 
 	for (size_t i = 0; i < IOT_LENGTH(texts); i++) {
 		struct sim_trust trust;
@@ -187,8 +191,8 @@ static void test_damaged(void)
 static enum sim_job_kind read_trust(json_t *trust, struct sim_job *job)
 {
 	struct sim_fault fault = {0};
-	IOT_JSON reply = json_pack("{s:{s:s, s:{s:{s:o}}}}", "execution", "jobId", "j1", "jobDocument", "iotctl", "trust",
-				   trust);
+	IOT_JSON reply = json_pack("{s:{s:s, s:{s:{s:o}}}}", "execution", "jobId", "j1", "jobDocument", "iotctl",
+				   "trust", trust);
 	enum sim_job_kind kind = sim_job_read(reply, job, &fault);
 
 	if (kind == SIM_JOB_BAD)
@@ -201,8 +205,9 @@ static void test_documents(void)
 {
 	struct sim_job job;
 
-	CU_ASSERT_EQUAL(read_trust(json_pack("{s:s, s:i, s:s}", "endpoint", "a.example", "port", 8884, "rootCa", root), &job),
-			SIM_JOB_TRUST);
+	CU_ASSERT_EQUAL(
+		read_trust(json_pack("{s:s, s:i, s:s}", "endpoint", "a.example", "port", 8884, "rootCa", root), &job),
+		SIM_JOB_TRUST);
 	CU_ASSERT_STRING_EQUAL(job.endpoint, "a.example");
 	CU_ASSERT_EQUAL(job.port, 8884);
 	CU_ASSERT_EQUAL(read_trust(json_pack("{s:s}", "rootCa", root), &job), SIM_JOB_TRUST);
