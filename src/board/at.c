@@ -516,6 +516,22 @@ static enum iot_status await_prompt(struct iot_at *at, int64_t deadline, struct 
 	return status;
 }
 
+/* A board that echoes what it is given must not have it in the transcript. */
+static enum iot_status give_data(struct iot_at *at, const struct iot_at_call *call, const struct iot_serial_part *data,
+				 struct iot_at_answer *answer, struct iot_error *err)
+{
+	int64_t deadline = iot_deadline(call->timeout_ms + (int64_t)data->len / 8);
+	enum iot_status status;
+
+	iot_serial_hide(at->serial, data->secret);
+	status = iot_serial_write(at->serial, data, 1, deadline, err);
+	if (status == IOT_OK)
+		status = read_answer(at, deadline, data->secret, answer, err);
+	at->echo_may_come = data->secret && status != IOT_OK;
+	iot_serial_hide(at->serial, at->echo_may_come);
+	return status;
+}
+
 enum iot_status iot_at_data(struct iot_at *at, const struct iot_at_call *call, const struct iot_serial_part *data,
 			    struct iot_at_answer *answer, struct iot_error *err)
 {
@@ -537,12 +553,8 @@ enum iot_status iot_at_data(struct iot_at *at, const struct iot_at_call *call, c
 		iot_error_hint(err, "check speed, ground and wires of the serial line");
 		return status;
 	}
-	if (status == IOT_OK && go) {
-		deadline = iot_deadline(call->timeout_ms + (int64_t)data->len / 8);
-		status = iot_serial_write(at->serial, data, 1, deadline, err);
-		if (status == IOT_OK)
-			status = read_answer(at, deadline, data->secret, answer, err);
-	}
+	if (status == IOT_OK && go)
+		status = give_data(at, call, data, answer, err);
 	if (status == IOT_TIMEOUT)
 		return no_answer(at, call, err);
 	if (status != IOT_OK)

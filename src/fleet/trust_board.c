@@ -141,7 +141,7 @@ static enum iot_status holds(struct run *run, enum iot_board_item_kind kind, con
 	struct iot_board_item item = {kind, value, IOT_ITEM_NOT_TRIED};
 	enum iot_status status = iot_board_look(run->board, &item, err);
 
-	*ret = item.outcome == IOT_ITEM_SAME;
+	*ret = item.outcome == IOT_ITEM_SAME || item.outcome == IOT_ITEM_NAMED;
 	return status;
 }
 

@@ -1,5 +1,5 @@
 /*
- * Plays tests/e2e/expresslink_faults.table, where the rows are explained:
+ * Plays a table of faults, tests/e2e/expresslink_faults.table where the rows are explained, or that of another board:
  *   e2e_faulttable TABLE FLEET OTHER-FLEET PORT [PART-OF-A-ROW'S-NAME]
  * in the working directory, against a serve that runs. Each row has a software
  * module of its own: provisioned with the fault, it ends as the table says, with
@@ -35,30 +35,18 @@
 
 enum { AT_ONCE = 24, ROW_S = 120, START_MS = 20000, ANSWER_MS = 1000, CONNECT_MS = 4000, PROOF_MS = 6000 };
 
-#define SSID "plant"
-#define PASSWORD "correct horse"
-#define POLICY "device"
-
-static const char *fleet, *other_fleet;
-static char *journal, *password_file;
-static int broker_port;
+const char *fleet;
+char *password_file;
+int broker_port;
+static const struct subject *subject;
+static const char *other_fleet;
+static char *journal;
 
 /* --- a module and a provisioning, in processes of their own -------------------------------- */
 
 static pid_t start_module(const struct row *row, const char *link, bool faulty)
 {
-	const bool network = strcmp(row->scenario, "fresh") == 0;
-	const struct iot_sim_expresslink_options options = {
-		.link = link,
-		.broker_port = broker_port,
-		.faults = (const char *const *)row->faults,
-		.fault_count = faulty ? row->fault_count : 0,
-		.seed = (uint64_t)(row - rows) + 1,
-		.ssid = network ? SSID : NULL,
-		.wifi_password = network ? password_file : NULL,
-	};
 	int64_t deadline = iot_deadline(START_MS);
-	struct iot_error err = IOT_ERROR_INIT;
 	pid_t pid = fork();
 
 	if (pid == 0) {
@@ -68,7 +56,7 @@ static pid_t start_module(const struct row *row, const char *link, bool faulty)
 		if (freopen(log, "ae", stderr) == NULL)
 			_exit(99);
 		iot_log_set_level(IOT_LOG_INFO);
-		_exit(iot_sim_expresslink_run(&options, NULL, NULL, &err));
+		_exit(subject->run(row, link, faulty));
 	}
 	while (access(link, F_OK) != 0 && iot_left(deadline) > 0)
 		poll(NULL, 0, 5);
@@ -113,12 +101,12 @@ static int run_provision(const char *dir, const struct row *row, const char *lin
 {
 	struct iot_secret_source password = iot_secret_from_file(password_file);
 	const struct iot_provision_spec spec = {
-		.board = "expresslink",
+		.board = subject->name,
 		.port = link,
 		.name = link,
 		.type = "pump",
-		.wifi_ssid = SSID,
-		.wifi_password = &password,
+		.wifi_ssid = subject->wifi ? SSID : NULL,
+		.wifi_password = subject->wifi ? &password : NULL,
 		.apn = apn,
 		.replace = strcmp(row->scenario, "replace") == 0,
 		.journal = journal,
@@ -182,8 +170,7 @@ static struct outcome provision(const char *dir, const struct row *row, const ch
 
 /* --- what a row must leave ----------------------------------------------------------------------- */
 
-static bool complaint(const char *fmt, ...) IOT_PRINTF(1, 2);
-static bool complaint(const char *fmt, ...)
+bool complaint(const char *fmt, ...)
 {
 	va_list args;
 
@@ -194,64 +181,15 @@ static bool complaint(const char *fmt, ...)
 	return false;
 }
 
-/* The module's flash, as a power cut now would leave it. */
-static json_t *flash_of(const char *link)
-{
-	IOT_CLEAN(iot_free_p) char *path = iot_strf("%s.state/state.json", link);
-	json_t *state = json_load_file(path, 0, NULL);
-	json_t *values = json_incref(json_object_get(state, "values"));
-
-	json_decref(state);
-	return values;
-}
-
-static struct iot_cert *cert_at(const char *dir, const char *name)
-{
-	IOT_CLEAN(iot_free_p) char *path = iot_strf("%s%s", dir, name);
-	struct iot_cert *cert = NULL;
-
-	if (iot_cert_load(path, &cert, NULL) != IOT_OK)
-		die("no certificate where one must be");
-	return cert;
-}
-
-static bool holds_cert(const json_t *flash, const char *key, const char *file)
-{
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *wanted = cert_at(fleet, file);
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *held = NULL;
-	const char *pem = iot_json_str(flash, key, "");
-
-	if (iot_cert_parse_pem(pem, strlen(pem), key, &held, NULL) == IOT_OK &&
-	    strcmp(iot_cert_id(held), iot_cert_id(wanted)) == 0)
-		return true;
-	return complaint("the module holds another %s: %s", key, pem);
-}
-
-static bool holds(const json_t *flash, const char *key, const char *wanted)
-{
-	const char *held = iot_json_str(flash, key, "");
-
-	return strcmp(held, wanted) == 0 || complaint("the module's %s is '%s', not '%s'", key, held, wanted);
-}
-
-/* Everything that was wanted is in the module, byte for byte. */
-static bool is_programmed(const char *link, const char *apn)
-{
-	IOT_JSON flash = flash_of(link);
-
-	return holds(flash, "CustomName", link) && holds(flash, "Endpoint", "localhost") &&
-	       holds(flash, "SSID", SSID) && holds(flash, "Passphrase", PASSWORD) && holds(flash, "APN", apn) &&
-	       holds_cert(flash, "RootCA", "/ca/root.pem") &&
-	       holds_cert(flash, "HOTAcertificate", "/codesign/default.pem");
-}
-
 static bool endpoint_is(const char *link, const char *whose)
 {
-	IOT_JSON flash = flash_of(link);
+	const char *wanted = strcmp(whose, "ours") == 0 ? "localhost" : "";
+	char held[257];
 
 	if (strcmp(whose, "any") == 0)
 		return true;
-	return holds(flash, "Endpoint", strcmp(whose, "ours") == 0 ? "localhost" : "");
+	subject->endpoint(link, held);
+	return strcmp(held, wanted) == 0 || complaint("the module's endpoint is '%s', not '%s'", held, wanted);
 }
 
 static bool registered_is(struct iot_cloud *cloud, const char *uid, const char *wanted)
@@ -264,27 +202,36 @@ static bool registered_is(struct iot_cloud *cloud, const char *uid, const char *
 	       complaint("it is %sregistered", there ? "" : "not ");
 }
 
-/* One thing of this name, one certificate, that it was born with and has connected with. */
-static bool is_one(struct iot_cloud *cloud, const char *uid, const char *birth, const char *alias)
+/* Is it there still, or was it ever, where it ends its connection itself? */
+static bool has_connected(const json_t *device)
+{
+	return subject->stays_connected ? iot_json_bool(device, "connected", false)
+					: iot_json_str(device, "connectionChangedAt", NULL) != NULL;
+}
+
+/* One thing of this name, one certificate, that the module holds and has connected with. */
+static bool is_one(struct iot_cloud *cloud, const char *thing, const char *link)
 {
 	IOT_JSON device = NULL;
 	const json_t *certificates;
+	char id[IOT_SHA256_HEX_SIZE];
 
-	if (iot_device_show(cloud, uid, &device, NULL) != IOT_OK)
-		return complaint("there is no device '%s'", uid);
+	if (iot_device_show(cloud, thing, &device, NULL) != IOT_OK)
+		return complaint("there is no device '%s'", thing);
 	certificates = json_object_get(device, "certificates");
-	if (json_array_size(certificates) == 1 && iot_json_bool(device, "connected", false) &&
-	    strcmp(iot_json_str(json_array_get(certificates, 0), "certificateId", ""), birth) == 0 &&
-	    strcmp(iot_json_str(device, "alias", ""), alias) == 0)
+	subject->certificate(link, id);
+	if (json_array_size(certificates) == 1 && has_connected(device) &&
+	    strcmp(iot_json_str(json_array_get(certificates, 0), "certificateId", ""), id) == 0 &&
+	    (strcmp(thing, link) == 0 || strcmp(iot_json_str(device, "alias", ""), link) == 0))
 		return true;
 	json_dumpf(device, stderr, 0);
 	return complaint(" is not one identity");
 }
 
 /* The record says of the module what it is. */
-static bool is_known(const struct outcome *got, const char *uid)
+static bool is_known(const struct outcome *got, const char *thing)
 {
-	IOT_CLEAN(iot_free_p) char *who = iot_strf("iotctl/ExpressLink simulator/1.0.0/%s", uid);
+	IOT_CLEAN(iot_free_p) char *who = iot_strf("%s/%s", subject->who, thing);
 
 	return strcmp(got->who, who) == 0 || complaint("the record says '%s', not '%s'", got->who, who);
 }
@@ -304,51 +251,50 @@ static bool ended_well(const struct row *row, const struct outcome *got)
 }
 
 static bool check_fault(struct iot_cloud *cloud, const struct row *row, const struct outcome *got, const char *link,
-			const char *uid, const char *birth, const char *apn)
+			const char *thing, const char *apn)
 {
 	if (!ended_well(row, got))
 		return false;
 	if (got->code == IOT_OK)
-		return is_known(got, uid) && is_programmed(link, apn) &&
-		       (row->unplug_at != NULL || is_one(cloud, uid, birth, link));
-	return row->code == ANY || (registered_is(cloud, uid, row->registered) && endpoint_is(link, row->endpoint));
+		return is_known(got, thing) && subject->is_programmed(link, apn) &&
+		       (row->unplug_at != NULL || is_one(cloud, thing, link));
+	return row->code == ANY || (registered_is(cloud, thing, row->registered) && endpoint_is(link, row->endpoint));
 }
 
 static bool check_clean(struct iot_cloud *cloud, const struct outcome *before, const struct outcome *got,
-			const char *link, const char *uid, const char *birth, const char *apn)
+			const char *link, const char *thing, const char *apn)
 {
 	if (got->code != IOT_OK)
 		return complaint("without the fault it ended with %d: %s", got->code, got->line);
 	if (before->code == IOT_OK && got->changed)
 		return complaint("it had succeeded, and something was left to change");
-	return is_known(got, uid) && is_programmed(link, apn) && is_one(cloud, uid, birth, link);
+	return is_known(got, thing) && subject->is_programmed(link, apn) && is_one(cloud, thing, link);
 }
 
 static bool play(const struct row *row)
 {
 	IOT_CLEAN(iot_free_p) char *link = iot_strf("m%td", row - rows);
-	IOT_CLEAN(iot_free_p) char *state = iot_strf("%s.state", link);
-	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
 	const bool moved = strcmp(row->scenario, "moved") == 0, replace = strcmp(row->scenario, "replace") == 0;
-	const char *apn = moved ? "second" : "first", *uid = NULL;
+	const char *apn = moved ? "second" : "first";
+	char thing[129];
 	struct iot_cloud *cloud = NULL;
 	struct outcome before, after;
 	pid_t module = start_module(row, link, true);
 	bool good;
 
-	cert = cert_at(state, "/certificate.pem");
-	if (iot_cert_common_name(cert, &uid, NULL) != IOT_OK || iot_local_open(fleet, &cloud, NULL) != IOT_OK)
-		die("no fleet, or no module");
+	subject->thing(link, thing);
+	if (iot_local_open(fleet, &cloud, NULL) != IOT_OK)
+		die("no fleet");
 	if (moved)
 		(void)provision(fleet, row, link, "first", (struct watch){0});
 	if (replace)
 		(void)provision(other_fleet, row, link, apn, (struct watch){0});
 	before = provision(fleet, row, link, apn, (struct watch){row, module, link});
-	good = check_fault(cloud, row, &before, link, uid, iot_cert_id(cert), apn);
+	good = check_fault(cloud, row, &before, link, thing, apn);
 	end_module(module, link, SIGKILL);
 	module = start_module(row, link, false);
 	after = provision(fleet, row, link, apn, (struct watch){0});
-	good = good && check_clean(cloud, &before, &after, link, uid, iot_cert_id(cert), apn);
+	good = good && check_clean(cloud, &before, &after, link, thing, apn);
 	end_module(module, link, SIGTERM);
 	iot_cloud_free(cloud);
 	return good;
@@ -366,7 +312,7 @@ static bool check_commands(const char *transcript)
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
 		const char *said = strstr(line, " > AT+");
 
-		line[strcspn(line, "\n")] = '\0';
+		line[strcspn(line, "\n\\")] = '\0'; /* "\r" is written out */
 		if (said != NULL && !table_has("command", 6, said + strlen(" > AT+")))
 			good = complaint("the table has no line for the command '%.40s'", said + strlen(" > AT+"));
 	}
@@ -513,8 +459,7 @@ static size_t play_rows(size_t first, size_t last, const char *only, size_t *ret
 
 int main(int argc, char **argv)
 {
-	static const char *const scenarios[] = {"fresh", "moved", "replace"};
-	size_t bad = 0, played = 0;
+	size_t bad = 0, played = 0, scenarios = 0;
 	char here[4096];
 	bool good = true;
 
@@ -528,17 +473,18 @@ int main(int argc, char **argv)
 	if (iot_fs_create_private(password_file, PASSWORD "\n", strlen(PASSWORD) + 1, NULL) != IOT_OK)
 		die("cannot write the password");
 	table_read(argv[1]);
+	subject = subject_of(table_board());
 	/* Without a fault, one after the other: what is made once for a fleet is made, and every command is said. */
-	for (size_t i = 0; i < IOT_LENGTH(scenarios); i++)
-		snprintf(table_add_row(scenarios[i], "yes", "ours", "0", iot_strdup(""))->name, sizeof(rows->name),
-			 "plain, %s", scenarios[i]);
+	for (; subject->scenarios[scenarios] != NULL; scenarios++)
+		snprintf(table_add_row(subject->scenarios[scenarios], "yes", "ours", "0", iot_strdup(""))->name,
+			 sizeof(rows->name), "plain, %s", subject->scenarios[scenarios]);
 	table_make_rows();
 	setenv("TRANSCRIPT", "plain.txt", 1);
-	for (size_t i = 0; i < IOT_LENGTH(scenarios); i++)
+	for (size_t i = 0; i < scenarios; i++)
 		bad += play_rows(i, i + 1, NULL, &played);
 	unsetenv("TRANSCRIPT");
 	good = check_commands("plain.txt") && check_steps();
-	bad += play_rows(IOT_LENGTH(scenarios), row_count, argc > 5 ? argv[5] : NULL, &played);
+	bad += play_rows(scenarios, row_count, argc > 5 ? argv[5] : NULL, &played);
 	good = check_counts(played) && good;
 	printf("%zu rows, %zu bad\n", played, bad);
 	return bad == 0 && good ? 0 : 1;

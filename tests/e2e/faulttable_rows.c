@@ -67,6 +67,14 @@ char **table_next(const char *kind, size_t *at)
 	return NULL;
 }
 
+const char *table_board(void)
+{
+	size_t at = 0;
+	char **line = table_next("board", &at);
+
+	return line != NULL ? line[1] : "";
+}
+
 static int code_of(const char *text)
 {
 	return strcmp(text, "any") == 0 ? ANY : atoi(text);
@@ -161,7 +169,7 @@ bool table_has(const char *kind, int field, const char *text)
 
 	for (size_t at = 0; (line = table_next(kind, &at)) != NULL;)
 		if (strncmp(text, line[field], strlen(line[field])) == 0 &&
-		    strchr("= ", text[strlen(line[field])]) != NULL)
+		    strchr("= ,", text[strlen(line[field])]) != NULL)
 			return true;
 	return false;
 }

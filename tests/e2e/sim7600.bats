@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2154 # what common.bash sets
 # A SIM7600 module becomes a device: its key crosses the wire, nothing of it can be read back, so the broker's word counts.
 # The module is our simulator, which really connects with the files that it was given.
 
@@ -60,6 +61,13 @@ files() { held "$1" '.files | keys[]' | sed 's/_.*//' | sort | tr '\n' ' '; }
   [ "$(iotctl cert list --query length)" = 1 ]
   combined 0 iotctl board probe --board sim7600 --port ./m1 --query .thingName
   [ "$output" = pump-1 ]
+
+  # firmware that forgets with its power what TLS is to use: nobody has the key any more but the module
+  stop_module
+  start_module m1 --fault volatile
+  expect 0 provision m1 -q
+  [ "$(iotctl cert list --query length)" = 1 ]
+  [ "$(files m1)" = 'ca cert endpoint key port thing ' ]
 
   # another fleet's module is left alone
   iotctl init other --port 18883 --endpoint elsewhere.example >/dev/null

@@ -172,6 +172,28 @@ at_command() { # LINE: the module's answer
   [ "$(jq .changed <<<"$output")" = false ]
 }
 
+@test "an LTE module on its port: the new root CA beside the old, back where that fails, and the old one gone" {
+  start_fleet
+  iotctl sim board --kind sim7600 --link ./lte 2>>lte.log 3>&- &
+  pids+=($!)
+  until_true 10 test -e ./lte
+  iotctl provision --board sim7600 --port ./lte --name pump-0001 -q >/dev/null
+  start_second
+  make_root wrong
+  roots() { jq -r '[.files | keys[] | select(startswith("ca_"))] | length' lte.state/state.json; }
+  holds_root() { [ "$(jq -r '.files[.tls.cacert]' lte.state/state.json)" = "$(cat "$1")" ]; }
+  combined 11 update --board sim7600 --port ./lte --endpoint "localhost:$port2" --root-ca wrong.pem --force
+  [[ $output == *"keeps its old endpoint and root CA"*"CMQTT 32"* ]]
+  holds_root "$fleet/ca/root.pem"
+  [ "$(roots)" = 1 ]
+  combined 0 update --board sim7600 --port ./lte --new-fleet second -o json
+  holds_root root2.pem
+  [ "$(roots)" = 1 ]
+  [ "$(jq -r '.files | keys[] | select(startswith("port_"))' lte.state/state.json)" = "port_$port2.pem" ]
+  combined 0 update --board sim7600 --port ./lte --new-fleet second -o json -q
+  [ "$(jq .changed <<<"$output")" = false ]
+}
+
 lost_twice() { [ "$(grep -c 'connection lost' board0.log)" = 2 ]; }
 
 @test "a module in the field: a root CA that the old one signed, by an update of type 107" {

@@ -211,52 +211,47 @@ enum iot_status s7_install(void *self, struct iot_board_item *item, struct iot_e
 
 /* --- trust beside trust --------------------------------------------------------------------------- */
 
-/* Into the host and what of the port was given, which are items of their own. */
-static enum iot_status split(const char *endpoint, char host[257], char port[6], struct iot_error *err)
-{
-	int number = 0;
-	enum iot_status status = iot_endpoint_split(endpoint, host, 257, &number, err);
-
-	port[0] = '\0';
-	if (status == IOT_OK && number > 0)
-		snprintf(port, 6, "%u", (unsigned)number & 0xffffU);
-	return status;
-}
-
+/* The new CA is put beside the old; a new endpoint and port are kept in mind until they are settled. */
 enum iot_status s7_stage(void *self, const struct iot_board_trust *trust, struct iot_error *err)
 {
 	struct s7 *s7 = self;
-	enum iot_status status = IOT_OK;
+	char host[sizeof(s7->staged_host)] = "";
+	int port = 0;
 	bool there = false;
+	enum iot_status status = IOT_OK;
 
-	if (trust->root_ca != NULL) {
+	if (trust->endpoint != NULL)
+		status = iot_endpoint_split(trust->endpoint, host, sizeof(host), &port, err);
+	if (status == IOT_OK && trust->root_ca != NULL)
 		status = check_content("root CA", trust->root_ca, err);
-		if (status == IOT_OK)
-			status = holds_content(s7, &ca_content, trust->root_ca, &there, err);
-		if (status == IOT_OK && !there)
-			status = write_content(s7, &ca_content, trust->root_ca, false, err);
-	}
-	s7->staged_endpoint[0] = s7->staged_port[0] = '\0';
-	if (status == IOT_OK && trust->endpoint != NULL)
-		status = split(trust->endpoint, s7->staged_endpoint, s7->staged_port, err);
-	s7->staged = status == IOT_OK;
-	return status;
+	if (status == IOT_OK && trust->root_ca != NULL)
+		status = holds_content(s7, &ca_content, trust->root_ca, &there, err);
+	if (status == IOT_OK && trust->root_ca != NULL && !there)
+		status = write_content(s7, &ca_content, trust->root_ca, false, err);
+	if (status != IOT_OK)
+		return status;
+	s7->staged = true;
+	memcpy(s7->staged_host, host, sizeof(host));
+	s7->staged_port = port;
+	return IOT_OK;
 }
 
-/* An endpoint that is the module's own already is not written again. */
+/* HOST or HOST:PORT. What is the module's own already is not written again. */
 static enum iot_status set_endpoint(struct s7 *s7, const char *endpoint, struct iot_error *err)
 {
-	char host[257], number[6];
-	struct iot_board_item item = {IOT_ITEM_ENDPOINT, host, IOT_ITEM_NOT_TRIED};
-	struct iot_board_item port_item = {IOT_ITEM_PORT, number, IOT_ITEM_NOT_TRIED};
+	char host[257], digits[12];
+	struct iot_board_item where = {IOT_ITEM_ENDPOINT, host, IOT_ITEM_NOT_TRIED};
+	struct iot_board_item which = {IOT_ITEM_PORT, digits, IOT_ITEM_NOT_TRIED};
+	int port = 0;
 	enum iot_status status;
 
 	if (endpoint == NULL)
 		return IOT_OK;
-	status = split(endpoint, host, number, err);
-	if (status == IOT_OK && *number != '\0')
-		status = s7_install(s7, &port_item, err);
-	return status == IOT_OK ? s7_install(s7, &item, err) : status;
+	status = iot_endpoint_split(endpoint, host, sizeof(host), &port, err);
+	snprintf(digits, sizeof(digits), "%d", port);
+	if (status == IOT_OK && port > 0)
+		status = s7_install(s7, &which, err);
+	return status == IOT_OK ? s7_install(s7, &where, err) : status;
 }
 
 static enum iot_status set_root_ca(struct s7 *s7, const char *root_ca, struct iot_error *err)
@@ -306,7 +301,8 @@ enum iot_status s7_settle(void *self, const struct iot_board_trust *trust, bool 
 	}
 	if (status == IOT_OK) {
 		s7->staged = false;
-		s7->staged_endpoint[0] = s7->staged_port[0] = '\0';
+		s7->staged_host[0] = '\0';
+		s7->staged_port = 0;
 	}
 	return status;
 }

@@ -12,12 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-	RESULT_MS = 12000, /* MQTT starts and stops */
-	DISCONNECT_MS = 5000,
-	CONNECT_MAX_MS = 120000,
-	NO_RESULT = -1
-};
+enum { DISCONNECT_MS = 5000, CONNECT_MAX_MS = 120000, NO_RESULT = -1 };
 
 /* --- a command whose result comes by itself ------------------------------------------------------ */
 
@@ -74,7 +69,7 @@ static enum iot_status take_down(struct s7 *s7, struct iot_error *err)
 	if (status == IOT_OK)
 		status = s7_try(s7, IOT_AT_TEXTS({"AT+CMQTTREL=0", false}), &ok, err);
 	if (status == IOT_OK)
-		status = run(s7, IOT_AT_TEXTS({"AT+CMQTTSTOP", false}), "+CMQTTSTOP", RESULT_MS, &result, err);
+		status = run(s7, IOT_AT_TEXTS({"AT+CMQTTSTOP", false}), "+CMQTTSTOP", 2 * s7->answer_ms, &result, err);
 	return status;
 }
 
@@ -103,6 +98,22 @@ static const char *missing(const struct s7_files *files, const struct target *ta
 	return *target->endpoint == '\0' ? "endpoint" : *target->thing == '\0' ? "thing name" : NULL;
 }
 
+/* Firmware may forget with its power what TLS is to use. The key, unlike the rest, nobody can write again. */
+static enum iot_status use_key(struct s7 *s7, const struct s7_files *files, struct s7_used *used, struct iot_error *err)
+{
+	char *name = used->names[S7_USES_KEY];
+
+	if (*name != '\0' && s7_holds(files, name))
+		return IOT_OK;
+	for (size_t i = 0; i < files->count; i++) {
+		if (!iot_starts_with(files->names[i], S7_KEY))
+			continue;
+		memcpy(name, files->names[i], sizeof(files->names[i]));
+		return s7_use(s7, "clientkey", name, err);
+	}
+	return IOT_OK;
+}
+
 static enum iot_status read_target(struct s7 *s7, struct target *ret, struct iot_error *err)
 {
 	struct s7_files files;
@@ -111,15 +122,17 @@ static enum iot_status read_target(struct s7 *s7, struct target *ret, struct iot
 
 	if (status == IOT_OK)
 		status = s7_used(s7, &ret->used, err);
+	if (status == IOT_OK)
+		status = use_key(s7, &files, &ret->used, err);
 	if (status != IOT_OK)
 		return status;
 	s7_value(&files, S7_ENDPOINT, ret->endpoint, sizeof(ret->endpoint));
 	s7_value(&files, S7_PORT, ret->port, sizeof(ret->port));
 	s7_value(&files, S7_THING, ret->thing, sizeof(ret->thing));
-	if (*s7->staged_endpoint != '\0')
-		snprintf(ret->endpoint, sizeof(ret->endpoint), "%s", s7->staged_endpoint);
-	if (*s7->staged_port != '\0')
-		snprintf(ret->port, sizeof(ret->port), "%s", s7->staged_port);
+	if (*s7->staged_host != '\0')
+		snprintf(ret->endpoint, sizeof(ret->endpoint), "%s", s7->staged_host);
+	if (s7->staged_port > 0)
+		snprintf(ret->port, sizeof(ret->port), "%d", s7->staged_port & 0xffff);
 	if (*ret->port == '\0')
 		snprintf(ret->port, sizeof(ret->port), "8883");
 	what = missing(&files, ret);
@@ -152,12 +165,14 @@ static enum iot_status set_tls_up(struct s7 *s7, struct iot_error *err)
 
 	for (size_t i = 0; status == IOT_OK && i < IOT_LENGTH(settings); i++) {
 		const struct iot_at_text *texts = IOT_AT_TEXTS({"AT+CSSLCFG=", false}, {settings[i].text, false});
-		struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
-		bool ok;
+		bool ok = false;
 
-		status = settings[i].optional ? s7_try(s7, texts, &ok, err)
-					      : s7_call(s7, texts, "set TLS up", &answer, err);
-		iot_at_answer_release(&answer);
+		for (int tries = 0; status == IOT_OK && !ok && tries < S7_TRIES; tries++)
+			status = s7_try(s7, texts, &ok, err);
+		if (status == IOT_OK && !ok && !settings[i].optional) {
+			status = iot_fail(err, IOT_BOARD, "the module refused to set TLS up");
+			iot_error_hint(err, "repeat it; if that does not help, " S7_CHECK_WIRES);
+		}
 	}
 	return status;
 }
@@ -180,15 +195,14 @@ static enum iot_status no_connection(int result, struct iot_error *err)
 }
 
 /* What MQTT needs before it connects. */
-static enum iot_status start(struct s7 *s7, const struct target *target, struct iot_error *err)
+static enum iot_status start(struct s7 *s7, const struct target *target, int *ret_result, struct iot_error *err)
 {
 	struct iot_at_answer answer = IOT_AT_ANSWER_INIT;
-	int result = 0;
 	enum iot_status status =
-		run(s7, IOT_AT_TEXTS({"AT+CMQTTSTART", false}), "+CMQTTSTART", RESULT_MS, &result, err);
+		run(s7, IOT_AT_TEXTS({"AT+CMQTTSTART", false}), "+CMQTTSTART", 2 * s7->answer_ms, ret_result, err);
 
-	if (status == IOT_OK && result != 0 && result != 23) /* runs already */
-		status = no_connection(result, err);
+	if (status == IOT_OK && *ret_result != 0 && *ret_result != 23) /* runs already */
+		status = no_connection(*ret_result, err);
 	if (status == IOT_OK)
 		status =
 			s7_call(s7, IOT_AT_TEXTS({"AT+CMQTTACCQ=0,\"", false}, {target->thing, false}, {"\",1", false}),
@@ -234,30 +248,51 @@ static bool blames_certificates(int result)
 	return result >= 32 && result <= 34;
 }
 
-enum iot_status s7_connect(void *self, int timeout_ms, struct iot_error *err)
+/* All of it: what an earlier conversation left is taken down, and whatever comes of this when it fails. */
+static enum iot_status connect_once(struct s7 *s7, int64_t deadline, int *ret_result, struct iot_error *err)
 {
-	struct s7 *s7 = self;
 	struct target target = {0};
-	int64_t deadline = iot_deadline(timeout_ms);
-	int result = 0;
 	enum iot_status status = read_target(s7, &target, err);
 
-	if (s7->options.progress != NULL)
-		s7->options.progress("connecting", s7->options.data);
+	*ret_result = 0;
 	if (status == IOT_OK)
-		status = take_down(s7, err); /* what an earlier conversation left */
+		status = take_down(s7, err);
 	if (status == IOT_OK)
 		status = set_tls_up(s7, err);
 	if (status != IOT_OK)
 		return status;
 	s7->session = true;
-	status = start(s7, &target, err);
+	status = start(s7, &target, ret_result, err);
 	if (status == IOT_OK)
-		status = connect_client(s7, &target, deadline, &result, err);
+		status = connect_client(s7, &target, deadline, ret_result, err);
 	if (status == IOT_OK)
 		return IOT_OK;
 	s7->session = false;
-	if (take_down(s7, NULL) == IOT_OK && blames_certificates(result))
+	if (take_down(s7, NULL) == IOT_OK && blames_certificates(*ret_result))
 		(void)!forget_certificates(s7);
 	return status;
+}
+
+/* Nothing was said of why: a byte was lost, or the module began anew in the middle. That is no fault of the set-up. */
+static bool tells_nothing(enum iot_status status, int result)
+{
+	return status == IOT_BOARD || (status == IOT_VERIFY && result == NO_RESULT);
+}
+
+enum iot_status s7_connect(void *self, int timeout_ms, struct iot_error *err)
+{
+	struct s7 *s7 = self;
+	int64_t deadline = iot_deadline(timeout_ms);
+	struct iot_error scratch = IOT_ERROR_INIT;
+	enum iot_status status;
+	int result;
+
+	err = err != NULL ? err : &scratch;
+	if (s7->options.progress != NULL)
+		s7->options.progress("connecting", s7->options.data);
+	status = connect_once(s7, deadline, &result, err);
+	if (!tells_nothing(status, result) || iot_left(deadline) == 0)
+		return status;
+	iot_error_clear(err);
+	return connect_once(s7, deadline, &result, err);
 }

@@ -56,10 +56,10 @@ struct s7 {
 	const char *awaited; /* "+CMQTTSTART"; NULL: none is */
 	bool came;
 	int result;
-	bool session;              /* MQTT was started */
-	bool staged;               /* other trust was staged in this conversation */
-	char staged_endpoint[257]; /* host to connect to instead; "": none */
-	char staged_port[6];       /* that comes with it; "": none */
+	bool session;          /* MQTT was started */
+	bool staged;           /* other trust was staged in this conversation */
+	char staged_host[257]; /* to connect to instead; "": none */
+	int staged_port;       /* 0: as before */
 };
 
 /* A command that changes nothing when it is said again. A refusal that stays is IOT_BOARD; `doing`: "list its files".

@@ -42,6 +42,14 @@ static bool is_unasked(const char *line, size_t len)
 	return true;
 }
 
+static bool is_noise(const char *line, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (line[i] < ' ' || line[i] > '~')
+			return true;
+	return false;
+}
+
 static bool parse_number(const char *text, size_t len, int *ret)
 {
 	*ret = 0;
@@ -85,7 +93,7 @@ enum iot_at_verdict s7_judge(const char *line, size_t len, struct iot_at_answer 
 			answer->code = -1;
 		return IOT_AT_ERROR;
 	}
-	return len == 0 || is_unasked(line, len) ? IOT_AT_STRANGER : IOT_AT_PART;
+	return len == 0 || is_noise(line, len) || is_unasked(line, len) ? IOT_AT_STRANGER : IOT_AT_PART;
 }
 
 const char *s7_line(const char *lines, const char *front, size_t *ret_len)

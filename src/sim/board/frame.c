@@ -189,6 +189,7 @@ struct loop {
 	struct board_sim *board;
 	struct sim_pty pty;
 	struct iot_buf heard, wire;
+	bool more; /* has arrived, and waits because faults are aimed line by line */
 	int signals;
 	int64_t end_at;
 };
@@ -214,9 +215,11 @@ static void deliver(struct loop *loop)
 	struct board_sim *board = loop->board;
 	size_t arrived = sim_pty_arrived(&loop->pty), taken;
 
+	loop->more = false;
 	if (arrived > 0) {
 		taken = faults_hear(&board->wire, loop->pty.in.data, arrived, &loop->heard);
 		iot_buf_consume(&loop->pty.in, taken);
+		loop->more = taken > 0 && taken < arrived;
 	}
 	for (size_t i = 0; i < loop->heard.len; i++) {
 		board->kind->feed(board, loop->heard.data[i]);
@@ -250,7 +253,7 @@ static struct timespec wait_time(const struct loop *loop)
 	due = loop->end_at < due ? loop->end_at : due;
 	if (loop->board->say_at > 0 && loop->board->say_at < due)
 		due = loop->board->say_at;
-	wait = (due > now ? due - now : 0) * NS_PER_MS;
+	wait = (due > now && !loop->more ? due - now : 0) * NS_PER_MS;
 	wire = sim_pty_wait(&loop->pty, &loop->wire);
 	wait = wire >= 0 && wire < wait ? wire : wait;
 	return (struct timespec){wait / (1000 * (int64_t)NS_PER_MS), wait % (1000 * (int64_t)NS_PER_MS)};

@@ -100,6 +100,8 @@ static const struct iot_at_dialect dialect = {.name = "test modem",
 					      .eol = "\n",
 					      .probe = "AT",
 					      .unwind = "END\n",
+					      .prompt = '>',
+					      .prompt_line = "SEND",
 					      .judge = judge,
 					      .retries = 2,
 					      .garbled = garbled};
@@ -343,7 +345,89 @@ static void test_too_many_lines(void)
 	ASSERT_CONTAINS(err.what, "1000000 lines");
 }
 
+/* --- data ----------------------------------------------------------------------------------- */
+
+static enum iot_status give(const char *data, struct iot_at_answer *ret, struct iot_error *err)
+{
+	const struct iot_at_call request = {.texts = IOT_AT_TEXTS({"PUT", false}), .timeout_ms = 300, .once = true};
+	const struct iot_serial_part part = {data, strlen(data), true};
+
+	return iot_at_data(&at, &request, &part, ret, err);
+}
+
+static void check_data(const char *prompt, const char *final, bool ok, const char *heard)
+{
+	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	other.lines[0] = (struct line){"PUT", prompt, 0, 0};
+	other.lines[1] = (struct line){"hello", final, 0, 0};
+	other.lines[2] = (struct line){"AT", "OK\n", 0, 0};
+	start();
+	ASSERT_OK(give("hello\n", &ret, &err), &err);
+	CU_ASSERT_EQUAL(ret.ok, ok);
+	ASSERT_OK(call("AT", false, &ret, &err), &err);
+	CU_ASSERT_STRING_EQUAL(other.heard, heard);
+	CU_ASSERT_EQUAL(at.resyncs, 1);
+}
+
+static void test_data(void)
+{
+	check_data("\r\n> ", "\r\nOK\r\n", true, "|AT|PUT|hello|AT|");
+}
+
+static void test_data_after_a_line(void)
+{
+	check_data("noise > noise\r\n+info\r\nSEND\r\n", "+more\nOK\n", true, "|AT|PUT|hello|AT|");
+	CU_ASSERT_EQUAL(strangers, 1);
+}
+
+/* What was not asked for must not be sent: it would be taken for commands. */
+static void test_data_refused(void)
+{
+	check_data("ERR3\n", "OK\n", false, "|AT|PUT|AT|");
+}
+
+static void test_data_refused_afterwards(void)
+{
+	check_data(">", "ERR4\n", false, "|AT|PUT|hello|AT|");
+}
+
+static void test_data_never_asked_for(void)
+{
+	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	other.lines[0] = (struct line){"PUT", "", 1, 0};
+	other.lines[1] = (struct line){"PUT", "OK\n", 0, 0};
+	other.lines[2] = (struct line){"AT", "OK\n", 0, 0};
+	start();
+	ASSERT_STATUS(give("hello\n", &ret, &err), IOT_BOARD, &err);
+	ASSERT_CONTAINS(err.what, "gave no whole answer to 'PUT'");
+	ASSERT_STATUS(give("hello\n", &ret, &err), IOT_BOARD, &err);
+	ASSERT_CONTAINS(err.what, "says OK where");
+	ASSERT_OK(call("AT", false, &ret, &err), &err);
+	CU_ASSERT_PTR_NULL(strstr(other.heard, "hello"));
+}
+
+/* The answer is lost: it is not said again, and what follows is in step. */
+static void test_data_not_answered(void)
+{
+	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	other.lines[0] = (struct line){"PUT", ">", 0, 0};
+	other.lines[1] = (struct line){"AT", "OK\n", 0, 0};
+	start();
+	ASSERT_STATUS(give("hello\n", &ret, &err), IOT_BOARD, &err);
+	ASSERT_OK(call("AT", false, &ret, &err), &err);
+	CU_ASSERT_PTR_NULL(strstr(strstr(other.heard, "hello") + 1, "hello"));
+}
+
 UNIT_MAIN("board/at", set_up, tear_down, {"answers", test_answers}, {"sync-finds-silence", test_sync_finds_silence},
 	  {"sync-finds-nonsense", test_sync_finds_nonsense}, {"late-answer", test_late_answer},
 	  {"slow-board", test_slow_board}, {"repeats", test_repeats}, {"once", test_once_is_said_once},
-	  {"unwinds", test_unwinds}, {"proof", test_proof}, {"too-many-lines", test_too_many_lines})
+	  {"unwinds", test_unwinds}, {"proof", test_proof}, {"too-many-lines", test_too_many_lines},
+	  {"data", test_data}, {"data-after-a-line", test_data_after_a_line}, {"data-refused", test_data_refused},
+	  {"data-refused-afterwards", test_data_refused_afterwards},
+	  {"data-never-asked-for", test_data_never_asked_for}, {"data-not-answered", test_data_not_answered})

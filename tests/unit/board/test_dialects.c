@@ -201,6 +201,20 @@ static char *flash(void)
 	return iot_buf_detach(&text);
 }
 
+/* Is this text in the flash, from its first byte to its last? As it is, or in base64, perhaps with a NUL behind it. */
+static bool is_in_flash(const struct iot_buf *text)
+{
+	IOT_CLEAN(iot_free_p) char *all = flash();
+	IOT_CLEAN(iot_buf_release) struct iot_buf escaped = IOT_BUF_SECRET(65536), encoded = IOT_BUF_SECRET(65536);
+
+	iot_base64(text->data, text->len - text->len % 3, &encoded);
+	if (strstr(all, iot_buf_str(&encoded)) != NULL)
+		return true;
+	for (size_t i = 0; i < text->len; i++)
+		iot_buf_adds(&escaped, text->data[i] == '\n' ? "\\n" : (char[]){text->data[i], '\0'});
+	return strstr(all, iot_buf_str(&escaped)) != NULL;
+}
+
 /* --- what it is given ----------------------------------------------------------------------------------- */
 
 static void make_material(void)
@@ -533,6 +547,21 @@ static void serve_tls(int number, struct iot_process *server)
 		poll(NULL, 0, 10);
 }
 
+/* A connection that fails with what was staged leaves what was there before as it was. */
+static void check_staged_connection(struct iot_board *board, const char *endpoint)
+{
+	const struct iot_board_trust trust = {endpoint, iot_buf_str(&other_root), "iot.example", iot_buf_str(&root)};
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_board_stage(board, &trust, &err), &err);
+	ASSERT_STATUS(iot_board_connect(board, CONNECT_MS, &err), IOT_VERIFY, &err);
+	CU_ASSERT_STRING_EQUAL(err.code, row->refusal);
+	ASSERT_OK(iot_board_settle(board, &trust, false, &err), &err);
+	CU_ASSERT_TRUE(is_in_flash(&root));
+	CU_ASSERT_FALSE(is_in_flash(&other_root));
+	CU_ASSERT_TRUE(!takes(IOT_ITEM_CERTIFICATE) || is_in_flash(&own_cert));
+}
+
 static void check_wrong_certificate(void)
 {
 	IOT_CLEAN(iot_board_close_p) struct iot_board *board = open_board();
@@ -557,6 +586,10 @@ static void check_wrong_certificate(void)
 	/* It is as it was: it can be given what it needs, and asked to disconnect. */
 	ASSERT_OK(give_all(board, &err), &err);
 	ASSERT_OK(iot_board_disconnect(board, &err), &err);
+	if (takes(IOT_ITEM_PORT))
+		ASSERT_OK(iot_board_install(board, &numbered, &err), &err);
+	if (description->ops->stage != NULL)
+		check_staged_connection(board, endpoint.value);
 	iot_process_stop(&server, 2000);
 	iot_process_release(&server);
 }
@@ -573,20 +606,6 @@ static bool is_clear(enum iot_status status, const struct iot_error *err)
 	bool wire = status == IOT_BOARD || status == IOT_VERIFY || status == IOT_TIMEOUT;
 
 	return status == IOT_OK || (wire && *err->what != '\0' && strchr(err->what, '\n') == NULL);
-}
-
-/* Is this text in the flash, from its first byte to its last? As it is, or in base64, perhaps with a NUL behind it. */
-static bool is_in_flash(const struct iot_buf *text)
-{
-	IOT_CLEAN(iot_free_p) char *all = flash();
-	IOT_CLEAN(iot_buf_release) struct iot_buf escaped = IOT_BUF_SECRET(65536), encoded = IOT_BUF_SECRET(65536);
-
-	iot_base64(text->data, text->len - text->len % 3, &encoded);
-	if (strstr(all, iot_buf_str(&encoded)) != NULL)
-		return true;
-	for (size_t i = 0; i < text->len; i++)
-		iot_buf_adds(&escaped, text->data[i] == '\n' ? "\\n" : (char[]){text->data[i], '\0'});
-	return strstr(all, iot_buf_str(&escaped)) != NULL;
 }
 
 /*
