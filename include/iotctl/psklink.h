@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+#define IOT_PSK_LINK_KEY_MIN 16 /* RFC 9257: 128 bits */
 #define IOT_PSK_LINK_KEY_MAX 64
 #define IOT_PSK_LINK_IDENTITY_MAX 128
 #define IOT_PSK_LINK_OUTPUT_MAX 65536 /* bytes that wait for a peer that does not read */
@@ -33,16 +34,17 @@ struct iot_psk_link; /* a connection */
 
 struct iot_psk_server_events {
 	/*
-	 * The key of an identity (any bytes but NUL, not empty) into key[IOT_PSK_LINK_KEY_MAX]; returns its length, 0:
-	 * there is none (the client then learns no more than with a wrong key). Within the handshake;
+	 * The key of an identity (any bytes but NUL, where it is cut; not empty, at most IOT_PSK_LINK_IDENTITY_MAX) into
+	 * key[IOT_PSK_LINK_KEY_MAX]; returns its length, 0: there is none, as if it is shorter than IOT_PSK_LINK_KEY_MIN
+	 * (the client then learns no more than with a wrong key). Within the handshake;
 	 * iot_psk_link_set_user may be called.
 	 */
 	size_t (*key)(struct iot_psk_link *link, const char *identity, uint8_t *key, void *data);
 	void (*opened)(struct iot_psk_link *link, void *data); /* the handshake is over: the peer has the key */
 	/* A whole message; borrowed during the call. */
 	void (*message)(struct iot_psk_link *link, const void *message, size_t len, void *data);
-	/* It is over, for this reason; the link is gone when this returns. For every link for which `key` was called.
-	 */
+	/* It is over, for this reason; the link is gone when this returns. For every link, also one that never said who
+	 * it is. */
 	void (*closed)(struct iot_psk_link *link, const char *reason, void *data);
 };
 

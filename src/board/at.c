@@ -224,7 +224,8 @@ static enum iot_status read_owed(struct iot_at *at, struct round *round, struct 
 static enum iot_status probe(struct iot_at *at, int number, int64_t deadline, struct nonsense *nonsense, bool *ret_good,
 			     struct iot_error *err)
 {
-	/* Not in every round: what ends one thing may begin another, and the answer that is to come needs a plain one. */
+	/* Not in every round: what ends one thing may begin another, and the answer that is to come needs a plain one.
+	 */
 	bool unwinds = number >= UNWIND_FROM && (number - UNWIND_FROM) % 2 == 0 && at->dialect->unwind != NULL;
 	const char *unwind = unwinds ? at->dialect->unwind : "";
 	IOT_CLEAN(iot_free_p)

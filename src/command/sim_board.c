@@ -174,33 +174,32 @@ const struct cli_command cmd_sim_board = {
 		"A board as 'iotctl provision' sees it. freertos is the console of FreeRTOS's reference integration for "
 		"STM32U5: it makes its key itself, and keeps what it is given in its folder, which is its flash, so a kill is "
 		"a power cut. nrf91 is a Nordic nRF91 modem, whose application connects to --endpoint as nrf-IMEI with what "
-		"lies under security tag 16842753.\n\n"
+		"lies under security tag 16842753. sim7600 is an LTE module that is given its key, and really connects to the "
+		"broker.\n\n"
 		"Faults of the wire, for any kind: drop=P, double=P and flip=P lose bytes, repeat them, or turn one of their "
 		"bits, each with probability P, both ways; wrong-speed is a line at another rate. slow=TIME is how late it "
 		"says anything; reset@COMMAND[#N] cuts its power instead of carrying a command out, the Nth time (the first "
-		"without N) that a line begins with COMMAND; 'paste' and 'paste-end' are lines of a paste, 'half' and 'data' the "
-		"moments when half and all of the data has come that a board asked for. Boards with AT commands also know "
-		"noise, silence and slow as 'iotctl sim expresslink' does, error (the command is refused), mute and urc; "
-		"COMMAND is what follows AT+.\n\n"
+		"without N) that a line begins with COMMAND; 'paste' and 'paste-end' are lines of a paste, 'half' and 'data' "
+		"the moments when half and all of the data has come that a module asked for. Boards with AT commands also "
+		"know noise, silence and slow as 'iotctl sim expresslink' does, error@COMMAND (it is refused), mute and urc "
+		"(something unasked for in the middle of an answer); COMMAND is what follows AT+, or AT.\n\n"
 		"Faults of freertos, always on or aimed by @COMMAND[#N]: log (log lines in the middle of lines and answers), "
 		"fail-commit, fail-key, fail-import@LABEL, no-overwrite@LABEL, trailing-byte@LABEL, and mute (carries a "
-		"command out and says nothing). Faults of nrf91: echo, ansi (colours around its lines); for %CMNG and "
-		"%KEYGEN online (the modem goes on the network by itself), full, voltage; for %CMNG lost (a write is "
-		"confirmed, but not kept) and turned (a byte of it turns); error, mute, urc (something unasked for comes "
-		"before the answer).\n\n"
-		"sim7600 is a SIMCom LTE module that is given its key, and connects when it is told to. Its faults: full (no "
-		"room for a file), short and surplus (it waits for one byte more than it was told, or takes half), no-network, "
-		"link-lost (as soon as it is connected); and ways of firmware: download-word, one-line-list, early-result, "
-		"no-sni, volatile (settings of TLS are lost with the power).\n\n"
+		"command out and says nothing).\n\n"
+		"Faults of nrf91: echo, ansi (colours around its lines); of %CMNG and %KEYGEN online (the modem goes on the "
+		"network by itself), full, voltage; of %CMNG lost (a write is confirmed, but not kept) and turned (a byte of "
+		"it turns). Older firmware behaves as such: see --firmware.\n\n"
+		"Faults of sim7600: full (no room for a file), short and surplus (it waits for one byte more than it was "
+		"told, or takes half), no-network, link-lost (as soon as it is connected); and ways of firmware: "
+		"download-word, one-line-list, early-result, no-sni, volatile (settings of TLS are lost with the power).\n\n"
 		"zephyr is Zephyr 3.7 with its shell and TLS credentials. Its application has settings ('app set endpoint "
-		"HOST', also port, thing, ssid, password, apn, name), and connects from its start on with what is under the security tags "
-		"42 and, for root CAs, 43. Its faults: log, volatile (credentials are in RAM), small-buffer (of 'cred buf'), "
-		"fail-add, corrupt and mute, aimed as above, no-digest (in 'cred list'), and no-cred, no-hwinfo, no-kernel "
-		"(the shell has no such commands).",
+		"HOST', also port, thing, ssid, password, apn, name), and connects from its start on with what is under the "
+		"security tags 42 and, for root CAs, 43. Its faults: log, volatile (credentials are in RAM), small-buffer (of "
+		"'cred buf'), fail-add, corrupt and mute, aimed as above, no-digest (in 'cred list'), and no-cred, no-hwinfo, "
+		"no-kernel (the shell has no such commands).",
 	.opts = CLI_OPTS(
 		OPT_STR(0, "kind", "KIND", struct board_args, kind, "which board",
-			.choices = CLI_CHOICES("freertos", "nrf91", "sim7600", "zephyr"),
-			.required = true),
+			.choices = CLI_CHOICES("freertos", "nrf91", "sim7600", "zephyr"), .required = true),
 		OPT_PATH(0, "link", "PATH", struct board_args, link, "where its serial port appears", .required = true,
 			 .complete = COMPLETE_FILE),
 		OPT_PATH(0, "state", "DIR", struct board_args, state, "its flash; by default PATH.state",

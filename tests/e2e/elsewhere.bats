@@ -234,6 +234,17 @@ acknowledged() { [ "$(iotctl config list pump-0001 --query '.[].acknowledgedVers
   local key=$out
   works jwt verify -- token --device pump-0001 --audience factory
   works jwt remove-key -- pump-0001 "$key"
+
+  works attest add-key -- pump-0001 device.pub
+  works attest keys -- pump-0001 --query '.[].keyId'
+  works attest remove-key -- pump-0001 "$out"
+  echo '{"client": "any"}' >away/policy.json
+  works attest policy create -- pumps policy.json
+  works attest policy assign -- pumps --device pump-0001
+  works attest policy list -- --query '.[].policyName'
+  works attest policy show -- pumps
+  works attest policy unassign -- pumps --device pump-0001
+  works attest policy delete -- pumps
 }
 
 @test "what belongs to this machine is the same there, and what to the fleet's stays" {
@@ -278,7 +289,7 @@ acknowledged() { [ "$(iotctl config list pump-0001 --query '.[].acknowledgedVers
 # Those that the tests above call in a line of their own, and those whose work is behind a serial port or in a file, without any
 # fleet, and which other tests run.
 by_hand() {
-  printf '%s\n' 'ota watch' serve 'board probe' 'sim expresslink' 'sim host' 'sim jwt-device' 'attest decode' 'attest policy' \
+  printf '%s\n' 'ota watch' serve 'board probe' 'sim expresslink' 'sim host' 'sim jwt-device' 'attest decode' 'attest policy make' \
     'attest verify' 'sim board' 'sim psk-device' 'station verify' 'station run' \
     'station report' 'station export' 'station close' 'gateway run'
 }

@@ -140,6 +140,25 @@ TABLE
   [ ! -e "$XDG_STATE_HOME"/iotctl/*/keys/1 ]
 }
 
+@test "a shared secret in place of a certificate" {
+  iotctl init demo --port 18883 >/dev/null
+  start_board b1 --fault echo
+  iotctl provision --board nrf91-psk --port ./b1 --transcript said -o json -q >record
+  name=nrf-$(imei b1)
+  [ "$(jq -r .pskIdentity record)" = "$(held b1 4)" ]
+  [ "$(jq -r '.items["shared secret"]' record)" = written ]
+  secret=$(held b1 3)
+  [ "${#secret}" -eq 64 ]
+  [ "$(iotctl psk export --device "$name" --reveal -q)" = "$(held b1 4):$secret" ]
+  not grep -r -q -F -e "$secret" said b1.log "$XDG_STATE_HOME"
+  iotctl provision --board nrf91-psk --port ./b1 -o json -q >again
+  [ "$(jq -r .changed again)" = false ]
+  # It becomes a device with a certificate only when that is wanted.
+  describe alone '.prove = ["sign"]'
+  expect 0 provision alone b1 --replace -q
+  [ "$(held b1 1 | openssl x509 -noout -subject)" = "subject=CN = $name" ]
+}
+
 @test "faults: each is told, and the next run ends with one identity" {
   alone
   # fault | exit code, 0: it does not matter | what the line says

@@ -42,6 +42,8 @@ static unsigned find_key(SSL *ssl, const char *identity, unsigned char *psk, uns
 	} else {
 		memcpy(link->identity, identity, len + 1);
 		len = server->events.key(link, link->identity, key, server->data);
+		if (len < IOT_PSK_LINK_KEY_MIN)
+			len = 0;
 	}
 	link->unknown = len == 0;
 	if (len == 0) {
