@@ -9,13 +9,12 @@
 #include "iotctl/base.h"
 #include "iotctl/fs.h"
 #include "iotctl/key.h"
-#include "iotctl/psk.h"
 #include "iotctl/pskfile.h"
 #include "iotctl/text.h"
 
 #include <string.h>
 
-enum { SECRET_SIZE = 32, FILE_MAX = 1024, PLAIN_NAME_MAX = 100 };
+enum { SECRET_SIZE = 32, IDENTITY_MAX = 128, FILE_MAX = 1024, PLAIN_NAME_MAX = 100 };
 #define ATTEST_ENDING ".attest"
 
 const char *provision_psk_of(const char *certificate)
@@ -120,7 +119,7 @@ static bool read_line(char **at, char **ret_identity, struct iot_buf *secret)
 	*end = '\0';
 	*at = end + 1;
 	colon = strchr(line, ':');
-	if (colon == NULL || colon == line || colon - line > IOT_PSK_IDENTITY_MAX)
+	if (colon == NULL || colon == line || colon - line > IDENTITY_MAX)
 		return false;
 	*colon = '\0';
 	good = strlen(colon + 1) == (size_t)2 * SECRET_SIZE && iot_unhex(colon + 1, bytes, SECRET_SIZE);
@@ -292,7 +291,7 @@ static enum iot_status note_identity(struct provision *run, struct iot_error *er
 static enum iot_status import(struct provision *run, const char *identity, const char *purpose,
 			      const struct iot_buf *hex, struct iot_error *err)
 {
-	uint8_t secret[IOT_PSK_LENGTH_MAX];
+	uint8_t secret[SECRET_SIZE];
 	struct iot_body body = {secret, hex->len / 2, -1};
 	IOT_JSON request =
 		json_pack("{s:s, s:s, s:s}", "thingName", run->thing, "identity", identity, "purpose", purpose);

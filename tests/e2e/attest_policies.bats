@@ -100,6 +100,10 @@ changed() { [ "$(times '.event == "revoked" and (.detail | contains("attest agai
   fault 11 "refuses 'sensor-256': " small_device sensor-256 -n 2 -q
   fault 11 "refuses 'sensor-384': signature" small_device sensor-384 -n 2 --fault bad-token -q
 
+  sqlite3 "$fleet/registry.db" "UPDATE device_keys SET expires_at = 1 WHERE type = 'p384'"
+  fault 11 "refuses 'sensor-384': attestation" small_device sensor-384 -n 2 -q
+  until_true 5 happened '.event == "refused" and (.detail | contains("has not expired"))'
+
   # taken away, it is out at once
   start_small_device sensor-521 -n 10000 --interval 20ms
   until_true 10 accepted sensor-521 2

@@ -397,6 +397,17 @@ in_second() { [ "$(iotctl --fleet second device show "$1" --query .connected)" =
   [[ $out == *pump-0001* ]]
 }
 
+@test "Small devices may run what was signed, and nothing else" {
+  take_recipe
+  iotctl init demo >/dev/null
+  make_device pump-0001
+  firmware 1.1.0 pump-1.1.0.bin --size 16k
+  recipe 0
+  recipe 0
+  [ "$(iotctl attest policy list --device pump-0001 --query '.[].policyName')" = pumps ]
+  [ "$(iotctl attest policy show pumps --query '.policyDocument | fromjson | .components[0].minVersion')" = 1.1.0 ]
+}
+
 @test "A backup each night, and proof that it is one" {
   take_recipe
   pumps

@@ -77,8 +77,10 @@ static enum iot_status find_target(struct iot_local *local, const json_t *reques
 		if (name != NULL)
 			*ret = (struct target){&kinds[i], name, 0};
 	}
-	if (ret->name == NULL)
-		return iot_local_invalid(err, "a thing, a group or a type is needed");
+	if (ret->kind == NULL) {
+		iot_local_invalid(err, "a thing, a group or a type is needed");
+		return IOT_USAGE;
+	}
 	if (ret->kind == &kinds[0])
 		return iot_local_thing_id(local, ret->name, &ret->id, err);
 	if (ret->kind == &kinds[1])

@@ -102,11 +102,10 @@ static void local_free(void *self)
 
 static const struct iot_local_handler *find_handler(const struct iot_operation *op)
 {
-	const struct iot_local_handler *const parts[] = {iot_local_registry_handlers, iot_local_jobs_handlers,
-							 iot_local_shadow_handlers, iot_local_config_handlers,
-							 iot_local_secret_handlers, iot_local_key_handlers,
-							 iot_local_attest_handlers,
-							 iot_local_fleet_handlers, iot_local_message_handlers};
+	const struct iot_local_handler *const parts[] = {
+		iot_local_registry_handlers, iot_local_jobs_handlers,   iot_local_shadow_handlers,
+		iot_local_config_handlers,   iot_local_secret_handlers, iot_local_key_handlers,
+		iot_local_attest_handlers,   iot_local_fleet_handlers,  iot_local_message_handlers};
 	char name[96];
 
 	if (strcmp(op->service, "iot") == 0)

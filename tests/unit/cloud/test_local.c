@@ -145,10 +145,10 @@ static void test_open_faults(void)
 	free(nowhere);
 }
 
-static const struct iot_local_handler *const parts[] = {iot_local_registry_handlers, iot_local_jobs_handlers,
-							iot_local_shadow_handlers, iot_local_config_handlers,
-							iot_local_secret_handlers, iot_local_key_handlers,
-							iot_local_fleet_handlers, iot_local_message_handlers};
+static const struct iot_local_handler *const parts[] = {
+	iot_local_registry_handlers, iot_local_jobs_handlers,   iot_local_shadow_handlers,
+	iot_local_config_handlers,   iot_local_secret_handlers, iot_local_key_handlers,
+	iot_local_attest_handlers,   iot_local_fleet_handlers,  iot_local_message_handlers};
 
 static size_t handlers_of(const struct iot_operation *op)
 {
@@ -646,7 +646,7 @@ static void release_reply(void)
 }
 
 UNIT_MAIN("cloud/local", set_up, release_reply, {"create", test_create}, {"open faults", test_open_faults},
-	  {"complete", test_complete}, {"facts", test_facts}, {"batch", test_batch}, {"full", test_full}, {"busy", test_busy},
-	  {"two processes", test_two_processes}, {"trust", test_trust}, {"trusted ca", test_trusted_ca},
-	  {"own ca", test_own_ca}, {"registration code", test_registration_code}, {"issue", test_issue},
-	  {"many", test_many}, {"wake", test_wake})
+	  {"complete", test_complete}, {"facts", test_facts}, {"batch", test_batch}, {"full", test_full},
+	  {"busy", test_busy}, {"two processes", test_two_processes}, {"trust", test_trust},
+	  {"trusted ca", test_trusted_ca}, {"own ca", test_own_ca}, {"registration code", test_registration_code},
+	  {"issue", test_issue}, {"many", test_many}, {"wake", test_wake})
