@@ -195,8 +195,8 @@ const struct cli_command cmd_sim_board = {
 		"zephyr is Zephyr 3.7 with its shell and TLS credentials. Its application has settings ('app set endpoint "
 		"HOST', also port, thing, ssid, password, apn, name), and connects from its start on with what is under the "
 		"security tags 42 and, for root CAs, 43. Its faults: log, volatile (credentials are in RAM), small-buffer (of "
-		"'cred buf'), fail-add, corrupt and mute, aimed as above, no-digest (in 'cred list'), and no-cred, no-hwinfo, "
-		"no-kernel (the shell has no such commands).",
+		"'cred buf'), fail-add, corrupt and mute, aimed as above, no-digest (in 'cred list'), no-banner (it starts without a "
+		"word), and no-cred, no-hwinfo, no-kernel, no-reboot (the shell has no such commands).",
 	.opts = CLI_OPTS(
 		OPT_STR(0, "kind", "KIND", struct board_args, kind, "which board",
 			.choices = CLI_CHOICES("freertos", "nrf91", "sim7600", "zephyr"), .required = true),

@@ -274,9 +274,9 @@ static enum iot_status prove(struct run *run, struct iot_error *err)
 		.cloud = run->seen_at, .thing = run->thing, .interrupt_fd = run->spec->interrupt_fd};
 	enum iot_status status = IOT_OK;
 
-	tell(run, "connect");
 	if (run->seen_at != NULL)
 		status = fleet_presence_before(&wait, err);
+	tell(run, "connect");
 	if (status == IOT_OK)
 		status = begin_connection(run, err);
 	if (status != IOT_OK)

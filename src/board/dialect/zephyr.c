@@ -14,7 +14,7 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { PAUSE_MS = 200, REMEMBER_MS = 5000, SLACK_MS = 1000 };
+enum { PAUSE_MS = 200, REMEMBER_MS = 5000 };
 
 /* --- asking ------------------------------------------------------------------------------------ */
 
@@ -219,7 +219,7 @@ static enum iot_status identify_certificate(struct zephyr *board, struct iot_boa
 static enum iot_status identify(void *self, struct iot_board_identity *ret, struct iot_error *err)
 {
 	struct zephyr *board = self;
-	char uid[sizeof(ret->uid)];
+	char uid[sizeof(ret->uid)] = "";
 	enum iot_status status;
 
 	snprintf(ret->vendor, sizeof(ret->vendor), "Zephyr");
@@ -298,33 +298,41 @@ static enum console_verdict judge_boot(const char *line, bool prompt, void *data
 	return prompt && answer->said != ZEPHYR_NOTHING ? CONSOLE_DONE : CONSOLE_MORE;
 }
 
-/* For a board without a banner: is it up for less long than we wait for it? */
-static enum iot_status check_uptime(struct zephyr *board, int64_t since, struct iot_error *err)
+/* In ms; *ret below 0: it does not tell. */
+static enum iot_status read_uptime(struct zephyr *board, int64_t *ret, struct iot_error *err)
 {
 	char text[32] = "";
-	struct zephyr_text shown = {"Uptime: ", text, sizeof(text)};
-	struct zephyr_answer answer = {.line = take_text, .data = &shown};
+	struct zephyr_text uptime = {"Uptime: ", text, sizeof(text)};
+	struct zephyr_answer answer = {.line = take_text, .data = &uptime};
 	enum iot_status status = zephyr_ask(board, CONSOLE_TEXTS({"kernel uptime", false}), &answer, err);
 
-	if (status != IOT_OK)
+	*ret = status == IOT_OK && answer.said == ZEPHYR_GOOD ? strtoll(text, NULL, 10) : -1;
+	return status;
+}
+
+/* A board without a banner: its clock began anew, or went on from `before` for all the time since. */
+static enum iot_status check_restarted(struct zephyr *board, int64_t before, int64_t asked_at, struct iot_error *err)
+{
+	int64_t after = -1;
+	enum iot_status status = before >= 0 ? read_uptime(board, &after, err) : IOT_OK;
+
+	if (status != IOT_OK || (after >= 0 && after < iot_monotonic_ms() - asked_at + before / 2))
 		return status;
-	if (answer.said == ZEPHYR_GOOD && strtoll(text, NULL, 10) <= iot_monotonic_ms() - since + SLACK_MS)
-		return IOT_OK;
-	iot_fail(err, IOT_BOARD, "the board did not say that it restarted");
-	iot_error_hint(err,
-		       "its software needs CONFIG_REBOOT for '%s', or its description names another command in "
-		       "'reboot'",
-		       board->plan.reboot);
+	iot_fail(err, IOT_BOARD, "the board did not restart on '%s'", board->plan.reboot);
+	iot_error_hint(err, "its software needs CONFIG_REBOOT, or its description another command in 'reboot'");
 	return IOT_BOARD;
 }
 
 static enum iot_status reboot(struct zephyr *board, struct iot_error *err)
 {
 	struct zephyr_answer answer = {.said = ZEPHYR_NOTHING};
-	int64_t since = iot_monotonic_ms();
+	int64_t before, asked_at;
 	bool done;
-	enum iot_status status = console_enter(board->console, CONSOLE_TEXTS({board->plan.reboot, false}), err);
+	enum iot_status status = read_uptime(board, &before, err);
 
+	asked_at = iot_monotonic_ms();
+	if (status == IOT_OK)
+		status = console_enter(board->console, CONSOLE_TEXTS({board->plan.reboot, false}), err);
 	if (status == IOT_OK)
 		status = console_read(board->console, judge_boot, &answer, ZEPHYR_BOOT_MS, ZEPHYR_GRACE_MS, &done, err);
 	if (status == IOT_TIMEOUT) {
@@ -335,7 +343,8 @@ static enum iot_status reboot(struct zephyr *board, struct iot_error *err)
 		status = zephyr_conclude(&answer, "restart", err);
 	if (status == IOT_OK)
 		status = console_sync(board->console, ZEPHYR_BOOT_MS, err);
-	return status == IOT_OK && answer.said == ZEPHYR_NOTHING ? check_uptime(board, since, err) : status;
+	return status == IOT_OK && answer.said == ZEPHYR_NOTHING ? check_restarted(board, before, asked_at, err)
+								 : status;
 }
 
 static bool holds_all(const struct zephyr_list *after, const struct zephyr_list *before)

@@ -26,9 +26,11 @@ enum { MQTT_PORT = 8883, TIME_MAX = 32 };
 
 /* log: log lines in the middle of lines and answers; volatile: credentials are in RAM; small-buffer: of `cred buf`;
  * fail-add, corrupt: a credential is not stored, or with a bit turned; no-digest: `cred list` cannot make one;
- * no-hwinfo, no-kernel, no-cred: the shell was built without; mute: carries out, but says nothing. */
-static const char *const faults[] = {"log",       "volatile",  "small-buffer", "fail-add", "corrupt", "no-digest",
-				     "no-hwinfo", "no-kernel", "no-cred",      "mute",     NULL};
+ * no-hwinfo, no-kernel, no-cred, no-reboot: the shell was built without; no-banner: it starts without a word; mute:
+ * carries out, but says nothing. */
+static const char *const faults[] = {"log",       "volatile",  "small-buffer", "fail-add",  "corrupt",   "no-digest",
+				     "no-hwinfo", "no-kernel", "no-cred",      "no-banner", "no-reboot", "mute",
+				     NULL};
 
 static const char *const settings[] = {"endpoint", "port", "thing", "ssid", "password", "apn", "name", NULL};
 
@@ -154,10 +156,14 @@ static bool restarts(char *const words[], size_t count)
 
 static void kernel(struct board_sim *board, char *const words[], size_t count)
 {
-	if (restarts(words, count))
+	const struct zephyr *zephyr = board->self;
+
+	if (restarts(words, count) && !board_sim_fault(board, "no-reboot", ""))
 		board->cut_power = true;
 	else if (count == 2 && strcmp(words[1], "version") == 0)
 		board_sim_say(board, "Zephyr version " VERSION "\r\n");
+	else if (count == 2 && strcmp(words[1], "uptime") == 0)
+		board_sim_say(board, "Uptime: %lld ms\r\n", (long long)(iot_monotonic_ms() - zephyr->booted_at));
 	else
 		board_sim_say(board, "kernel - Kernel commands\r\n");
 }
@@ -218,13 +224,24 @@ static void carry_out(struct board_sim *board, char *const words[], size_t count
 	zephyr_error(board, "%s: command not found", words[0]);
 }
 
+/* What may be told of a line: secrets come in pieces, and in one setting. */
+static void keep_command(struct zephyr *zephyr)
+{
+	static const char *const secret[] = {"cred buf", "app set password"};
+
+	snprintf(zephyr->command, sizeof(zephyr->command), "%s", zephyr->line);
+	for (size_t i = 0; i < IOT_LENGTH(secret); i++)
+		if (iot_starts_with(zephyr->line, secret[i]) && strcmp(zephyr->line, "cred buf clear") != 0)
+			zephyr->command[strlen(secret[i])] = '\0';
+}
+
 static void line_entered(struct board_sim *board)
 {
 	struct zephyr *zephyr = board->self;
 	char line[ZEPHYR_LINE_MAX + 1], *words[ZEPHYR_WORDS_MAX] = {NULL};
 	size_t before, count;
 
-	snprintf(zephyr->command, sizeof(zephyr->command), "%s", zephyr->line);
+	keep_command(zephyr);
 	snprintf(line, sizeof(line), "%s", zephyr->line);
 	zephyr->len = 0;
 	zephyr->line[0] = '\0';
@@ -241,8 +258,7 @@ static void line_entered(struct board_sim *board)
 			board->out.len = before;
 	}
 	iot_wipe(line, sizeof(line));
-	if (!zephyr->loading)
-		say_prompt(board);
+	say_prompt(board);
 }
 
 static void type(struct board_sim *board, char c)
@@ -264,11 +280,7 @@ static void feed(struct board_sim *board, char c)
 {
 	struct zephyr *zephyr = board->self;
 
-	if (zephyr->loading) {
-		zephyr_load(board, c);
-		if (!zephyr->loading)
-			say_prompt(board);
-	} else if (c == '\x03') {
+	if (c == '\x03') {
 		zephyr->len = 0;
 		zephyr->line[0] = '\0';
 		board_sim_say(board, "\r\n");
@@ -302,7 +314,8 @@ static void *power_on(struct board_sim *board)
 		iot_json_set_str(board->state, "devid", iot_hex(id, sizeof(id), text));
 		board_sim_save(board);
 	}
-	board_sim_say(board, "\r\n*** Booting Zephyr OS build v" VERSION " ***\r\n");
+	if (!board_sim_fault(board, "no-banner", ""))
+		board_sim_say(board, "\r\n*** Booting Zephyr OS build v" VERSION " ***\r\n");
 	say_prompt(board);
 	connect_board(board);
 	return zephyr;

@@ -21,7 +21,8 @@ enum {
 #define ZEPHYR_OTHER_TAG "43"
 
 struct zephyr {
-	char line[ZEPHYR_LINE_MAX + 1], command[ZEPHYR_LINE_MAX + 1];
+	char line[ZEPHYR_LINE_MAX + 1];
+	char command[ZEPHYR_LINE_MAX + 1]; /* that is carried out, without what is secret in it */
 	size_t len;
 	bool loading;            /* `cred buf load`: bytes go into the buffer until Ctrl-C */
 	struct iot_buf buffer;   /* of `cred` */
@@ -35,8 +36,6 @@ void zephyr_warning(struct board_sim *board, const char *fmt, ...) IOT_PRINTF(2,
 
 /* --- zephyr_cred.c --- */
 void zephyr_cred(struct board_sim *board, char *const words[], size_t count);
-/* A byte of `cred buf load`. */
-void zephyr_load(struct board_sim *board, char c);
 /* What the credential with this tag and type ("CA", "SERV", "PK") has, as PEM: new memory; NULL: nothing of use to a
  * TLS library. */
 char *zephyr_pem(struct board_sim *board, const char *tag, const char *type, const char *label);

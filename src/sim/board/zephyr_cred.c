@@ -150,25 +150,11 @@ static bool fill(struct board_sim *board, const char *data, size_t len)
 	return true;
 }
 
-void zephyr_load(struct board_sim *board, char c)
-{
-	if (c == '\x03') {
-		of(board)->loading = false;
-		board_sim_say(board, "Stored %zu bytes.\r\n", of(board)->buffer.len);
-	} else if (!fill(board, &c, 1)) {
-		of(board)->loading = false;
-	}
-}
-
 static void buf(struct board_sim *board, const char *word)
 {
 	if (strcmp(word, "clear") == 0) {
 		clear_buffer(board);
 		board_sim_say(board, "Credential buffer cleared.\r\n");
-	} else if (strcmp(word, "load") == 0) {
-		clear_aloud(board);
-		board_sim_say(board, "Input credential, finish with CTRL+C.\r\n");
-		of(board)->loading = true;
 	} else if (fill(board, word, strlen(word))) {
 		board_sim_say(board, "Stored %zu bytes.\r\n", strlen(word));
 	}
