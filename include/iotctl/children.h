@@ -46,4 +46,16 @@ IOT_CHECK enum iot_status iot_gateway_remove(struct iot_cloud *cloud, const char
 IOT_CHECK enum iot_status iot_gateway_children(struct iot_cloud *cloud, const char *gateway, json_t **ret_records,
 					       struct iot_error *err);
 
+/*
+ * What a gateway needs on another machine, in one folder: its own device folder (copied from `identity`), and its
+ * children (IOT_GATEWAY_EXPORT, 0600), which a later call replaces in one step. `identity` may be NULL when the folder
+ * has it already. *ret_record: {thingName, children, out}. IOT_CONFLICT: the folder is another gateway's, or the one
+ * that was made by iot_gateway_create; IOT_USAGE: there is no identity, or no local fleet. Blocks on the disk.
+ */
+#define IOT_GATEWAY_EXPORT "children.db"
+#define IOT_GATEWAY_EXPORT_MAX (256 * 1024 * 1024)
+#define IOT_GATEWAY_EXPORT_LAYOUT "layoutText/" /* and a layout's name: its text, in table meta */
+IOT_CHECK enum iot_status iot_gateway_export(struct iot_cloud *cloud, const char *gateway, const char *identity,
+					     const char *out, json_t **ret_record, struct iot_error *err);
+
 #endif

@@ -59,7 +59,9 @@ IOT_CHECK enum iot_status iot_events(struct iot_cloud *cloud, const struct iot_m
  *   default    true: for what no other route takes; else
  *   subfolder  filter for {subfolder} of the event's topic, with + and # as in topics; "" for events without one
  *   layout     only events of devices with this layout; absent: any
- *   type       "file"     target: path. A line of JSON for each event, {time, device, event, topic, payload, format},
+ *   registry   only events of clients with a token whose client id names this registry: its last name, or all of
+ *              "projects/P/locations/L/registries/R"; absent: any. The default route of a registry goes before that of all
+ *   type       "file"     target: path. A line of JSON for each event, {time, device, registry?, event, topic, payload, format},
  *                         appended; maxSize (bytes), keep (older files, path.1 the newest)
  *              "command"  target: array of words. Runs for long and gets these lines on its standard input
  *              "topic"    target: template of a topic, {thing} and (last) {subfolder} in it; gets the payload as it is

@@ -4,8 +4,9 @@
  * over MQTT with mutual TLS. A device is heard once it has shown by an
  * attestation token, made for this connection, that it runs what it should.
  *
- * Keys, children and revocations come from the registry of a local fleet, which
- * is looked at ten times a second.
+ * Keys, children and revocations come from the registry of a local fleet, or from
+ * what iot_gateway_export (children.h) has made of it and may replace at any time.
+ * Either is looked at ten times a second.
  */
 #ifndef IOTCTL_GATEWAY_H
 #define IOTCTL_GATEWAY_H
@@ -19,12 +20,12 @@
 #define IOT_GATEWAY_PORT 8887
 
 struct iot_gateway_options {
-	const char *fleet_dir;
-	const char *dir;    /* the gateway's device folder (iot_gateway_create) */
-	const char *listen; /* address for devices; NULL: 127.0.0.1 */
-	int port;           /* for devices; 0: any, told in event "listening" */
-	const char *suites; /* TLS 1.2 suites; NULL: IOT_PSK_LINK_SUITES */
-	const char *state;  /* folder of the queue; NULL: DIR/queue */
+	const char *fleet_dir; /* of the registry; not used when `dir` is an export */
+	const char *dir;       /* the gateway's device folder (iot_gateway_create), or an export (iot_gateway_export) */
+	const char *listen;    /* address for devices; NULL: 127.0.0.1 */
+	int port;              /* for devices; 0: any, told in event "listening" */
+	const char *suites;    /* TLS 1.2 suites; NULL: IOT_PSK_LINK_SUITES */
+	const char *state;     /* folder of the queue; NULL: DIR/queue */
 
 	/* The cloud; NULL or 0: as the device folder has it. */
 	const char *endpoint;
@@ -48,8 +49,8 @@ struct iot_gateway_options {
 	int interrupt_fd;                /* readable when it is to end */
 	bool (*interrupted)(void *data); /* as above */
 	/*
-	 * What happens, one at a time: listening, uplink, uplink-lost, connected, accepted, refused, denied, revoked,
-	 * disconnected, queued, dropped. `child` may be NULL; may itself be NULL.
+	 * What happens, one at a time: listening, children (an export was read), uplink, uplink-lost, deaf, connected,
+	 * accepted, refused, denied, revoked, disconnected, busy, dropped. `child` may be NULL; may itself be NULL.
 	 */
 	void (*event)(const char *name, const char *child, const char *detail, void *data);
 	void *data;

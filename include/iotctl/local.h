@@ -95,6 +95,18 @@ IOT_CHECK enum iot_status iot_local_issue(struct iot_cloud *cloud, const struct 
 IOT_CHECK enum iot_status iot_local_key_origin(struct iot_cloud *cloud, const char *certificate_id, const char *origin,
 					       bool exposed, struct iot_error *err);
 
+/*
+ * What a gateway elsewhere needs of the registry, into a new file, 0600, that is a registry itself: the gateway, its
+ * children with their active secrets, keys and types, and which layouts they use. The secrets are sealed with a key of
+ * this file alone, which is in its meta table: whoever can read the file has them. facts: texts that go into that table
+ * besides (may be NULL). *ret_children: how many there are.
+ */
+#define IOT_EXTRACT_SEAL "sealingKey"    /* hex digits */
+#define IOT_EXTRACT_GATEWAY "extractOf"  /* the gateway's thing name */
+#define IOT_EXTRACT_TIME "extractedAt"   /* RFC 3339 */
+IOT_CHECK enum iot_status iot_local_extract(struct iot_cloud *cloud, const char *gateway, const json_t *facts,
+					    const char *path, int64_t *ret_children, struct iot_error *err);
+
 /* --- for serve ------------------------------------------------------------ */
 
 /* One thing that must be said. Borrowed during the call. */
@@ -128,7 +140,7 @@ IOT_CHECK enum iot_status iot_local_presence_count(struct iot_cloud *cloud, int6
 
 /*
  * A device reported its state (JSON object; member "firmware" is its version,
- * "boot" tells why it started). Remembered; when an OTA update that the device
+ * "boot" tells why it started; or a JSON string: the bytes of something else in base64). Remembered; when an OTA update that the device
  * had accepted is no longer what it runs (boot "factory", or an older
  * firmware), a new execution of that update is queued. *ret_requeued tells.
  */

@@ -106,6 +106,12 @@ bool iot_store_in_transaction(const struct iot_store *store);
  */
 void iot_store_set_durable(struct iot_store *store, bool durable);
 
+/*
+ * Take the write-ahead log into the file and give its room on the disk back, as far as nobody reads from it: after a
+ * write that failed because the disk is full. What fails here fails again, and better told, with the next write.
+ */
+void iot_store_shrink(struct iot_store *store);
+
 /* PRAGMA data_version: changes when another connection has changed the file. Cheap (no lock kept). */
 IOT_CHECK enum iot_status iot_store_data_version(struct iot_store *store, int64_t *ret, struct iot_error *err);
 

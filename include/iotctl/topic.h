@@ -50,5 +50,7 @@ bool iot_topic_covers(const char *outer, const char *inner);
 #define IOT_PROPERTY_CLIENT "iotctl-client"           /* MQTT client id */
 #define IOT_PROPERTY_THING "iotctl-thing"             /* thing name; absent when the client is not a thing's */
 #define IOT_PROPERTY_CERTIFICATE "iotctl-certificate" /* certificate id */
+/* Of clients with a token: "projects/P/locations/L/registries/R", what their client id has before the device. */
+#define IOT_PROPERTY_REGISTRY "iotctl-registry"
 
 #endif

@@ -176,6 +176,7 @@ static void on_message(const struct iot_mqtt_message *message, void *data)
 	const struct broker_request request = {
 		.client = property(message, IOT_PROPERTY_CLIENT),
 		.thing = property(message, IOT_PROPERTY_THING),
+		.registry = property(message, IOT_PROPERTY_REGISTRY),
 		.topic = message->topic,
 		.payload = message->payload,
 		.len = message->payload_len,
@@ -192,7 +193,8 @@ static void on_message(const struct iot_mqtt_message *message, void *data)
 		jobs_answer(&serve->port, &serve->out, &request);
 	else if (shadow_is_request(message->topic))
 		shadow_answer(&serve->port, &request);
-	else if (!message->retain && said_take(serve->said, &request)) /* what the broker kept may be older than what we know */
+	else if (!message->retain &&
+		 said_take(serve->said, &request)) /* what the broker kept may be older than what we know */
 		serve->next_said = 0;
 }
 
@@ -348,12 +350,8 @@ static void run_timers(struct serve *serve)
 
 static int time_left(const struct serve *serve)
 {
-	const int64_t times[] = {serve->next_look,
-				 serve->next_tick,
-				 serve->next_notify,
-				 serve->next_said,
-				 serve->next_housekeeping,
-				 staging_due(serve->staging),
+	const int64_t times[] = {serve->next_look,          serve->next_tick,         serve->next_notify,
+				 serve->next_said,          serve->next_housekeeping, staging_due(serve->staging),
 				 api_server_due(serve->api)};
 	int64_t first = serve_link_due(serve->link);
 

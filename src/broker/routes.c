@@ -25,6 +25,7 @@ enum kind { TO_FILE, TO_COMMAND, TO_TOPIC };
 struct route {
 	json_t *json; /* what it was made of */
 	const char *name, *layout, *subfolder;
+	const char *registry; /* its last name, or all of its path; NULL: any, and none */
 	bool is_default;
 	enum kind kind;
 	struct route_queue queue;
@@ -81,7 +82,7 @@ void routes_free(struct routes *routes)
 /* What a route is, without what it did. */
 static json_t *definition(const json_t *route)
 {
-	static const char *const keys[] = {"name", "default", "subfolder", "layout",
+	static const char *const keys[] = {"name", "default", "subfolder", "layout", "registry",
 					   "type", "target",  "maxSize",   "keep"};
 	json_t *own = json_object();
 
@@ -136,6 +137,7 @@ static struct route *route_new(json_t *json, const char *log)
 	route->name = iot_json_str(json, "name", "");
 	route->layout = iot_json_str(json, "layout", NULL);
 	route->subfolder = iot_json_str(json, "subfolder", NULL);
+	route->registry = iot_json_str(json, "registry", NULL);
 	route->is_default = iot_json_bool(json, "default", false);
 	route->file.fd = -1;
 	route->command.process = (struct iot_process)IOT_PROCESS_INIT;
@@ -224,24 +226,40 @@ static void tell_dropped(struct route *route)
 
 /* --- events ------------------------------------------------------------------------------------ */
 
+static bool fits_registry(const struct route *route, const struct route_event *event)
+{
+	const char *last;
+
+	if (route->registry == NULL || event->registry == NULL)
+		return route->registry == NULL;
+	last = strrchr(event->registry, '/');
+	return strcmp(route->registry, event->registry) == 0 ||
+	       (last != NULL && strcmp(route->registry, last + 1) == 0);
+}
+
 static bool fits(const struct route *route, const struct route_event *event)
 {
-	if (route->is_default || (route->layout != NULL && strcmp(route->layout, event->layout) != 0))
+	if (route->is_default || !fits_registry(route, event) ||
+	    (route->layout != NULL && strcmp(route->layout, event->layout) != 0))
 		return false;
 	if (*route->subfolder == '\0' || *event->subfolder == '\0')
 		return strcmp(route->subfolder, event->subfolder) == 0 || strcmp(route->subfolder, "#") == 0;
 	return iot_topic_matches(route->subfolder, event->subfolder);
 }
 
+/* The default route of the device's registry goes before that of all. */
 static struct route *find(const struct routes *routes, const struct route_event *event)
 {
 	struct route *fallback = NULL;
 
 	for (size_t i = 0; i < routes->count; i++) {
-		if (fits(routes->all[i], event))
-			return routes->all[i];
-		if (routes->all[i]->is_default && fallback == NULL)
-			fallback = routes->all[i];
+		struct route *route = routes->all[i];
+
+		if (fits(route, event))
+			return route;
+		if (route->is_default && fits_registry(route, event) &&
+		    (fallback == NULL || (fallback->registry == NULL && route->registry != NULL)))
+			fallback = route;
 	}
 	return fallback;
 }
@@ -255,6 +273,7 @@ static void add_line(struct route *route, const struct route_event *event)
 
 	iot_json_set_str(record, "time", iot_time_rfc3339_ms(iot_now_ms(), time));
 	iot_json_set_str(record, "device", event->thing);
+	iot_json_set_str(record, "registry", event->registry);
 	iot_json_set_str(record, "event", event->subfolder);
 	iot_json_set_str(record, "topic", event->topic);
 	iot_json_set_payload(record, event->payload, event->len, true);

@@ -92,6 +92,7 @@ struct routes;
 
 struct route_event {
 	const char *thing, *subfolder, *layout, *topic;
+	const char *registry; /* "projects/P/locations/L/registries/R"; NULL: of none */
 	const void *payload;
 	size_t len;
 };

@@ -221,20 +221,30 @@ static bool is_own_state(const struct broker_request *request)
 	       (len == thing_len || request->topic[len - thing_len - 1] == '/');
 }
 
+/* What is no JSON object is kept as it is. */
+static json_t *state_of_bytes(const void *data, size_t len)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(2 * STATE_MAX);
+
+	iot_base64(data, len, &text);
+	return json_string(iot_buf_str(&text));
+}
+
 static void take_state(const struct said *said, const struct broker_request *request)
 {
-	struct iot_error err = IOT_ERROR_INIT;
 	IOT_JSON state = NULL;
 
+	if (request->len == 0)
+		return; /* a retained one is taken back */
 	if (request->len > STATE_MAX) {
 		iot_warn("a state report of thing '%s' has %zu bytes: at most %d are read", request->thing,
 			 request->len, STATE_MAX);
 		return;
 	}
-	if (iot_json_parse(request->payload, request->len, "state report", &state, &err) != IOT_OK) {
-		iot_error_while(&err, "reading a state report of thing '%s'", request->thing);
-		iot_log_error(IOT_LOG_WARNING, "", &err);
-		return;
+	if (iot_json_parse(request->payload, request->len, "state report", &state, NULL) != IOT_OK ||
+	    !json_is_object(state)) {
+		json_decref(state);
+		state = state_of_bytes(request->payload, request->len);
 	}
 	reports_state(said->reports, request->thing, state);
 }
@@ -256,6 +266,7 @@ bool said_take(struct said *said, const struct broker_request *request)
 	struct iot_serve_said what = {0};
 	struct route_event event = {
 		.thing = request->thing,
+		.registry = request->registry,
 		.subfolder = what.subfolder,
 		.topic = request->topic,
 		.payload = request->payload,

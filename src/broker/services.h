@@ -14,8 +14,9 @@
 
 /* A message that a client published, and who that is as the plugin says. Borrowed. */
 struct broker_request {
-	const char *client; /* client id */
-	const char *thing;  /* the thing it is; NULL: none */
+	const char *client;   /* client id */
+	const char *thing;    /* the thing it is; NULL: none */
+	const char *registry; /* of a client with a token: "projects/P/locations/L/registries/R"; else NULL */
 	const char *topic;
 	const void *payload;
 	size_t len;

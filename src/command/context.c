@@ -137,6 +137,13 @@ enum iot_status command_issuer(struct cli_context *ctx, bool needed, struct iot_
 	return iot_local_open(dir, ret, err);
 }
 
+enum iot_status command_find_fleet(struct cli_context *ctx, struct iot_error *err)
+{
+	struct command_data *data = ctx->data;
+
+	return data->fleet_dir == NULL ? find_fleet(ctx, &data->fleet_dir, err) : IOT_OK;
+}
+
 static enum iot_status prepare(struct cli_context *ctx, unsigned needs, struct iot_error *err)
 {
 	struct command_data *data = iot_alloc(sizeof(*data));

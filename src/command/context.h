@@ -31,7 +31,11 @@ static inline const char *command_fleet(const struct cli_context *ctx)
 
 /* A command that needs the cloud only sometimes says so in its row, and opens it when it does. */
 #define COMMAND_NEEDS_CLOUD_LATER (1U << 9)
+#define COMMAND_NEEDS_FLEET_LATER (1U << 10)
 IOT_CHECK enum iot_status command_open_cloud(struct cli_context *ctx, struct iot_error *err);
+
+/* The same for a command that needs the folder of a local fleet sometimes: command_fleet() then. */
+IOT_CHECK enum iot_status command_find_fleet(struct cli_context *ctx, struct iot_error *err);
 
 /*
  * Where to connect for messages: as a device from its folder (`as`, may be NULL), as the operator of the profile, or on the

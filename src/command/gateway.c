@@ -4,11 +4,12 @@
 #include "command/commands.h"
 #include "command/context.h"
 #include "iotctl/children.h"
+#include "iotctl/fs.h"
 
 #include <string.h>
 
 struct gateway_args {
-	const char *name, *out, *type, *prefix, *gateway, *device;
+	const char *name, *out, *type, *prefix, *gateway, *device, *identity;
 	struct cli_list copies;
 	int64_t days;
 };
@@ -93,6 +94,22 @@ static enum iot_status children(struct cli_context *ctx, const void *args_, stru
 	return status == IOT_OK ? output_end(ctx->out, err) : status;
 }
 
+static enum iot_status export_children(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	static const struct output_column columns[] = {
+		{.key = "thingName", .heading = "Gateway"},
+		{.key = "children", .heading = "Children", .kind = OUTPUT_INT},
+		{.key = "out", .heading = "Folder"},
+		{0},
+	};
+	const struct gateway_args *args = args_;
+	IOT_JSON record = NULL;
+	enum iot_status status =
+		iot_gateway_export(command_cloud(ctx), args->gateway, args->identity, args->out, &record, err);
+
+	return status == IOT_OK ? output_object(ctx->out, columns, record, err) : status;
+}
+
 /* --- running --------------------------------------------------------------------------------- */
 
 static const struct output_column event_columns[] = {
@@ -119,9 +136,8 @@ static bool interrupted(void *data)
 	return cli_interrupted(data);
 }
 
-static enum iot_status run(struct cli_context *ctx, const void *args_, struct iot_error *err)
+static enum iot_status run_gateway(struct cli_context *ctx, const struct run_args *args, struct iot_error *err)
 {
-	const struct run_args *args = args_;
 	const struct iot_gateway_options options = {
 		.fleet_dir = command_fleet(ctx),
 		.dir = args->dir,
@@ -147,14 +163,25 @@ static enum iot_status run(struct cli_context *ctx, const void *args_, struct io
 		.event = print_event,
 		.data = ctx,
 	};
-	enum iot_status status;
+	enum iot_status status = output_begin_stream(ctx->out, event_columns, err);
 
-	if (args->nonce % 16 != 0)
-		return iot_fail(err, IOT_USAGE, "a nonce has 32, 48 or 64 bytes, not %lld", (long long)args->nonce);
-	status = output_begin_stream(ctx->out, event_columns, err);
 	if (status == IOT_OK)
 		status = iot_gateway_run(&options, err);
 	return status == IOT_OK ? output_end(ctx->out, err) : status;
+}
+
+/* An export is all that a gateway needs; else it needs the fleet's registry. */
+static enum iot_status run(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct run_args *args = args_;
+	IOT_CLEAN(iot_free_p) char *children = iot_path(args->dir, IOT_GATEWAY_EXPORT);
+	enum iot_status status = IOT_OK;
+
+	if (args->nonce % 16 != 0)
+		return iot_fail(err, IOT_USAGE, "a nonce has 32, 48 or 64 bytes, not %lld", (long long)args->nonce);
+	if (!iot_fs_exists(children))
+		status = command_find_fleet(ctx, err);
+	return status == IOT_OK ? run_gateway(ctx, args, err) : status;
 }
 
 /* --- the tree ---------------------------------------------------------------------------------- */
@@ -170,7 +197,7 @@ static const struct cli_command cmd_create = {
 	.description =
 		"Key, certificate and folder as of 'device create', and policies gateway-NAME, gateway-NAME-2 and "
 		"so on, which follow when children are added and removed. The same command again changes nothing.\n\n"
-		"AWS IoT has room for about ninety children by name. With --children every device whose name begins "
+		"AWS IoT has room for about 130 children by name. With --children every device whose name begins "
 		"with PREFIX can be one, and their number is not limited.",
 	.args = CLI_ARGS(ARG_STR("NAME", struct gateway_args, name, "its thing name")),
 	.opts = CLI_OPTS(
@@ -225,11 +252,39 @@ static const struct cli_command cmd_children = {
 	CLI_RUN(children, struct gateway_args),
 };
 
+static const struct cli_command cmd_export = {
+	.name = "export",
+	.summary = "Write what a gateway needs on another machine",
+	.description =
+		"The folder gets the gateway's key and certificate, and its children: names, types, layouts, active "
+		"secrets "
+		"and attestation keys. Nothing else of the fleet is in it. 'gateway run' needs only this folder.\n\n"
+		"Whoever can read the folder can speak for the gateway and its children: files with secrets are 0600, "
+		"and "
+		"should be copied over ssh or the like.\n\n"
+		"After a change (a child, a secret, a revocation) export to the same folder again, and "
+		"copy " IOT_GATEWAY_EXPORT
+		" to where the gateway runs: it is replaced in one step, and a gateway that runs takes it at once.",
+	.args = CLI_ARGS(GATEWAY),
+	.opts = CLI_OPTS(OPT_PATH(0, "out", "DIR", struct gateway_args, out, "folder to write", .required = true,
+				  .complete = COMPLETE_DIR),
+			 OPT_PATH(0, "identity", "DIR", struct gateway_args, identity,
+				  "folder of 'gateway create'; needed the first time", .complete = COMPLETE_DIR)),
+	.examples = CLI_EXAMPLES(
+		{"gateway export gw-1 --identity ./gw-1 --out ./gw-1-export", "for the first time"},
+		{"gateway export gw-1 --out ./gw-1-export", "again, after a child was added or a secret revoked"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_DENIED),
+	.needs = CLI_NEEDS_CLOUD,
+	CLI_RUN(export_children, struct gateway_args),
+};
+
 static const struct cli_command cmd_run = {
 	.name = "run",
-	.summary = "Run a gateway on the fleet's machine",
+	.summary = "Run a gateway",
 	.description =
-		"Takes TLS 1.2 with pre-shared keys from the registry, asks every device for an attestation token, and "
+		"Takes TLS 1.2 with pre-shared keys, of the fleet's registry on this machine or of a folder that "
+		"'gateway "
+		"export' has made, asks every device for an attestation token, and "
 		"carries its messages to the broker that DIR names and back; iotctl-gateway(7) describes the protocol. "
 		"While the broker cannot be reached, messages are kept on disk, in order. A revoked secret ends its "
 		"connection at once.\n\n"
@@ -237,7 +292,7 @@ static const struct cli_command cmd_run = {
 		"policies in the registry ('attest policy assign'), which count as they are at every moment; for devices that "
 		"have none there, --policy names a file for one device, those of a type, or all. Without any a token must be in "
 		"lifecycle 'secured'.",
-	.args = CLI_ARGS(ARG_PATH("DIR", struct run_args, dir, "folder, made by 'gateway create --out'",
+	.args = CLI_ARGS(ARG_PATH("DIR", struct run_args, dir, "folder, of 'gateway create' or 'gateway export'",
 				  .complete = COMPLETE_DIR)),
 	.opts = CLI_OPTS(
 		OPT_STR(0, "listen", "ADDRESS", struct run_args, listen, "address for devices",
@@ -269,7 +324,7 @@ static const struct cli_command cmd_run = {
 		{"gateway run ./gw-1", "until Ctrl-C"},
 		{"gateway run ./gw-1 --listen 0.0.0.0 --policy sensor=sensor.json", "for devices elsewhere"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_SETTINGS),
-	.needs = CLI_NEEDS_FLEET,
+	.needs = COMMAND_NEEDS_FLEET_LATER,
 	CLI_RUN(run, struct run_args),
 };
 
@@ -279,5 +334,5 @@ const struct cli_command cmd_gateway = {
 	.description =
 		"A gateway is a device of the fleet; its children connect to it with a shared secret and show with "
 		"an attestation token that they run what they should.",
-	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_add, &cmd_remove, &cmd_children, &cmd_run),
+	.subcommands = CLI_COMMANDS(&cmd_create, &cmd_add, &cmd_remove, &cmd_children, &cmd_export, &cmd_run),
 };

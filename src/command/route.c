@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct route_args {
-	const char *name, *subfolder, *layout, *file, *topic, *before;
+	const char *name, *subfolder, *layout, *registry, *file, *topic, *before;
 	struct cli_list command;
 	int64_t size, keep;
 	bool is_default, shell;
@@ -19,6 +19,7 @@ static const struct output_column columns[] = {
 	{.key = "subfolder", .heading = "Subfolder", .width = 10},
 	{.key = "default", .heading = "Default", .kind = OUTPUT_BOOL},
 	{.key = "layout", .heading = "Layout", .wide = true},
+	{.key = "registry", .heading = "Registry", .wide = true},
 	{.key = "type", .heading = "To"},
 	{.key = "target", .heading = "Target", .width = 16},
 	{.key = "delivered", .heading = "Delivered", .kind = OUTPUT_INT},
@@ -93,6 +94,7 @@ static enum iot_status add(struct cli_context *ctx, const void *args_, struct io
 		iot_json_set_bool(route, "default", true);
 	iot_json_set_str(route, "subfolder", args->subfolder);
 	iot_json_set_str(route, "layout", args->layout);
+	iot_json_set_str(route, "registry", args->registry);
 	if (status == IOT_OK) {
 		set_target(args, route);
 		status = iot_route_add(command_cloud(ctx), route, args->before, err);
@@ -161,8 +163,12 @@ static const struct cli_command cmd_add = {
 		"default "
 		"one. --subfolder is what follows in the event's topic where its layout has {subfolder}, with + and # "
 		"as in "
-		"topics; '' fits events without one, '#' any.\n\n"
-		"A file gets a line of JSON {time, device, event, topic, payload, format} for each event. It is "
+		"topics; '' fits events without one, '#' any. --registry is the last name, or all, of "
+		"projects/P/locations/L/registries/R in the client ids of devices with tokens; each registry can have "
+		"a "
+		"default route of its own.\n\n"
+		"A file gets a line of JSON {time, device, registry?, event, topic, payload, format} for each event. "
+		"It is "
 		"brought to "
 		"the disk once a second; a file that would pass --max-size becomes FILE.1, and that FILE.2. A command "
 		"is "
@@ -187,6 +193,8 @@ static const struct cli_command cmd_add = {
 		OPT_STR('s', "subfolder", "FILTER", struct route_args, subfolder, "events with this subfolder"),
 		OPT_FLAG(0, "default", struct route_args, is_default, "events that no other route takes"),
 		OPT_STR(0, "layout", "LAYOUT", struct route_args, layout, "only of devices with this layout"),
+		OPT_STR(0, "registry", "REGISTRY", struct route_args, registry,
+			"only of devices with a token, whose client id names it"),
 		OPT_PATH('f', "file", "FILE", struct route_args, file, "append them to this file",
 			 .complete = COMPLETE_FILE),
 		OPT_SIZE(0, "max-size", "SIZE", struct route_args, size, "of the file", .min = 65536,

@@ -19,6 +19,7 @@ static const struct output_column columns[] = {
 	{.key = "number", .heading = "Number", .kind = OUTPUT_INT, .width = 8},
 	{.key = "reportedAt", .heading = "Reported at", .kind = OUTPUT_TIME, .width = 20},
 	{.key = "state", .heading = "State"},
+	{.key = "stateBytes", .heading = "Bytes (base64)"},
 	{0},
 };
 
@@ -115,7 +116,7 @@ static const struct cli_command cmd_list = {
 	.name = "list",
 	.summary = "List the states a device reported last, newest first",
 	.description = "The ten newest ones are kept. A state is what the device publishes on its layout's topic for "
-		       "states, a JSON object.",
+		       "states: a JSON object, or anything else, which is shown as stateBytes in base64.",
 	.args = CLI_ARGS(DEVICE),
 	.examples = CLI_EXAMPLES({"state list pump-0001 --query .[0].state", "the newest one"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND),

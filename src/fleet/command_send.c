@@ -13,6 +13,7 @@
 #include "fleet/messaging_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/children.h"
 #include "iotctl/clock.h"
 #include "iotctl/log.h"
 #include "iotctl/text.h"
@@ -374,6 +375,26 @@ static void tell_resumed(struct sender *s)
 	}
 }
 
+/*
+ * Nobody tells who is there of the children of a gateway that is on another machine: while the gateway is connected
+ * they may be, too.
+ */
+static bool may_be_behind_gateway(struct sender *s, const char *thing)
+{
+	struct iot_error ignored = IOT_ERROR_INIT;
+	IOT_JSON record = NULL;
+	IOT_JSON reply = NULL;
+	const char *gateway;
+
+	if (fleet_call(s->cloud, "DescribeThing", json_pack("{s:s}", "thingName", thing), &record, &ignored) != IOT_OK)
+		return false;
+	gateway = iot_json_str(json_object_get(record, "attributes"), IOT_GATEWAY_ATTRIBUTE, "");
+	return *gateway != '\0' &&
+	       fleet_call(s->cloud, "GetThingConnectivityData", json_pack("{s:s}", "thingName", gateway), &reply,
+			  &ignored) == IOT_OK &&
+	       iot_json_bool(reply, "connected", false);
+}
+
 /* What the registry does not know, the broker will tell. */
 static bool is_offline(struct sender *s, const struct target *target, char *reason, size_t size)
 {
@@ -387,6 +408,8 @@ static bool is_offline(struct sender *s, const struct target *target, char *reas
 	    iot_json_bool(reply, "connected", true))
 		return false;
 	since = fleet_time_ms(reply, "timestamp");
+	if (since <= 0 && may_be_behind_gateway(s, target->device->thing))
+		return false;
 	if (since > 0)
 		snprintf(reason, size, "not connected since %s", iot_time_rfc3339(since, time));
 	else

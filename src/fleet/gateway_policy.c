@@ -1,7 +1,9 @@
 /*
- * The rights of a gateway. What it may do for a child is what the child itself
- * might: everything below the child's own level of its topics, and the exact
- * topic where a layout has no such level. A document has room for 2,048
+ * The rights of a gateway. What it may say and hear for a child is what the child
+ * itself might: everything below the child's own level of its topics, and the
+ * exact topic where a layout has no such level. It subscribes to the topics of a
+ * whole type, since a connection has room for few subscriptions (AWS IoT: 50);
+ * what it hears on them is its children's by the right to receive. A document has room for 2,048
  * characters and a certificate for ten documents, so children are dealt out to
  * several; with a prefix one pattern stands for all of a type.
  */
@@ -46,6 +48,28 @@ static char *pattern_of(const char *template, const char *thing, const char *typ
 	}
 }
 
+/* A pattern for the filters by which all devices of a type are heard, or each by itself. */
+static char *filters_of(const char *template, const char *type)
+{
+	struct iot_buf text = IOT_BUF_INIT(4096);
+
+	for (const char *level = template;; level += strcspn(level, "/") + 1) {
+		size_t len = strcspn(level, "/");
+		bool is_type = len == 6 && strncmp(level, "{type}", 6) == 0, skip = is_type && *type == '\0';
+
+		if (level > template && !skip && (text.len > 0 || template[0] == '/'))
+			iot_buf_addc(&text, '/');
+		if (is_type)
+			iot_buf_adds(&text, type);
+		else if (level[0] == '{')
+			iot_buf_addc(&text, '*');
+		else
+			iot_buf_add(&text, level, len);
+		if (level[len] == '\0')
+			return iot_buf_detach(&text);
+	}
+}
+
 static void add_once(json_t *to, const char *kind, const char *pattern)
 {
 	IOT_CLEAN(iot_free_p) char *arn = iot_strf("arn:aws:iot:*:*:%s/%s", kind, pattern);
@@ -67,7 +91,7 @@ static void add_child(const struct iot_layout *layout, const char *thing, const 
 		const struct iot_layout_role *of =
 			iot_layout_role(layout, (enum iot_role)role, *type != '\0' ? type : NULL);
 		bool shadow;
-		IOT_CLEAN(iot_free_p) char *pattern = NULL;
+		IOT_CLEAN(iot_free_p) char *pattern = NULL, *all = NULL;
 
 		if (of == NULL)
 			continue;
@@ -75,8 +99,10 @@ static void add_child(const struct iot_layout *layout, const char *thing, const 
 		pattern = shadow ? iot_strf("$aws/things/%s%s/shadow/name/config/*", thing, prefix ? "*" : "")
 				 : pattern_of(of->topic, thing, type, prefix);
 		add_once(topics, "topic", pattern);
-		if (of->direction != IOT_FROM_DEVICE)
-			add_once(filters, "topicfilter", pattern);
+		if (of->direction == IOT_FROM_DEVICE)
+			continue;
+		all = shadow ? iot_strdup("$aws/things/*/shadow/name/config/*") : filters_of(of->topic, type);
+		add_once(filters, "topicfilter", all);
 	}
 }
 

@@ -212,8 +212,9 @@ static void check_topic(const struct check *check)
 
 static void check_members(const struct check *check)
 {
-	static const char *const known[] = {"name",    "default", "subfolder", "layout",  "type",  "target",
-					    "maxSize", "keep",    "delivered", "dropped", "fault", "createdAt"};
+	static const char *const known[] = {"name",    "default", "subfolder", "layout", "registry",
+					    "type",    "target",  "maxSize",   "keep",   "delivered",
+					    "dropped", "fault",   "createdAt"};
 	const char *key;
 	json_t *value;
 
@@ -227,9 +228,37 @@ static void check_members(const struct check *check)
 	}
 }
 
+/* "meters", or "projects/P/locations/L/registries/meters". */
+static bool is_registry(const char *text)
+{
+	static const char *const parts[] = {"projects/", "locations/", "registries/"};
+	size_t count = strchr(text, '/') != NULL ? IOT_LENGTH(parts) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t len;
+
+		if (!iot_starts_with(text, parts[i]))
+			return false;
+		text += strlen(parts[i]);
+		len = strcspn(text, "/");
+		if (len == 0 || (text[len] == '/') != (i + 1 < count))
+			return false;
+		text += i + 1 < count ? len + 1 : 0;
+	}
+	return *text != '\0' && strchr(text, '/') == NULL;
+}
+
+static bool same_registry(const json_t *a, const json_t *b)
+{
+	const char *one = iot_json_str(a, "registry", ""), *other = iot_json_str(b, "registry", "");
+
+	return strcmp(one, other) == 0;
+}
+
 static void check_selection(const struct check *check)
 {
 	const char *subfolder = member(check, "subfolder"), *layout = member(check, "layout");
+	const char *registry = member(check, "registry");
 	bool is_default = iot_json_bool(check->route, "default", false);
 	struct iot_error err = IOT_ERROR_INIT;
 	struct iot_layout *loaded = NULL;
@@ -238,6 +267,9 @@ static void check_selection(const struct check *check)
 		add(check, "member", NULL, "a route has a subfolder, or is the default one");
 	if (is_default && layout != NULL)
 		add(check, "member", NULL, "the default route is for all layouts");
+	if (registry != NULL && !is_registry(registry))
+		add(check, "member", "'meters', or 'projects/P/locations/L/registries/meters'",
+		    "'%.128s' is no registry", registry);
 	if (subfolder != NULL && *subfolder != '\0' &&
 	    (subfolder[0] == '$' || iot_topic_check_filter(subfolder, strlen(subfolder), &err) != IOT_OK))
 		add(check, "member", "as in topics: '+' and '#' alone in their level, '#' last",
@@ -277,6 +309,8 @@ static bool hides(const json_t *earlier, const json_t *later)
 	const char *layout = iot_json_str(earlier, "layout", NULL), *other = iot_json_str(later, "layout", NULL);
 
 	if (a == NULL || b == NULL || (layout != NULL && (other == NULL || strcmp(layout, other) != 0)))
+		return false;
+	if (json_object_get(earlier, "registry") != NULL && !same_registry(earlier, later))
 		return false;
 	if (*a == '\0' || *b == '\0')
 		return strcmp(a, b) == 0 || strcmp(a, "#") == 0;
@@ -383,7 +417,8 @@ static enum iot_status check_among(const struct check *check, const json_t *rout
 	if (json_array_size(routes) >= IOT_ROUTES_MAX)
 		return iot_fail(err, IOT_CONFLICT, "there are %d routes already, which is the most", IOT_ROUTES_MAX);
 	json_array_foreach(routes, i, other) {
-		if (iot_json_bool(check->route, "default", false) && iot_json_bool(other, "default", false))
+		if (iot_json_bool(check->route, "default", false) && iot_json_bool(other, "default", false) &&
+		    same_registry(check->route, other))
 			return iot_fail(err, IOT_CONFLICT, "route '%s' is the default one already",
 					iot_json_str(other, "name", ""));
 	}

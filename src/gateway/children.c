@@ -1,6 +1,6 @@
 /*
- * Whom the gateway lets in, by the registry. Records of children are kept as
- * long as the registry's epoch stands still; when it moves, every live session is judged
+ * Whom the gateway lets in, by the registry (source.c). Records of children are
+ * kept as long as its epoch stands still; when it moves, every live session is judged
  * again. A registry that cannot be read for two seconds lets nobody in.
  */
 #include "gateway/gateway.h"
@@ -113,7 +113,7 @@ struct child *gateway_make_child(struct gateway *gateway, const char *thing)
 	if (gateway_queue_last(gateway->queue, thing, child->boot, &child->boot_len, &child->safe, &err) != IOT_OK ||
 	    gateway_queue_count(gateway->queue, thing, &child->waiting, &err) != IOT_OK)
 		iot_log_error(IOT_LOG_WARNING, "cannot read the queue: ", &err);
-	child->taken = child->safe;
+	child->taken = child->firm = child->safe;
 	if (child->waiting > 0)
 		uplink_add_backlog(gateway, child);
 	return child;
@@ -280,19 +280,6 @@ static void judge_link(struct iot_psk_link *link, void *data)
 	iot_psk_link_close(link, "not allowed any more");
 }
 
-static enum iot_status read_epoch(struct gateway *gateway, int64_t *ret, struct iot_error *err)
-{
-	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
-	bool row = false;
-	enum iot_status status = iot_stmt_get(gateway->store, "SELECT value FROM epoch WHERE one = 1", &stmt, err);
-
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
-	if (status == IOT_OK)
-		*ret = row ? iot_stmt_int(stmt, 0) : -1;
-	return status;
-}
-
 static void cannot_look(struct gateway *gateway, int64_t now, const struct iot_error *err)
 {
 	if (gateway->blind_since == 0)
@@ -325,27 +312,22 @@ static void forget_strangers(struct gateway *gateway)
 void gateway_look(struct gateway *gateway)
 {
 	struct iot_error err = IOT_ERROR_INIT;
-	int64_t now = iot_monotonic_ms(), version = 0, epoch = 0;
+	int64_t now = iot_monotonic_ms();
+	bool moved = false;
 	enum iot_status status;
 
 	if (now < gateway->next_look)
 		return;
 	gateway->next_look = now + LOOK_MS;
-	status = iot_store_data_version(gateway->store, &version, &err);
-	if (status == IOT_OK && (version != gateway->data_version || gateway->blind_since != 0))
-		status = read_epoch(gateway, &epoch, &err);
-	else if (status == IOT_OK)
-		return;
+	status = source_look(gateway, &moved, &err);
 	if (status != IOT_OK) {
 		cannot_look(gateway, now, &err);
 		return;
 	}
 	gateway->blind = false;
 	gateway->blind_since = 0;
-	gateway->data_version = version;
-	if (epoch == gateway->epoch)
+	if (!moved)
 		return;
-	gateway->epoch = epoch;
 	gateway->generation++;
 	gateway_forget_documents(gateway);
 	iot_psk_server_each(gateway->server, judge_link, gateway);

@@ -9,6 +9,7 @@
 
 #include "gateway/queue.h"
 #include "iotctl/attest.h"
+#include "iotctl/digest.h"
 #include "iotctl/gateway.h"
 #include "iotctl/layout.h"
 #include "iotctl/local.h"
@@ -23,11 +24,19 @@ enum {
 	GATEWAY_WINDOW = 256,   /* messages of the queue under way to the cloud */
 	GATEWAY_FLIGHTS = 4096, /* messages in all; more go through the queue */
 	GATEWAY_BUCKETS = 4096,
-	GATEWAY_MIDS = 65536
+	GATEWAY_MIDS = 65536,
+	GATEWAY_FILTERS = 36, /* and configurations that are being fetched: */
+	GATEWAY_FETCHES = 12  /* together less than the 50 subscriptions that AWS IoT has room for on a connection */
 };
 
 struct gateway;
 struct session;
+
+/* A filter that the gateway has subscribed to. */
+struct heard {
+	char *filter;
+	int mid;
+};
 
 /* A layout in use, kept until the registry changes. */
 struct gateway_layout {
@@ -61,6 +70,7 @@ struct child {
 	uint8_t boot[IOT_FRAME_BOOT_MAX];
 	size_t boot_len;
 	int64_t taken, safe; /* sequences of that boot: received; with the cloud or on disk */
+	int64_t firm;        /* safe whatever becomes of this turn */
 	int64_t dropped;     /* a reply that nobody waits for: safe as soon as all before it is; 0: none */
 	bool acknowledge;    /* `safe` is to be told */
 	bool noted;          /* `safe` is on disk */
@@ -100,9 +110,11 @@ struct session {
 	int64_t busy;   /* everything from this sequence on is to be sent again; 0: nothing */
 	uint32_t next_id;
 	struct open_command commands[GATEWAY_COMMANDS];
-	char *config_filter, *command_filter;
-	json_t *config; /* what the shadow desires, until it is in force */
-	uint32_t config_id;
+	bool shadow;    /* its configuration is the shadow's */
+	json_t *config; /* until it is in force: state of the shadow, or the version that an event will acknowledge */
+	uint32_t config_id; /* the newest that it was told, 0: none */
+	uint8_t config_digest[IOT_SHA256_SIZE];
+	char *applied, *applied_topic; /* what is to be said when there is a connection: that it is in force */
 };
 
 /* A message under way to the cloud. */
@@ -118,6 +130,14 @@ struct attest_rule {
 	struct iot_attest_policy *policy;
 };
 
+/* By which one sees that a file was replaced. */
+struct export_stamp {
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	int64_t seconds, nanoseconds;
+};
+
 /* A policy of the registry, parsed. */
 struct attest_document {
 	struct attest_document *next;
@@ -130,7 +150,11 @@ struct gateway {
 	struct iot_cloud *cloud;
 	struct iot_store *store; /* the registry, of `cloud` */
 	uint8_t seal[IOT_SEAL_KEY_SIZE];
-	char *thing; /* the gateway's own name */
+	char *thing;     /* the gateway's own name */
+	char *state_dir; /* of the queue */
+	bool exported;   /* it runs from what 'gateway export' has made */
+	struct export_stamp export_stamp;
+	int export_folder; /* which of the two folders has the copy in use; -1: none */
 	struct iot_psk_server *server;
 	struct gateway_queue *queue;
 	struct attest_rule *rules;
@@ -146,7 +170,7 @@ struct gateway {
 	struct child *children[GATEWAY_BUCKETS];
 	struct child *acknowledge, *unnoted, *backlogged;
 	struct gateway_layout *layouts;
-	int64_t next_note;
+	int64_t next_note, next_complaint;
 
 	/* Who is there, as the registry is to hear. */
 	json_t *presence;
@@ -159,10 +183,21 @@ struct gateway {
 	struct flight *first, *last;
 	struct flight *by_mid[GATEWAY_MIDS];
 	size_t flights;
+	struct heard filters[GATEWAY_FILTERS];
+	size_t filter_count;
+	char *fetches[GATEWAY_FETCHES]; /* topics */
+	size_t next_fetch;
 };
 
 void gateway_event(const struct gateway *gateway, const char *name, const char *child, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* --- source.c: the registry, or an export of it -------------------------------------------------- */
+
+IOT_CHECK enum iot_status source_open(struct gateway *gateway, struct iot_error *err);
+/* *ret_moved: what sessions were let in by may have changed. Anything but IOT_OK: it cannot be read now. */
+IOT_CHECK enum iot_status source_look(struct gateway *gateway, bool *ret_moved, struct iot_error *err);
+void source_close(struct gateway *gateway);
 
 /* --- children.c: who is whose, by the registry --------------------------------------------- */
 
@@ -197,8 +232,6 @@ void gateway_forget_documents(struct gateway *gateway);
 /* IOT_NOT_FOUND: the registry has no such gateway. */
 IOT_CHECK enum iot_status presence_begin(struct gateway *gateway, struct iot_error *err);
 void presence_tell(struct gateway *gateway, const char *thing, bool connected, const char *address);
-/* It reports its state. */
-void presence_state(struct gateway *gateway, const char *thing, const void *payload, size_t len);
 void presence_flush(struct gateway *gateway);
 void presence_end(struct gateway *gateway);
 
@@ -215,12 +248,14 @@ void session_refuse(struct session *session, const char *word, const struct iot_
 /* --- session_data.c: what an accepted device says -------------------------------------------- */
 
 void session_data(struct session *session, const struct iot_frame *frame);
+/* Tell the device that everything from this number on is to be said again, later. */
+void session_refuse_for_now(struct session *session, int64_t sequence, const struct iot_error *err);
 /* Tell children what is safe now; the queue has been committed. */
 void gateway_acknowledge(struct gateway *gateway);
 /* Write down what is safe, so that it is not said twice after a restart. */
 void gateway_note(struct gateway *gateway);
-/* The cloud has it, or it is on disk. */
-void child_is_safe(struct gateway *gateway, struct child *child, const struct gateway_message *message);
+/* The cloud has it (firm), or it is in the queue and will be on the disk when that has been committed. */
+void child_is_safe(struct gateway *gateway, struct child *child, const struct gateway_message *message, bool firm);
 
 /* --- uplink.c: to the cloud ---------------------------------------------------------------- */
 
@@ -240,9 +275,11 @@ void uplink_add_backlog(struct gateway *gateway, struct child *child);
 
 /* --- downlink.c: from the cloud -------------------------------------------------------------- */
 
-/* Hear what is said to a child, from now on; and no more. */
+/* A child is there, or the cloud is: hear what is said to it, and fetch its configuration. */
 void downlink_begin(struct session *session);
-void downlink_end(struct session *session);
+/* The connection has ended, and all subscriptions with it. */
+void downlink_forget(struct gateway *gateway);
+void downlink_subscribed(struct iot_mqtt *mqtt, int mid, bool granted, void *gateway);
 void downlink_message(struct iot_mqtt *mqtt, const struct iot_mqtt_message *message, void *gateway);
 /* The device has a configuration in force. */
 void downlink_applied(struct session *session, uint32_t id);

@@ -1,6 +1,6 @@
 /*
- * Who of the children is there and what state it reports, told to the registry: the local cloud says a new
- * configuration only to who is connected, and people want to see it. Changes of a
+ * Who of the children is there, told to the registry: the local cloud says a new configuration only to who is
+ * connected, and people want to see it. Changes of a
  * tenth of a second are one transaction; what the registry does not take now, it gets
  * later.
  */
@@ -19,6 +19,8 @@ void presence_tell(struct gateway *gateway, const char *thing, bool connected, c
 	json_t *event;
 	int64_t now = iot_now_ms();
 
+	if (gateway->presence == NULL)
+		return;
 	/* Numbers grow, also over restarts; see iot_local_presence. */
 	gateway->connection = gateway->connection < now ? now : gateway->connection + 1;
 	if (json_array_size(gateway->presence) >= EVENTS_MAX)
@@ -27,25 +29,6 @@ void presence_tell(struct gateway *gateway, const char *thing, bool connected, c
 			  (json_int_t)gateway->connection);
 	iot_json_set_str(event, "address", address);
 	json_array_append_new(gateway->presence, event);
-}
-
-/* As serve does it with what devices say for themselves: what is wrong with a report is not the registry's fault. */
-void presence_state(struct gateway *gateway, const char *thing, const void *payload, size_t len)
-{
-	IOT_JSON state = NULL;
-
-	if (json_array_size(gateway->presence) < EVENTS_MAX &&
-	    iot_json_parse(payload, len, "state report", &state, NULL) == IOT_OK && json_is_object(state))
-		json_array_append_new(gateway->presence, json_pack("{s:s, s:O}", "thing", thing, "state", state));
-}
-
-static enum iot_status write_state(struct gateway *gateway, const json_t *event, struct iot_error *err)
-{
-	bool requeued = false;
-	enum iot_status status = iot_local_state(gateway->cloud, iot_json_str(event, "thing", ""),
-						 json_object_get(event, "state"), &requeued, err);
-
-	return status == IOT_AGAIN || status == IOT_FAILURE ? status : IOT_OK;
 }
 
 static enum iot_status write_events(struct gateway *gateway, struct iot_error *err)
@@ -57,9 +40,7 @@ static enum iot_status write_events(struct gateway *gateway, struct iot_error *e
 	json_array_foreach(gateway->presence, i, event) {
 		bool connected = iot_json_bool(event, "connected", false);
 
-		if (status == IOT_OK && json_object_get(event, "state") != NULL)
-			status = write_state(gateway, event, err);
-		else if (status == IOT_OK)
+		if (status == IOT_OK)
 			status = iot_local_presence(gateway->cloud, iot_json_str(event, "thing", ""), connected,
 						    iot_json_int(event, "connection", 0),
 						    connected ? "GATEWAY" : "GATEWAY_DISCONNECTED",

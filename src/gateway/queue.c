@@ -4,6 +4,7 @@
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 #include "iotctl/fs.h"
+#include "iotctl/log.h"
 #include "iotctl/store.h"
 
 #include <string.h>
@@ -17,6 +18,15 @@ struct gateway_queue {
 	int64_t held;            /* bytes that are there */
 	int64_t held_before;     /* before this transaction */
 	bool waits;              /* a commit returns when it is on the disk; else when the system has it */
+	bool open;               /* a transaction was begun */
+	/*
+	 * What the cloud has and the file does not know yet: rows that go with the next commit. A disk that is full may
+	 * refuse that for long, and nothing of it may be sent again meanwhile. Sorted as they were sent.
+	 */
+	struct done {
+		int64_t row, size;
+	} * done;
+	size_t done_count;
 };
 
 void gateway_message_free(struct gateway_message *message)
@@ -71,19 +81,34 @@ void gateway_queue_close(struct gateway_queue *queue)
 {
 	if (queue == NULL)
 		return;
-	if (queue->store != NULL && iot_store_in_transaction(queue->store))
+	if (queue->store != NULL) {
 		(void)!gateway_queue_commit(queue, NULL);
+		gateway_queue_tidy(queue);
+	}
+	free(queue->done);
 	iot_store_close(queue->store);
 	iot_close_p(&queue->lock);
 	free(queue);
 }
 
+/* SQLite ends a transaction by itself after some faults: then what was begun is not there any more. */
+static enum iot_status check_open(struct gateway_queue *queue, struct iot_error *err)
+{
+	if (!queue->open || iot_store_in_transaction(queue->store))
+		return IOT_OK;
+	queue->open = false;
+	queue->held = queue->held_before;
+	return iot_fail(err, IOT_FAILURE, "a transaction of the queue was undone");
+}
+
 /* How a commit waits cannot be changed inside of a transaction: one that need not wait is ended first. */
 static enum iot_status begin(struct gateway_queue *queue, bool must_wait, struct iot_error *err)
 {
-	if (iot_store_in_transaction(queue->store)) {
-		enum iot_status status;
+	enum iot_status status = check_open(queue, err);
 
+	if (status != IOT_OK)
+		return status;
+	if (queue->open) {
 		if (queue->waits || !must_wait)
 			return IOT_OK;
 		status = gateway_queue_commit(queue, err);
@@ -94,21 +119,71 @@ static enum iot_status begin(struct gateway_queue *queue, bool must_wait, struct
 		iot_store_set_durable(queue->store, must_wait);
 	queue->waits = must_wait;
 	queue->held_before = queue->held;
-	return iot_store_begin(queue->store, err);
+	status = iot_store_begin(queue->store, err);
+	queue->open = status == IOT_OK;
+	return status;
+}
+
+/* Take off what the cloud has. A row that is not there was forgotten. */
+static enum iot_status remove_done(struct gateway_queue *queue, struct iot_error *err)
+{
+	enum iot_status status = queue->done_count > 0 ? begin(queue, false, err) : IOT_OK;
+
+	for (size_t i = 0; i < queue->done_count && status == IOT_OK; i++) {
+		int64_t changes = 0;
+
+		status = iot_store_run(queue->store, &changes, err, "DELETE FROM queue WHERE id = ?", "i",
+				       queue->done[i].row);
+		if (status == IOT_OK && changes > 0)
+			queue->held -= queue->done[i].size;
+	}
+	return status;
+}
+
+/* A small disk is filled by the log of changes long before the messages fill it. */
+static void undo(struct gateway_queue *queue)
+{
+	if (queue->open || iot_store_in_transaction(queue->store))
+		iot_store_rollback(queue->store);
+	queue->open = false;
+	queue->held = queue->held_before;
+	iot_store_shrink(queue->store);
+}
+
+static enum iot_status end(struct gateway_queue *queue, struct iot_error *err)
+{
+	enum iot_status status = check_open(queue, err);
+
+	if (status != IOT_OK || !queue->open)
+		return status;
+	queue->open = false;
+	status = iot_store_commit(queue->store, err);
+	if (status != IOT_OK)
+		undo(queue);
+	return status;
 }
 
 enum iot_status gateway_queue_commit(struct gateway_queue *queue, struct iot_error *err)
 {
+	return end(queue, err);
+}
+
+void gateway_queue_tidy(struct gateway_queue *queue)
+{
+	struct iot_error err = IOT_ERROR_INIT;
 	enum iot_status status;
 
-	if (!iot_store_in_transaction(queue->store))
-		return IOT_OK;
-	status = iot_store_commit(queue->store, err);
-	if (status != IOT_OK) {
-		iot_store_rollback(queue->store);
-		queue->held = queue->held_before;
-	}
-	return status;
+	if (queue->done_count == 0)
+		return;
+	status = remove_done(queue, &err);
+	if (status != IOT_OK)
+		undo(queue);
+	else
+		status = end(queue, &err);
+	if (status == IOT_OK)
+		queue->done_count = 0;
+	else
+		iot_log_error(IOT_LOG_DEBUG, "what the cloud has stays in the queue for now: ", &err);
 }
 
 /* --- how far children have come ------------------------------------------------------------- */
@@ -158,14 +233,30 @@ enum iot_status gateway_queue_note(struct gateway_queue *queue, const char *thin
 
 /* --- messages --------------------------------------------------------------------------------- */
 
+/* One that the cloud has does not count. */
+static enum iot_status leave_out(struct gateway_queue *queue, const char *thing, int64_t number, int64_t *count,
+				 struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool row = false;
+	enum iot_status status = iot_stmt_query(queue->store, &stmt, &row, err,
+						"SELECT 1 FROM queue WHERE id = ? AND thing = ?", "is", number, thing);
+
+	*count -= row;
+	return status;
+}
+
 enum iot_status gateway_queue_count(struct gateway_queue *queue, const char *thing, int64_t *ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool row = false;
 	enum iot_status status = iot_stmt_query(queue->store, &stmt, &row, err,
 						"SELECT count(*) FROM queue WHERE thing = ?", "s", thing);
-	if (status == IOT_OK)
-		*ret = iot_stmt_int(stmt, 0);
+	if (status != IOT_OK)
+		return status;
+	*ret = iot_stmt_int(stmt, 0);
+	for (size_t i = 0; i < queue->done_count && status == IOT_OK; i++)
+		status = leave_out(queue, thing, queue->done[i].row, ret, err);
 	return status;
 }
 
@@ -220,6 +311,15 @@ static void *copy_blob(struct iot_stmt *stmt, int column, size_t *ret_len)
 	return copy;
 }
 
+static bool is_done(const struct gateway_queue *queue, int64_t row)
+{
+	for (size_t i = 0; i < queue->done_count; i++) {
+		if (queue->done[i].row == row)
+			return true;
+	}
+	return false;
+}
+
 enum iot_status gateway_queue_next(struct gateway_queue *queue, const char *thing, int64_t after,
 				   struct gateway_message **ret, struct iot_error *err)
 {
@@ -230,14 +330,16 @@ enum iot_status gateway_queue_next(struct gateway_queue *queue, const char *thin
 	enum iot_status status =
 		iot_stmt_get(queue->store,
 			     "SELECT id, topic, payload, qos, retain, correlation, boot, sequence FROM queue"
-			     " WHERE thing = ? AND id > ? ORDER BY id LIMIT 1",
+			     " WHERE thing = ? AND id > ? ORDER BY id",
 			     &stmt, err);
 
 	*ret = NULL;
 	if (status == IOT_OK)
 		status = iot_stmt_bind(stmt, err, "si", thing, after);
-	if (status == IOT_OK)
-		status = iot_stmt_step(stmt, &row, err);
+	do {
+		if (status == IOT_OK)
+			status = iot_stmt_step(stmt, &row, err);
+	} while (status == IOT_OK && row && is_done(queue, iot_stmt_int(stmt, 0)));
 	if (status != IOT_OK || !row)
 		return status;
 	message = iot_alloc(sizeof(*message));
@@ -259,17 +361,17 @@ enum iot_status gateway_queue_next(struct gateway_queue *queue, const char *thin
 enum iot_status gateway_queue_done(struct gateway_queue *queue, const struct gateway_message *message,
 				   bool *ret_was_there, struct iot_error *err)
 {
-	int64_t changes = 0;
-	enum iot_status status = begin(queue, false, err);
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	enum iot_status status = iot_stmt_query(queue->store, &stmt, ret_was_there, err,
+						"SELECT 1 FROM queue WHERE id = ?", "i", message->row);
 
-	if (status == IOT_OK)
-		status =
-			iot_store_run(queue->store, &changes, err, "DELETE FROM queue WHERE id = ?", "i", message->row);
-	if (status == IOT_OK && changes > 0)
-		queue->held -= (int64_t)message->payload_len + MESSAGE_OVERHEAD;
-	if (status == IOT_OK)
-		*ret_was_there = changes > 0;
-	return status;
+	if (status != IOT_OK)
+		*ret_was_there = true; /* it is taken off later, or is not there then */
+	if ((queue->done_count & (queue->done_count - 1)) == 0)
+		queue->done = iot_realloc(queue->done, 2 * (queue->done_count + 1) * sizeof(*queue->done));
+	queue->done[queue->done_count++] =
+		(struct done){message->row, (int64_t)message->payload_len + MESSAGE_OVERHEAD};
+	return IOT_OK;
 }
 
 enum iot_status gateway_queue_forget(struct gateway_queue *queue, const char *thing, struct iot_error *err)

@@ -1,7 +1,7 @@
 /*
  * What children have said and the cloud does not have yet: in order, bounded, on
- * disk. Writes of one turn are one transaction: nothing may be acknowledged
- * before gateway_queue_commit has returned.
+ * disk. When there is no room, what is there stays and what is new is refused. Writes of one turn are one transaction:
+ * nothing may be acknowledged before gateway_queue_commit has returned.
  */
 #ifndef IOTCTL_GATEWAY_QUEUE_H
 #define IOTCTL_GATEWAY_QUEUE_H
@@ -55,7 +55,10 @@ IOT_CHECK enum iot_status gateway_queue_put(struct gateway_queue *queue, const c
 /* The first after row `after`; *ret NULL: there is none. */
 IOT_CHECK enum iot_status gateway_queue_next(struct gateway_queue *queue, const char *thing, int64_t after,
 					     struct gateway_message **ret, struct iot_error *err);
-/* The cloud has it. *ret_was_there: false if it was forgotten meanwhile. */
+/*
+ * The cloud has it, and it is not given out any more. *ret_was_there: false if it was forgotten meanwhile. The file
+ * hears of it by gateway_queue_tidy.
+ */
 IOT_CHECK enum iot_status gateway_queue_done(struct gateway_queue *queue, const struct gateway_message *message,
 					     bool *ret_was_there, struct iot_error *err);
 /* The child is no more. */
@@ -63,5 +66,8 @@ IOT_CHECK enum iot_status gateway_queue_forget(struct gateway_queue *queue, cons
 
 /* What was done is on the disk when this returns IOT_OK, and undone otherwise. */
 IOT_CHECK enum iot_status gateway_queue_commit(struct gateway_queue *queue, struct iot_error *err);
+
+/* Take off what the cloud has, after a commit. On a disk that is full that may take several calls. */
+void gateway_queue_tidy(struct gateway_queue *queue);
 
 #endif

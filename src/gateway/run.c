@@ -2,6 +2,7 @@
 #include "gateway/gateway.h"
 
 #include "iotctl/base.h"
+#include "iotctl/children.h"
 #include "iotctl/clock.h"
 #include "iotctl/fs.h"
 #include "iotctl/log.h"
@@ -14,7 +15,7 @@
 enum {
 	TURN_MS = 100, /* the registry is looked at so often */
 	NOTE_MS = 1000,
-	BUSY_MS = 200, /* of the registry: a turn must not wait for long */
+	COMPLAINT_MS = 10000, /* a disk stays full for long */
 	DEVICES = 10000,
 	FDS_BESIDES = 64
 };
@@ -49,19 +50,6 @@ static void raise_limit(size_t devices)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static enum iot_status open_registry(struct gateway *gateway, struct iot_error *err)
-{
-	enum iot_status status = iot_local_open(gateway->options->fleet_dir, &gateway->cloud, err);
-
-	if (status != IOT_OK)
-		return status;
-	gateway->store = iot_local_store(gateway->cloud);
-	iot_store_set_busy_ms(gateway->store, BUSY_MS);
-	iot_store_set_durable(gateway->store, false); /* only who is there is written, and what state they report */
-	/* A gateway may be there before the first device that has a secret. */
-	return iot_local_sealing_key(gateway->cloud, gateway->seal, err);
-}
-
 static enum iot_status open_server(struct gateway *gateway, struct iot_error *err)
 {
 	static const struct iot_psk_server_events events = {
@@ -93,22 +81,24 @@ static void add_waiting(const char *thing, void *data)
 static enum iot_status open_all(struct gateway *gateway, struct iot_error *err)
 {
 	const struct iot_gateway_options *o = gateway->options;
-	IOT_CLEAN(iot_free_p) char *state = o->state != NULL ? iot_strdup(o->state) : iot_path(o->dir, "queue");
+	IOT_CLEAN(iot_free_p) char *children = iot_path(o->dir, IOT_GATEWAY_EXPORT);
 	enum iot_status status = gateway_read_policies(gateway, err);
 
+	gateway->state_dir = o->state != NULL ? iot_strdup(o->state) : iot_path(o->dir, "queue");
+	gateway->exported = iot_fs_exists(children);
 	gateway->nonce_size = o->nonce_size > 0 ? (size_t)o->nonce_size : 32;
 	gateway->idle_ms = o->idle_ms > 0 ? o->idle_ms : 120000;
 	raise_limit(o->devices > 0 ? o->devices : DEVICES);
 	if (status == IOT_OK)
 		status = uplink_new(gateway, err);
 	if (status == IOT_OK)
-		status = open_registry(gateway, err);
-	if (status == IOT_OK)
-		status = presence_begin(gateway, err);
-	if (status == IOT_OK)
-		status = gateway_queue_open(state, o->queue_messages > 0 ? o->queue_messages : 10000,
+		status = gateway_queue_open(gateway->state_dir, o->queue_messages > 0 ? o->queue_messages : 10000,
 					    o->queue_bytes > 0 ? o->queue_bytes : (int64_t)256 << 20, &gateway->queue,
 					    err);
+	if (status == IOT_OK)
+		status = source_open(gateway, err);
+	if (status == IOT_OK && !gateway->exported)
+		status = presence_begin(gateway, err);
 	if (status == IOT_OK)
 		status = gateway_queue_children(gateway->queue, add_waiting, gateway, err);
 	if (status == IOT_OK)
@@ -118,22 +108,29 @@ static enum iot_status open_all(struct gateway *gateway, struct iot_error *err)
 
 /* --- turns ---------------------------------------------------------------------------------- */
 
-/* What children were to be told is not so: they say it again. */
+/*
+ * What was put on the disk in this turn is not there. Who said it still has it, since nobody was told that it is safe:
+ * it is told to wait, and to begin again behind what is safe for certain.
+ */
 static void turn_is_lost(struct gateway *gateway, const struct iot_error *err)
 {
-	struct child *child;
+	struct child *child, **at = &gateway->acknowledge;
 
-	iot_log_error(IOT_LOG_ERROR, "the queue cannot be written: ", err);
-	while ((child = gateway->acknowledge) != NULL) {
-		gateway->acknowledge = child->next_acknowledge;
+	if (iot_left(gateway->next_complaint) == 0) {
+		gateway->next_complaint = iot_deadline(COMPLAINT_MS);
+		iot_log_error(IOT_LOG_ERROR, "the queue cannot be written: ", err);
+	}
+	while ((child = *at) != NULL) {
+		if (child->safe == child->firm) { /* the cloud has it */
+			at = &child->next_acknowledge;
+			continue;
+		}
+		*at = child->next_acknowledge;
 		child->acknowledge = false;
-		if (gateway_queue_last(gateway->queue, child->thing, child->boot, &child->boot_len, &child->safe,
-				       NULL) != IOT_OK ||
-		    gateway_queue_count(gateway->queue, child->thing, &child->waiting, NULL) != IOT_OK)
-			child->safe = 0;
-		child->taken = child->safe;
+		child->safe = child->taken = child->firm;
+		(void)!gateway_queue_count(gateway->queue, child->thing, &child->waiting, NULL);
 		if (child->session != NULL)
-			iot_psk_link_close(child->session->link, "no room to keep what it said");
+			session_refuse_for_now(child->session, child->firm + 1, err);
 	}
 }
 
@@ -145,11 +142,11 @@ static void end_turn(struct gateway *gateway)
 		gateway->next_note = iot_deadline(NOTE_MS);
 		gateway_note(gateway);
 	}
-	uplink_drain(gateway);
-	if (gateway_queue_commit(gateway->queue, &err) == IOT_OK)
-		gateway_acknowledge(gateway);
-	else
+	if (gateway_queue_commit(gateway->queue, &err) != IOT_OK)
 		turn_is_lost(gateway, &err);
+	gateway_acknowledge(gateway);
+	gateway_queue_tidy(gateway->queue);
+	uplink_drain(gateway);
 }
 
 static int wait_ms(const struct gateway *gateway, int server_ms)
@@ -189,7 +186,7 @@ enum iot_status iot_gateway_run(const struct iot_gateway_options *options, struc
 	enum iot_status status;
 
 	gateway->options = options;
-	gateway->epoch = -1;
+	gateway->epoch = gateway->export_folder = -1;
 	status = open_all(gateway, err);
 	if (status == IOT_OK)
 		run(gateway);
@@ -200,8 +197,8 @@ enum iot_status iot_gateway_run(const struct iot_gateway_options *options, struc
 	gateway_queue_close(gateway->queue);
 	presence_end(gateway);
 	gateway_children_release(gateway);
-	iot_cloud_free(gateway->cloud);
-	iot_wipe(gateway->seal, sizeof(gateway->seal));
+	source_close(gateway);
+	free(gateway->state_dir);
 	free(gateway);
 	return status;
 }

@@ -188,17 +188,15 @@ static void accept_device(struct session *session, const struct iot_frame *token
 				  .idle = (uint64_t)(gateway->idle_ms + 999) / 1000,
 				  .longest = IOT_FRAME_MAX};
 
-	if (child->session != NULL) {
-		downlink_end(child->session);
+	if (child->session != NULL)
 		iot_psk_link_close(child->session->link, "another connection of this device");
-	}
 	child->session = session;
 	if (token->longest != 0)
 		session->longest = (size_t)token->longest;
 	if (child->boot_len != token->boot.len || memcmp(child->boot, token->boot.data, token->boot.len) != 0) {
 		child->boot_len = token->boot.len;
 		memcpy(child->boot, token->boot.data, token->boot.len);
-		child->taken = child->safe = child->dropped = 0;
+		child->taken = child->safe = child->firm = child->dropped = 0;
 	}
 	session->state = SESSION_ACCEPTED;
 	iot_psk_link_set_limits(session->link, IOT_FRAME_MAX, gateway->idle_ms);
@@ -267,14 +265,13 @@ void session_closed(struct iot_psk_link *link, const char *reason, void *data)
 	}
 	gateway_event(gateway, "disconnected", session->child->thing, "%s", reason);
 	if (session->child->session == session) {
-		downlink_end(session);
 		session->child->session = NULL;
 		presence_tell(gateway, session->child->thing, false, NULL);
 	}
 	for (size_t i = 0; i < GATEWAY_COMMANDS; i++)
 		downlink_release_command(&session->commands[i]);
-	free(session->config_filter);
-	free(session->command_filter);
+	free(session->applied);
+	free(session->applied_topic);
 	json_decref(session->config);
 	iot_wipe(session->nonce, sizeof(session->nonce));
 	free(session);

@@ -143,13 +143,15 @@ static void pass_dropped(struct child *child)
 	}
 }
 
-void child_is_safe(struct gateway *gateway, struct child *child, const struct gateway_message *message)
+void child_is_safe(struct gateway *gateway, struct child *child, const struct gateway_message *message, bool firm)
 {
 	if (message->boot_len != child->boot_len || memcmp(message->boot, child->boot, child->boot_len) != 0 ||
 	    message->sequence <= child->safe)
 		return;
 	child->safe = message->sequence;
 	pass_dropped(child);
+	if (firm)
+		child->firm = child->safe;
 	want_acknowledge(gateway, child);
 	if (child->noted) {
 		child->noted = false;
@@ -158,7 +160,7 @@ void child_is_safe(struct gateway *gateway, struct child *child, const struct ga
 	}
 }
 
-static void refuse_for_now(struct session *session, int64_t sequence, const struct iot_error *err)
+void session_refuse_for_now(struct session *session, int64_t sequence, const struct iot_error *err)
 {
 	const struct iot_frame frame = {.kind = IOT_FRAME_BUSY, .sequence = (uint64_t)sequence};
 	char line[512];
@@ -191,14 +193,12 @@ static void forward(struct session *session, const struct iot_frame *frame)
 	status = uplink_say(session->gateway, child, message, &err);
 	if (status != IOT_OK) {
 		gateway_message_free(message);
-		refuse_for_now(session, (int64_t)frame->sequence, &err);
+		session_refuse_for_now(session, (int64_t)frame->sequence, &err);
 		return;
 	}
 	child->taken = (int64_t)frame->sequence;
 	if (command != NULL)
 		downlink_release_command(command);
-	if (frame->role == IOT_FRAME_STATE)
-		presence_state(session->gateway, child->thing, frame->payload.data, frame->payload.len);
 	copy(session, frame);
 }
 
@@ -224,6 +224,7 @@ void gateway_acknowledge(struct gateway *gateway)
 
 		gateway->acknowledge = child->next_acknowledge;
 		child->acknowledge = false;
+		child->firm = child->safe;
 		if (child->session != NULL && child->safe > 0 && !session_send(child->session, &frame))
 			iot_psk_link_close(child->session->link, "the device does not read");
 	}

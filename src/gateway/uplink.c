@@ -98,7 +98,7 @@ static void on_published(struct iot_mqtt *mqtt, int mid, int reason, void *data)
 		gateway_event(gateway, "dropped", flight->child->thing,
 			      "the broker refused a message to '%s' (code %d)", flight->message->topic, reason);
 	if (flight->message->row == 0) {
-		child_is_safe(gateway, flight->child, flight->message);
+		child_is_safe(gateway, flight->child, flight->message, true);
 	} else if (gateway_queue_done(gateway->queue, flight->message, &was_there, &err) == IOT_OK) {
 		flight->child->waiting -= was_there;
 	} else {
@@ -128,7 +128,7 @@ static enum iot_status put(struct gateway *gateway, struct child *child, const s
 		return status;
 	child->waiting++;
 	uplink_add_backlog(gateway, child);
-	child_is_safe(gateway, child, message);
+	child_is_safe(gateway, child, message, false);
 	return IOT_OK;
 }
 
@@ -270,6 +270,7 @@ static void on_disconnected(struct iot_mqtt *mqtt, enum iot_status status, const
 	if (gateway->up || gateway->backoff_ms == BACKOFF_MIN_MS)
 		gateway_event(gateway, "uplink-lost", NULL, "%s", reason != NULL ? reason : "");
 	gateway->up = false;
+	downlink_forget(gateway);
 	call_back(gateway);
 	try_later(gateway);
 }
@@ -312,6 +313,7 @@ enum iot_status uplink_new(struct gateway *gateway, struct iot_error *err)
 	static const struct iot_mqtt_events events = {.connected = on_connected,
 						      .disconnected = on_disconnected,
 						      .message = downlink_message,
+						      .subscribed = downlink_subscribed,
 						      .published = on_published};
 	const struct iot_gateway_options *o = gateway->options;
 	IOT_CLEAN(iot_free_p) char *cert = iot_path(o->dir, "certificate.pem");
@@ -351,5 +353,6 @@ void uplink_free(struct gateway *gateway)
 	if (gateway->queue != NULL)
 		call_back(gateway);
 	iot_mqtt_free(gateway->mqtt);
+	downlink_forget(gateway);
 	free(gateway->thing);
 }

@@ -24,7 +24,7 @@ enum {
 	GOODBYE_MS = 2000,
 	POLL_MS = 100,
 	RETRY_MS = 500,
-	RENEW_PERCENT = 80, /* of a token's life */
+	RENEW_PERCENT = 80, /* of what is left of a token's life; tokens know whole seconds only */
 	MESSAGE_MAX = 65536
 };
 
@@ -180,7 +180,7 @@ static enum iot_status begin(struct jwt_device *device, struct iot_error *err)
 	static const struct iot_mqtt_events events = {.message = on_message, .disconnected = on_disconnected};
 	IOT_CLEAN(iot_buf_release) struct iot_buf token = IOT_BUF_SECRET(IOT_JWT_MAX);
 	int64_t now = iot_now_ms(),
-		life = (device->options->lifetime_s > 0 ? device->options->lifetime_s : LIFETIME_S) * 1000;
+		life = (device->options->lifetime_s > 0 ? device->options->lifetime_s : LIFETIME_S) * 1000 - now % 1000;
 	enum iot_status status = make_token(device, &token, err);
 
 	if (status != IOT_OK)
@@ -200,7 +200,7 @@ static enum iot_status begin(struct jwt_device *device, struct iot_error *err)
 	device->refused = status == IOT_DENIED;
 	if (status == IOT_OK)
 		status = subscribe(device, err);
-	device->renew = device->fault == FAULT_KEEP ? INT64_MAX : now / 1000 * 1000 + life * RENEW_PERCENT / 100;
+	device->renew = device->fault == FAULT_KEEP ? INT64_MAX : now + life * RENEW_PERCENT / 100;
 	device->state_due = true;
 	return status;
 }

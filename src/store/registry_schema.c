@@ -335,10 +335,14 @@ static const char attest_policies[] =
 	WATCH("attest_targets", "delete", "DELETE")
 	"ALTER TABLE device_keys ADD COLUMN purpose TEXT NOT NULL DEFAULT 'connect';"; /* or 'attest' */
 
+/* The children of a gateway: the plugin asks for them when a device connects. */
+static const char gateways[] =
+	"CREATE INDEX things_gateway ON things(json_extract(attributes, '$.gateway'))"
+	" WHERE json_extract(attributes, '$.gateway') IS NOT NULL;";
 /* clang-format on */
 static const char *const steps[] = {things, access_rules, jobs, services, watches, shadows, claims, configs, operators,
 				    device_secrets, objects, routes, job_events, job_ends, execution_events, state_history,
-				    serial_numbers, attest_policies};
+				    serial_numbers, attest_policies, gateways};
 
 const struct iot_schema iot_registry_schema = {
 	.name = "registry",

@@ -174,6 +174,11 @@ void iot_store_set_durable(struct iot_store *store, bool durable)
 		     NULL);
 }
 
+void iot_store_shrink(struct iot_store *store)
+{
+	(void)sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 enum iot_status iot_store_data_version(struct iot_store *store, int64_t *ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;

@@ -68,7 +68,10 @@ check_refusal() {
   [ "$code" -eq "$want_code" ] || { complain "exit code $code, expected $want_code"; return; }
   [ "$(wc -l <"$root/err")" -eq 1 ] || { complain "not exactly one line on stderr"; return; }
   matches "$(cat "$root/err")" "$want_err" || { complain "stderr is not: $want_err"; return; }
-  [ "$(state)" = "$before" ] || complain "the fleet has changed"
+  after_it=$(state)
+  [ "$after_it" = "$before" ] && return
+  complain "the fleet has changed"
+  diff <(printf '%s\n' "$before") <(printf '%s\n' "$after_it") | head -n 20 | sed 's/^/  /'
 }
 
 finish_case() {

@@ -276,6 +276,7 @@ acknowledged() { [ "$(iotctl config list pump-0001 --query '.[].acknowledgedVers
   stays device claim -- 0123456789AB
   stays device claims
   stays device unclaim -- 0123456789AB
+  stays gateway export -- gw --identity ./gw --out ./export
   stays provision -- --port ./none
   fault 3 "this is done on the fleet's own machine" away iotctl serve --status
   fault 3 "this is done on the fleet's own machine" away iotctl serve --detach

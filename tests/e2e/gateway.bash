@@ -36,9 +36,24 @@ make_child() { # NAME [options of gateway add]
   iotctl gateway add gw-1 "$name" "$@" >/dev/null
 }
 
+# From here on the gateway is in another home, where there is nothing but an export of it.
+move_gateway() {
+  iotctl gateway export gw-1 --identity ./gw-1 --out ./export >/dev/null
+  mkdir elsewhere
+  cp -r export elsewhere/gw
+  gateway_dir=$work/elsewhere/gw
+  elsewhere=(env -u IOTCTL_FLEET "HOME=$work/elsewhere" "XDG_CONFIG_HOME=$work/elsewhere/config" "XDG_DATA_HOME=$work/elsewhere/data"
+    "XDG_STATE_HOME=$work/elsewhere/state")
+}
+refresh_export() { # as a person would: made there, copied here, renamed
+  iotctl gateway export gw-1 --out ./export >/dev/null
+  cp export/children.db elsewhere/gw/children.db.new
+  mv elsewhere/gw/children.db.new elsewhere/gw/children.db
+}
+
 start_gateway() { # [options of gateway run]
   psk_port=${psk_port:-$(free_port)}
-  iotctl gateway run ./gw-1 --port "$psk_port" --endpoint localhost --endpoint-port "$wire_port" -o jsonl "$@" \
+  "${elsewhere[@]}" iotctl gateway run "${gateway_dir:-./gw-1}" --port "$psk_port" --endpoint localhost --endpoint-port "$wire_port" -o jsonl "$@" \
     >>gateway.out 2>>gateway.err 3>&- &
   gateway=$!
   pids+=("$gateway")
@@ -66,6 +81,6 @@ device_heard() { jq -Rne "[inputs | fromjson?] | any(.[]; $2)" <"$1.out" >/dev/n
 numbers() { jq -Rrn --arg t "sensor/$1/event" '[inputs | fromjson? | select(.topic == $t) | .payload.n] | join(" ")' <heard; } # NAME
 all_of() { [ "$(numbers "$1")" = "$(seq -s ' ' "$2")" ]; }           # NAME COUNT
 at_least_of() { [ "$(numbers "$1" | wc -w)" -ge "$2" ]; }              # NAME COUNT
-waiting() { sqlite3 "file:gw-1/queue/queue.db?mode=ro" 'SELECT count(*) FROM queue'; }
+waiting() { sqlite3 "file:${gateway_dir:-gw-1}/queue/queue.db?mode=ro" 'SELECT count(*) FROM queue'; }
 nothing_waits() { [ "$(waiting)" = 0 ]; }
 at_least_waiting() { [ "$(waiting)" -ge "$1" ]; }

@@ -7,6 +7,7 @@ load gateway
 
 setup() { common_setup; }
 teardown() {
+  umount -l small 2>/dev/null || true # of a test that failed
   [ -z "${gateway:-}" ] || kill -0 "$gateway" 2>/dev/null || echo "the gateway is gone: $(tail -n 20 gateway.err)" >&2
   common_teardown
 }
@@ -182,6 +183,104 @@ END
   mend_wire
   wait "$device_pid"
   until_true 20 all_of sensor-1 60
+}
+
+@test "the uplink is away for an hour, at one message a second: all of it comes, once, in order, and the queue is empty then" {
+  start_picture
+  make_child sensor-1
+  listen heard 'sensor/#'
+  start_gateway
+  until_true 10 happened '.event == "uplink"'
+  small_device sensor-1 -n 5 --interval 0 -q
+  cut_wire
+  until_true 10 happened '.event == "uplink-lost"'
+  expect 0 small_device sensor-1 -n 3600 --interval 1ms -q # it has said all of it, and knows that it is safe
+  [ "$(waiting)" = 3601 ]
+  kill -9 "$gateway" # and that outlives the gateway
+  wait "$gateway" || true
+  start_gateway
+  mend_wire
+  until_true 60 nothing_waits
+  until_true 10 at_least_of sensor-1 3605
+  [ "$(numbers sensor-1)" = "$(seq -s ' ' 5) $(seq -s ' ' 3600)" ]
+  [ "$(stat -c %s gw-1/queue/queue.db)" -lt 8000000 ]
+}
+
+@test "the disk is full while the uplink is down: who was told that it is safe can rely on it, others wait, nothing comes twice" {
+  start_picture
+  make_child sensor-1
+  make_child sensor-2
+  listen heard 'sensor/#'
+  mkdir small
+  mount -t tmpfs -o size=4m none small 2>/dev/null || skip 'needs the right to mount'
+  dd if=/dev/zero of=small/ballast bs=1k count=3700 status=none # there is room for some of it
+  cut_wire
+  start_gateway --state "$work/small/queue"
+  start_small_device sensor-1 -n 400 --interval 2ms
+  one=$device_pid
+  until_true 10 device_heard sensor-1 '.event == "acknowledged"'
+  until_true 20 device_heard sensor-1 '.event == "busy"'
+  until_true 5 logged gateway.err 'the queue cannot be written'
+  safe=$(jq -Rn '[inputs | fromjson? | select(.event == "acknowledged") | .detail | tonumber] | max' <sensor-1.out)
+  [ "$(sqlite3 'file:small/queue/queue.db?mode=ro' 'SELECT max(sequence) FROM queue')" -ge "$safe" ]
+  # the cloud is there again, the disk is still full: what comes goes past it
+  mend_wire
+  until_true 30 at_least_of sensor-1 400
+  wait "$one"
+  small_device sensor-2 -n 5 --interval 0 -q
+  until_true 10 all_of sensor-1 400
+  until_true 10 all_of sensor-2 5
+  rm small/ballast
+  until_true 10 nothing_waits_in small/queue
+  kill "$gateway"
+  wait "$gateway"
+  start_gateway --state "$work/small/queue"
+  small_device sensor-1 -n 1 --interval 0 -q
+  until_true 10 at_least_of sensor-1 401
+  [ "$(numbers sensor-1)" = "$(seq -s ' ' 400) 1" ] # nothing of before came again
+  kill "$gateway"
+  wait "$gateway"
+  umount small
+}
+
+nothing_waits_in() { [ "$(sqlite3 "file:$1/queue.db?mode=ro" 'SELECT count(*) FROM queue')" = 0 ]; } # FOLDER
+
+@test "the broker stops answering: what was on its way is kept in order, and comes once" {
+  start_picture
+  make_child panel-1
+  make_child sensor-1 --copy-to panel-1:event
+  listen heard 'sensor/#'
+  start_gateway
+  until_true 10 happened '.event == "uplink"'
+  small_device sensor-1 -n 3 --interval 0 -q
+  start_small_device panel-1
+  until_true 10 device_heard panel-1 '.event == "accepted"'
+  kill -STOP "$wire"
+  start_small_device sensor-1 -n 60 --interval 5ms
+  until_true 10 device_heard panel-1 '.event == "copy" and (.detail | contains("\"n\": 60,"))' # the gateway has it all
+  [ "$(waiting)" = 0 ] # the gateway believes in the connection
+  not device_heard sensor-1 '.event == "acknowledged"'
+  kill -9 "$wire"
+  wait "$wire" || true
+  until_true 10 happened '.event == "uplink-lost"'
+  wait "$device_pid" # it was told that all is safe: on the disk
+  [ "$(waiting)" = 61 ]
+  python3 "$lib/cut.py" "$wire_port" "$port" >wire.log 2>&1 3>&- &
+  pids+=($!)
+  until_true 40 nothing_waits
+  until_true 10 at_least_of sensor-1 63
+  [ "$(numbers sensor-1)" = "1 2 3 $(seq -s ' ' 60)" ]
+}
+
+@test "a device that comes twice: the newer connection counts" {
+  start_picture
+  make_child sensor-1
+  start_gateway
+  openssl_client sensor-1 "$(hex_of sensor-1.psk)" >/dev/null # without a token: that is nobody yet
+  start_small_device sensor-1
+  until_true 10 device_heard sensor-1 '.event == "accepted"'
+  small_device sensor-1 -n 2 --interval 0 -q
+  until_true 5 happened '.event == "disconnected" and (.detail | contains("another connection"))'
 }
 
 @test "a child with messages in the queue is removed: they go, and the uplink stays" {

@@ -8,7 +8,7 @@ setup() {
   jwt_port=$(free_port)
   port=$(free_port)
   iotctl init demo --port "$port" >/dev/null
-  iotctl serve --detach --jwt-port "$jwt_port" --token-skew 1s
+  iotctl serve --detach --jwt-port "$jwt_port" --token-skew 2s
   ca=$fleet/ca/root.pem
   iotctl group create gcp >/dev/null
   iotctl policy generate --layout gcp --no-services >gcp.json
@@ -73,7 +73,7 @@ has_lines() { [ -e "$1" ] && [ "$(count_lines "$1" "$2")" -ge "$3" ]; }
 
 @test "a day of tokens: thirty renewals, each before its token expires, and nothing is refused, cut or lost" {
   listen heard '/devices/m-1/events/#'
-  sim 0 m-1 --lifetime 2s --renewals 30 --interval 300ms
+  sim 0 m-1 --lifetime 1s --renewals 30 --interval 50ms # twenty-four hours of tokens that live an hour, at 80 % each
   printf '%s\n' "$output" >sim.out
   [ "$(count_lines sim.out '"renewed"')" -eq 29 ]
   [ "$(count_lines sim.out '"refused"\|"cut"\|"lost"')" -eq 0 ]
@@ -87,7 +87,7 @@ has_lines() { [ -e "$1" ] && [ "$(count_lines "$1" "$2")" -ge "$3" ]; }
 @test "a token ends: the connection that it was shown on is cut off, and the token is worth nothing afterwards" {
   local start
   start=$(date +%s)
-  sim 5 m-1 --fault keep --lifetime 2s
+  sim 5 m-1 --fault keep --lifetime 1s
   [ $(($(date +%s) - start)) -le 6 ]
   [[ $output == *'"cut"'* ]]
   broker_said 'the token has expired'
@@ -129,7 +129,7 @@ expired_token() { show 5 m-1 /devices/m-1/events && logged "$fleet/broker/mosqui
   until_true 5 connected m-1
   openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.key 2>/dev/null
   openssl pkey -in rsa.key -pubout -out rsa.pub
-  iotctl jwt add-key m-1 rsa.pub --expires "$(date -u -d '+6 seconds' +%Y-%m-%dT%H:%M:%SZ)" >/dev/null
+  iotctl jwt add-key m-1 rsa.pub --expires "$(date -u -d '+5 seconds' +%Y-%m-%dT%H:%M:%SZ)" >/dev/null
   cp rsa.key m-1b.key
   iotctl jwt create --key rsa.key --audience demo >m-1.token
   iotctl jwt remove-key m-1 "$(jq -r .keyId m-1.added 2>/dev/null || iotctl jwt keys m-1 --query '.[] | select(.type == "p256").keyId')" >/dev/null
@@ -138,6 +138,93 @@ expired_token() { show 5 m-1 /devices/m-1/events && logged "$fleet/broker/mosqui
   talk_token m-1 # with the other key, until that ends
   hears m-1 '^down'
   show 5 m-1 /devices/m-1/events
+}
+
+# craft ISSUED-IN SECONDS: a token of rsa.key as nobody of good will makes it
+craft() {
+  local now head body
+  now=$(date +%s)
+  head=$(printf '{"alg":"RS256","typ":"JWT"}' | base64url)
+  body=$(printf '{"aud":"demo","iat":%d,"exp":%d}' $((now + $1)) $((now + $1 + $2)) | base64url)
+  printf '%s.%s.%s' "$head" "$body" "$(printf '%s.%s' "$head" "$body" | openssl dgst -sha256 -sign rsa.key -binary | base64url)"
+}
+base64url() { base64 -w 0 | tr '+/' '-_' | tr -d '='; }
+
+@test "tokens of clocks that are wrong, with padding, and the fourth key" {
+  openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.key 2>/dev/null
+  openssl pkey -in rsa.key -pubout -out rsa.pub
+  iotctl jwt add-key m-1 rsa.pub >/dev/null
+  craft 0 600 >m-1.token
+  show 0 m-1 /devices/m-1/events
+  craft 1 600 >m-1.token # within what clocks may be wrong by
+  show 0 m-1 /devices/m-1/events
+  craft 600 600 >m-1.token
+  show 5 m-1 /devices/m-1/events
+  broker_said 'in the future'
+  craft -3600 3500 >m-1.token
+  show 5 m-1 /devices/m-1/events
+  broker_said 'expiry: expired'
+  craft 0 600 | sed 's/$/==/' >m-1.token
+  show 5 m-1 /devices/m-1/events
+  broker_said 'padding'
+  # three keys are the most; the third is as good as the first
+  openssl ecparam -name prime256v1 -genkey -noout -out third.key
+  openssl pkey -in third.key -pubout -out third.pub
+  iotctl jwt add-key m-1 third.pub >/dev/null
+  iotctl jwt create --key third.key --audience demo >m-1.token
+  show 0 m-1 /devices/m-1/events
+  token m-1
+  show 0 m-1 /devices/m-1/events
+  openssl ecparam -name prime256v1 -genkey -noout -out fourth.key
+  openssl pkey -in fourth.key -pubout -out fourth.pub
+  fault 4 'm-1' iotctl jwt add-key m-1 fourth.pub
+}
+
+report() { # BYTES as printf has them: of m-1, as its state
+  # shellcheck disable=SC2059
+  printf "$1" >state.bin
+  expect 0 timeout 10 mosquitto_pub -h localhost -p "$jwt_port" --cafile "$ca" -u unused -P "$(<m-1.token)" \
+    -i "$(path_of m-1)" -V 311 -t /devices/m-1/state -f state.bin -q 1
+}
+
+@test "a state that is no JSON object is kept as it is" {
+  token m-1
+  report '\001\377\002 raw'
+  until_true 5 state_is '"Af8CIHJhdw=="'
+  report '[1, 2]'
+  until_true 5 state_is "\"$(printf '[1, 2]' | base64)\""
+  [ "$(iotctl state list m-1 -o json | jq -c '[.[] | has("state")]')" = '[false,false]' ]
+  iotctl state watch m-1 --count 1 --timeout 10s -o jsonl >watch.out 2>watch.err 3>&- &
+  pids+=($!)
+  until_true 5 grep -q watching watch.err
+  report 'text'
+  until_true 10 grep -q "\"stateBytes\":\"$(printf text | base64)\"" watch.out
+  report '{"level": 3}'
+  until_true 5 level_is 3
+}
+
+state_is() { [ "$(iotctl state list m-1 -o json | jq '.[0].stateBytes')" = "$1" ]; }
+level_is() { [ "$(iotctl state list m-1 -o json | jq '.[0].state.level')" = "$1" ]; }
+
+@test "events go where the routes of their registry take them, else to its default route, else to that of all" {
+  token m-1
+  iotctl events route add alarms --registry meters --subfolder 'alarm/#' --file "$work/alarms.jsonl" >/dev/null
+  iotctl events route add meters --registry projects/demo/locations/europe/registries/meters --default --file "$work/meters.jsonl" >/dev/null
+  iotctl events route add all --default --file "$work/all.jsonl" >/dev/null
+  fault 4 "route 'meters' is the default one" iotctl events route add more --registry projects/demo/locations/europe/registries/meters \
+    --default --file "$work/more.jsonl"
+  fault 2 'is no registry' iotctl events route add bad --registry projects/demo/registries/meters --default --file "$work/bad.jsonl"
+  until_true 10 arrives /devices/m-1/events/first meters.jsonl
+  show 0 m-1 /devices/m-1/events/alarm/high
+  until_true 10 has_lines alarms.jsonl '"registry":"projects/demo/locations/europe/registries/meters"' 1
+  # the same device by way of another registry, and of one of that name elsewhere
+  show 0 m-1 /devices/m-1/events/alarm/other -i projects/demo/locations/europe/registries/pumps/devices/m-1
+  until_true 10 has_lines all.jsonl '/alarm/other"' 1
+  show 0 m-1 /devices/m-1/events/alarm/asia -i projects/demo/locations/asia/registries/meters/devices/m-1
+  until_true 10 has_lines alarms.jsonl '/alarm/asia"' 1
+  show 0 m-1 /devices/m-1/events/rest -i projects/demo/locations/asia/registries/meters/devices/m-1
+  until_true 10 has_lines all.jsonl '/events/rest"' 1
+  not grep -q -e asia -e other -e rest meters.jsonl
 }
 
 @test "manners of the bridge: its topics alone, nothing of others, no QoS 2, nothing retained, no last will" {

@@ -358,11 +358,26 @@ static int on_acl_check(int event, void *data, void *userdata)
 			tell_listens(plugin, client);
 		return MOSQ_ERR_SUCCESS;
 	}
+	/* A gateway listens to a type of devices, and its policies pick its children out: others are nobody's fault. */
+	if (check->access == MOSQ_ACL_READ && client->grant.ward_count > 0 && why.policy == NULL)
+		return MOSQ_ERR_ACL_DENIED;
 	if (client->reason == NULL && client->authorised)
 		event_denied(&plugin->events, client, &why);
 	if (check->access == MOSQ_ACL_WRITE && !is_will(plugin, client))
 		watch_doom(plugin, client, "FORBIDDEN_ACCESS");
 	return MOSQ_ERR_ACL_DENIED;
+}
+
+/* What has the shape of a state is heard whatever layouts say; the name is then the level before it. -1: it has not. */
+static int name_level(const char *topic)
+{
+	int slashes = 0;
+
+	if (!iot_ends_with(topic, "/state"))
+		return -1;
+	for (; *topic != '\0'; topic++)
+		slashes += *topic == '/';
+	return slashes - 1;
 }
 
 static int on_message(int event, void *data, void *userdata)
@@ -371,7 +386,8 @@ static int on_message(int event, void *data, void *userdata)
 	struct plugin *plugin = userdata;
 	struct iot_error err = IOT_ERROR_INIT;
 	const struct client *client;
-	int level;
+	const char *ward;
+	int level = -1;
 
 	(void)event;
 	if (!iot_starts_with(message->topic, "$aws/") && !iot_ends_with(message->topic, "/state") &&
@@ -382,7 +398,8 @@ static int on_message(int event, void *data, void *userdata)
 		return MOSQ_ERR_ACL_DENIED;
 	if (client_is_admin(client))
 		return MOSQ_ERR_SUCCESS;
-	if (properties_stamp(&message->properties, client, message->topic, &err) != IOT_OK) {
+	ward = grant_ward(&client->grant, message->topic, level >= 0 ? level : name_level(message->topic));
+	if (properties_stamp(&message->properties, client, message->topic, ward, &err) != IOT_OK) {
 		iot_log_error(IOT_LOG_WARNING, "", &err);
 		return MOSQ_ERR_ACL_DENIED;
 	}

@@ -69,6 +69,8 @@ struct grant {
 	bool is_thing;      /* the client id is the name of a thing attached to the certificate, or whose secret it is */
 	char *thing_type;   /* NULL: none */
 	json_t *attributes; /* NULL: none */
+	char **wards;       /* of a gateway: the things that the registry names its children, sorted */
+	size_t ward_count;
 	char *birth;        /* in staging: the certificate as PEM, and staging_allows() stands for policies; else NULL */
 	size_t count;
 	const struct iot_policy **policies; /* compiled, shared between clients */
@@ -121,6 +123,8 @@ IOT_CHECK enum iot_status registry_is_bound(struct registry *registry, const cha
 /* For the look-ups of psk.h. Borrowed; IOT_FAILURE: it cannot be read. */
 IOT_CHECK enum iot_status registry_store(struct registry *registry, struct iot_store **ret, struct iot_error *err);
 void grant_release(struct grant *grant);
+/* Which of the gateway's children a topic is of, by the level of it that is a thing's name (-1: none). NULL: of none. */
+const char *grant_ward(const struct grant *grant, const char *topic, int level);
 /* *ret_known: is the certificate registered? IOT_DENIED if it is and not ACTIVE. IOT_AGAIN and others as above. */
 IOT_CHECK enum iot_status registry_status(struct registry *registry, const char *certificate_id, bool *ret_known,
 					  struct iot_error *err);
@@ -420,10 +424,10 @@ struct client *session_revive(struct plugin *plugin, struct mosquitto *handle, b
 bool properties_claim(const mosquitto_property *properties);
 /*
  * properties.c: take out of *properties the user properties that are ours to set, and add those of the client, or of
- * the device it has attached and that the topic is of. *properties is replaced and the old list freed; untouched on
- * failure.
+ * the device it has attached, or (`ward`, if not NULL) of its child that the topic is of. *properties is replaced and
+ * the old list freed; untouched on failure.
  */
 IOT_CHECK enum iot_status properties_stamp(mosquitto_property **properties, const struct client *client,
-					   const char *topic, struct iot_error *err);
+					   const char *topic, const char *ward, struct iot_error *err);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "plugin.h"
 
+#include "iotctl/base.h"
 #include "iotctl/broker.h"
 
 #include <mqtt_protocol.h>
@@ -14,7 +15,7 @@
 static bool is_ours(const char *name)
 {
 	return strcmp(name, IOT_PROPERTY_CLIENT) == 0 || strcmp(name, IOT_PROPERTY_THING) == 0 ||
-	       strcmp(name, IOT_PROPERTY_CERTIFICATE) == 0;
+	       strcmp(name, IOT_PROPERTY_CERTIFICATE) == 0 || strcmp(name, IOT_PROPERTY_REGISTRY) == 0;
 }
 
 bool properties_claim(const mosquitto_property *properties)
@@ -90,12 +91,27 @@ static int copy_one(mosquitto_property **to, const mosquitto_property *from)
 	}
 }
 
+static int add_pair(mosquitto_property **to, const char *name, const char *value)
+{
+	return value != NULL ? mosquitto_property_add_string_pair(to, MQTT_PROP_USER_PROPERTY, name, value)
+			     : MOSQ_ERR_SUCCESS;
+}
+
+/* What comes before "/devices/" in the id of a client with a token. New memory; NULL: it has none. */
+static char *registry_of(const struct client *client)
+{
+	size_t len = client->bridge ? (size_t)(client->name - client->id) : 0;
+
+	return len > strlen("/devices/") ? iot_strndup(client->id, len - strlen("/devices/")) : NULL;
+}
+
 enum iot_status properties_stamp(mosquitto_property **properties, const struct client *client, const char *topic,
-				 struct iot_error *err)
+				 const char *ward, struct iot_error *err)
 {
 	const struct child *child = bridge_child(client, topic);
-	const char *thing = child != NULL ? child->name : client_thing(client);
+	const char *thing = child != NULL ? child->name : ward != NULL ? ward : client_thing(client);
 	const char *certificate_id = identity_certificate(client->identity);
+	IOT_CLEAN(iot_free_p) char *registry = registry_of(client);
 	mosquitto_property *list = NULL;
 	int rc = MOSQ_ERR_SUCCESS;
 
@@ -103,13 +119,13 @@ enum iot_status properties_stamp(mosquitto_property **properties, const struct c
 	     at = mosquitto_property_next(at))
 		rc = copy_one(&list, at);
 	if (rc == MOSQ_ERR_SUCCESS)
-		rc = mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY, IOT_PROPERTY_CLIENT,
-							client->name);
-	if (rc == MOSQ_ERR_SUCCESS && thing != NULL)
-		rc = mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY, IOT_PROPERTY_THING, thing);
-	if (rc == MOSQ_ERR_SUCCESS && certificate_id != NULL)
-		rc = mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY, IOT_PROPERTY_CERTIFICATE,
-							certificate_id);
+		rc = add_pair(&list, IOT_PROPERTY_CLIENT, client->name);
+	if (rc == MOSQ_ERR_SUCCESS)
+		rc = add_pair(&list, IOT_PROPERTY_THING, thing);
+	if (rc == MOSQ_ERR_SUCCESS)
+		rc = add_pair(&list, IOT_PROPERTY_CERTIFICATE, certificate_id);
+	if (rc == MOSQ_ERR_SUCCESS)
+		rc = add_pair(&list, IOT_PROPERTY_REGISTRY, registry);
 	if (rc != MOSQ_ERR_SUCCESS) {
 		mosquitto_property_free_all(&list);
 		return iot_fail(err, IOT_FAILURE, "cannot add properties to a message");

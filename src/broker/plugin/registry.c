@@ -95,6 +95,10 @@ static const char sql_group_policies[] =
 static const char sql_begin[] = "BEGIN";
 static const char sql_end[] = "COMMIT";
 
+/* Those whose gateway it is; the second term is for the index. */
+static const char sql_wards[] = "SELECT name FROM things WHERE json_extract(attributes, '$.gateway') = ?1"
+				" AND json_extract(attributes, '$.gateway') IS NOT NULL ORDER BY name";
+
 static const char sql_document[] = "SELECT document FROM policy_versions WHERE id = ?1";
 
 static const char sql_status[] = "SELECT status FROM certificates WHERE id = ?1";
@@ -430,6 +434,48 @@ static enum iot_status read_policies(struct registry *registry, const char *cert
 	return status;
 }
 
+static enum iot_status read_wards(struct registry *registry, const char *gateway, struct grant *grant,
+				  struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool row = false;
+	enum iot_status status = iot_stmt_query(registry->store, &stmt, &row, err, sql_wards, "s", gateway);
+
+	while (status == IOT_OK && row) {
+		if ((grant->ward_count & (grant->ward_count - 1)) == 0)
+			grant->wards = iot_realloc(grant->wards, 2 * (grant->ward_count + 1) * sizeof(*grant->wards));
+		grant->wards[grant->ward_count++] = iot_strdup(iot_stmt_text(stmt, 0));
+		status = iot_stmt_step(stmt, &row, err);
+	}
+	return status;
+}
+
+const char *grant_ward(const struct grant *grant, const char *topic, int level)
+{
+	size_t low = 0, high = grant->ward_count, len;
+
+	for (; level > 0 && topic != NULL; level--) {
+		topic = strchr(topic, '/');
+		topic = topic != NULL ? topic + 1 : NULL;
+	}
+	if (level < 0 || topic == NULL)
+		return NULL;
+	len = strcspn(topic, "/");
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		const char *at = grant->wards[middle];
+		int order = strncmp(at, topic, len);
+
+		if (order == 0 && at[len] == '\0')
+			return at;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 enum iot_status registry_begin(struct registry *registry, struct iot_error *err)
 {
 	if (registry->store == NULL)
@@ -453,6 +499,8 @@ enum iot_status registry_read(struct registry *registry, const char *certificate
 	status = read_certificate(registry, certificate_id, client_id, &grant, &grouped_thing, err);
 	if (status == IOT_OK)
 		status = read_policies(registry, certificate_id, grouped_thing, &grant, err);
+	if (status == IOT_OK && grant.is_thing)
+		status = read_wards(registry, client_id, &grant, err);
 	if (status != IOT_OK) {
 		grant_release(&grant);
 		return status;
@@ -530,6 +578,9 @@ void grant_release(struct grant *grant)
 	free(grant->policies);
 	free(grant->thing_type);
 	free(grant->birth);
+	for (size_t i = 0; i < grant->ward_count; i++)
+		free(grant->wards[i]);
+	free(grant->wards);
 	json_decref(grant->attributes);
 	*grant = (struct grant){0};
 }

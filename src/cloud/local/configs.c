@@ -18,11 +18,14 @@
 #define DOCUMENT_MAX ((size_t)128 * 1024) /* of a message, as AWS IoT limits it */
 #define SHADOW "config"
 
-/* The newest version, and whether the device is there. */
+/*
+ * The newest version, and whether the device is there. Who is there of a gateway's children is not known when the
+ * gateway is on another machine: they may be as long as it is.
+ */
 struct current {
 	int64_t thing_id, version; /* 0: there is none */
 	char *document, *topic, *acknowledge;
-	bool connected;
+	bool connected, behind_gateway;
 };
 
 static void current_release(struct current *current)
@@ -38,10 +41,14 @@ static enum iot_status find(struct iot_local *local, const char *thing, struct c
 	bool row = false;
 	enum iot_status status =
 		iot_stmt_query(local->store, &stmt, &row, err,
-			       "SELECT t.id, c.version, c.document, c.topic, c.acknowledge, p.connected FROM things t"
+			       "SELECT t.id, c.version, c.document, c.topic, c.acknowledge,"
+			       " coalesce(p.connected, 0) OR coalesce(g.connected, 0),"
+			       " json_extract(t.attributes, '$.gateway') IS NOT NULL FROM things t"
 			       " LEFT JOIN configs c ON c.thing_id = t.id"
 			       " AND c.version = (SELECT max(version) FROM configs WHERE thing_id = t.id)"
-			       " LEFT JOIN presence p ON p.client_id = t.name WHERE t.name = ?",
+			       " LEFT JOIN presence p ON p.client_id = t.name"
+			       " LEFT JOIN presence g ON g.client_id = json_extract(t.attributes, '$.gateway')"
+			       " WHERE t.name = ?",
 			       "s", thing);
 	if (status != IOT_OK)
 		return status;
@@ -53,6 +60,7 @@ static enum iot_status find(struct iot_local *local, const char *thing, struct c
 	ret->topic = iot_strdup(iot_stmt_text(stmt, 3));
 	ret->acknowledge = iot_strdup(iot_stmt_text(stmt, 4));
 	ret->connected = iot_stmt_int(stmt, 5) != 0;
+	ret->behind_gateway = iot_stmt_int(stmt, 6) != 0;
 	return IOT_OK;
 }
 
@@ -74,6 +82,7 @@ static enum iot_status say(struct iot_local *local, const json_t *request, const
 	const char *thing = iot_json_str(request, "thingName", ""), *topic = iot_json_str(request, "topic", NULL);
 	const json_t *document = json_object_get(request, "document");
 	IOT_CLEAN(iot_free_p) char *text = NULL;
+	bool retain = iot_json_bool(request, "retain", false);
 
 	if (topic == NULL) {
 		IOT_JSON desired = json_deep_copy(document);
@@ -86,10 +95,11 @@ static enum iot_status say(struct iot_local *local, const json_t *request, const
 		return iot_cloud_fail(err, "RequestEntityTooLargeException",
 				      "the configuration of '%s' has %zu bytes: at most %zu can be sent", thing,
 				      strlen(text), DOCUMENT_MAX);
-	if (!current->connected)
+	/* Nobody may tell when a gateway's child comes back: the broker keeps it for then. */
+	if (!current->connected && !(current->behind_gateway && retain))
 		return IOT_OK;
 	return iot_local_outbox_add(local, "publish", current->thing_id, topic, text, strlen(text),
-				    (int)iot_json_int(request, "qos", 1), iot_json_bool(request, "retain", false), err);
+				    (int)iot_json_int(request, "qos", 1), retain, err);
 }
 
 /* --- SetDeviceConfig ---------------------------------------------------------------------------- */

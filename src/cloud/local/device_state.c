@@ -118,8 +118,9 @@ static enum iot_status remember(struct iot_local *local, int64_t thing_id, const
 static enum iot_status record(struct iot_local *local, const char *thing, const json_t *state, const char *text,
 			      bool *ret_requeued, struct iot_error *err)
 {
-	const char *firmware = iot_json_str(state, "firmware", NULL);
-	bool factory = strcmp(iot_json_str(state, "boot", ""), "factory") == 0;
+	bool object = json_is_object(state);
+	const char *firmware = object ? iot_json_str(state, "firmware", NULL) : NULL;
+	bool factory = object && strcmp(iot_json_str(state, "boot", ""), "factory") == 0;
 	int64_t thing_id = 0;
 	enum iot_status status = iot_local_thing_id(local, thing, &thing_id, err);
 
@@ -131,7 +132,7 @@ static enum iot_status record(struct iot_local *local, const char *thing, const 
 				       "issi", thing_id, firmware, text, iot_now_ms());
 	if (status == IOT_OK)
 		status = remember(local, thing_id, text, err);
-	if (status == IOT_OK)
+	if (status == IOT_OK && object)
 		status = iot_local_config_reported(local, thing_id, thing, "state", state, err);
 	if (status == IOT_OK && (firmware != NULL || factory))
 		status = offer_again(local, thing_id, firmware, factory, ret_requeued, err);
@@ -146,10 +147,12 @@ enum iot_status iot_local_state(struct iot_cloud *cloud, const char *thing, cons
 	bool requeued = false;
 	enum iot_status status;
 
-	if (!json_is_object(state))
-		return iot_local_invalid(err, "the state that thing '%s' reported is not a JSON object", thing);
-	text = iot_json_text(state);
-	if (strlen(text) > STATE_MAX || strlen(iot_json_str(state, "firmware", "")) > FIRMWARE_MAX)
+	if (!json_is_object(state) && !json_is_string(state))
+		return iot_local_invalid(err, "the state that thing '%s' reported is neither a JSON object nor bytes",
+					 thing);
+	text = json_dumps(state, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(16));
+	if (strlen(text) > (json_is_string(state) ? STATE_MAX * 4 / 3 + 8 : STATE_MAX) ||
+	    strlen(iot_json_str(state, "firmware", "")) > FIRMWARE_MAX)
 		return iot_local_invalid(err,
 					 "the state that thing '%s' reported is larger than %d bytes, or its version "
 					 "longer than %d",
@@ -162,6 +165,17 @@ enum iot_status iot_local_state(struct iot_cloud *cloud, const char *thing, cons
 	if (status == IOT_OK && ret_requeued != NULL)
 		*ret_requeued = requeued;
 	return status;
+}
+
+/* A report that is no JSON object is kept as a JSON string of its bytes in base64. */
+static void set_state(json_t *to, const char *text)
+{
+	IOT_JSON value = text != NULL ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+
+	if (json_is_string(value))
+		json_object_set(to, "stateBytes", value);
+	else if (value != NULL)
+		json_object_set(to, "state", value);
 }
 
 static void reply_connection(struct iot_stmt *stmt, json_t *reply)
@@ -198,7 +212,7 @@ IOT_HANDLER(iot_do_get_device_state)
 	if (!row)
 		return iot_local_not_found(err, "thing '%s' does not exist", thing);
 	iot_json_set_str(*ret_reply, "firmware", iot_stmt_text(stmt, 0));
-	iot_local_set_json(*ret_reply, "state", iot_stmt_text(stmt, 1));
+	set_state(*ret_reply, iot_stmt_text(stmt, 1));
 	iot_local_set_time(*ret_reply, "reportedAt", iot_stmt_int(stmt, 2));
 	reply_connection(stmt, *ret_reply);
 	return IOT_OK;
@@ -228,7 +242,7 @@ IOT_HANDLER(iot_do_list_device_states)
 
 		iot_json_set_int(state, "number", iot_stmt_int(stmt, 0));
 		iot_local_set_time(state, "reportedAt", iot_stmt_int(stmt, 2));
-		iot_local_set_json(state, "state", iot_stmt_text(stmt, 1));
+		set_state(state, iot_stmt_text(stmt, 1));
 		json_array_append_new(states, state);
 	}
 	return status;

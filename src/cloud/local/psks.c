@@ -9,6 +9,7 @@
 #include "iotctl/attest.h"
 #include "iotctl/digest.h"
 #include "operators_private.h"
+#include "psks_private.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static void label_of(const char *identity, char out[IDENTITY_MAX + 8])
 
 #define COLUMNS                                                                                                        \
 	"p.identity, t.name, p.purpose, p.status, p.size, p.created_at, p.sealed, p.digest, p.id"                      \
-	" FROM psks p JOIN things t ON t.id = p.thing_id"
+	" FROM main.psks p JOIN main.things t ON t.id = p.thing_id"
 
 static void set_row(struct iot_stmt *stmt, json_t *to)
 {
@@ -430,6 +431,48 @@ static enum iot_status export_psks(struct iot_local *local, const json_t *reques
 		status = iot_buf_check(out, "the file of secrets", err);
 	if (status == IOT_OK)
 		iot_json_set_int(*ret_reply, "count", count);
+	return status;
+}
+
+/* --- for a gateway elsewhere ---------------------------------------------------------------- */
+
+/* The digest there tells two keys apart and nothing else. */
+static enum iot_status extract_row(struct iot_local *local, struct iot_stmt *from, const struct keys *keys,
+				   const uint8_t *seal, struct iot_error *err)
+{
+	IOT_CLEAN(iot_buf_release) struct iot_buf secret = IOT_BUF_SECRET(LENGTH_MAX);
+	IOT_CLEAN(iot_buf_release) struct iot_buf sealed = IOT_BUF_INIT(LENGTH_MAX + IOT_SEAL_EXTRA);
+	char label[IDENTITY_MAX + 8];
+	enum iot_status status = open_row(keys, from, &secret, err);
+
+	if (status != IOT_OK)
+		return status;
+	label_of(iot_stmt_text(from, 0), label);
+	iot_seal(seal, label, secret.data, secret.len, &sealed);
+	return iot_store_run(local->store, NULL, err,
+			     "INSERT INTO extract.psks (id, identity, thing_id, purpose, status, size, sealed, digest,"
+			     " created_at, modified_at) SELECT id, identity, thing_id, purpose, status, size, ?2,"
+			     " randomblob(32), created_at, modified_at FROM main.psks WHERE id = ?1",
+			     "ib", iot_stmt_int(from, 8), (const void *)sealed.data, sealed.len);
+}
+
+enum iot_status psks_extract(struct iot_local *local, const uint8_t seal[IOT_SEAL_KEY_SIZE], struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	IOT_CLEAN(keys_wipe) struct keys keys = {0};
+	bool row = false;
+	enum iot_status status = iot_stmt_query(local->store, &stmt, &row, err,
+						"SELECT " COLUMNS " WHERE p.status = 'ACTIVE'"
+						" AND t.id IN (SELECT id FROM extract.things)",
+						"");
+
+	if (status == IOT_OK && row)
+		status = keys_get(local, false, &keys, err);
+	while (status == IOT_OK && row) {
+		status = extract_row(local, stmt, &keys, seal, err);
+		if (status == IOT_OK)
+			status = iot_stmt_step(stmt, &row, err);
+	}
 	return status;
 }
 

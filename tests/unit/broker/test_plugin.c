@@ -686,6 +686,54 @@ static void test_sender_properties(void)
 	CU_ASSERT_STRING_EQUAL(out, "");
 }
 
+/* As whom services hear what pump-1 says on a topic; "" if they are told nothing. */
+static const char *heard_as(const char *topic)
+{
+	static char thing[64];
+	mosquitto_property *list = NULL;
+	char out[1024];
+	const char *at;
+
+	stamped(&fix.client[0], topic, &list, out, sizeof(out));
+	mosquitto_property_free_all(&list);
+	at = strstr(out, IOT_PROPERTY_THING "=");
+	if (at == NULL)
+		return "";
+	at += strlen(IOT_PROPERTY_THING "=");
+	snprintf(thing, sizeof(thing), "%.*s", (int)strcspn(at, ";"), at);
+	return thing;
+}
+
+/* What a gateway says for its children is theirs, as long as they are; what it hears of others is not worth a word. */
+static void test_children_of_a_gateway(void)
+{
+	SQL("UPDATE things SET attributes = '{\"gateway\":\"pump-1\"}' WHERE name = 'pump-2'", "");
+	SQL("INSERT INTO topics VALUES ('dev/+/event/#', 1), ('all/+', -1), ('a/b/+/c', 2)", "");
+	tick_refresh();
+	host_connect(&fix.client[0]);
+	CU_ASSERT_STRING_EQUAL(heard_as("dev/pump-2/state"), "pump-2");
+	CU_ASSERT_STRING_EQUAL(heard_as("pump-2/state"), "pump-2");
+	CU_ASSERT_STRING_EQUAL(heard_as("dev/pump-2/event/x"), "pump-2");
+	CU_ASSERT_STRING_EQUAL(heard_as("a/b/pump-2/c"), "pump-2");
+	CU_ASSERT_STRING_EQUAL(heard_as("dev/pump-1/event/x"), "pump-1");
+	CU_ASSERT_STRING_EQUAL(heard_as("dev/pump-22/state"), "pump-1");
+	CU_ASSERT_STRING_EQUAL(heard_as("dev/pump/state"), "pump-1");
+	CU_ASSERT_STRING_EQUAL(heard_as("dev/pump-3/state"), "pump-1"); /* not its child */
+	CU_ASSERT_STRING_EQUAL(heard_as("pump-2/x/state"), "pump-1");   /* not where the name is */
+	CU_ASSERT_STRING_EQUAL(heard_as("all/pump-2"), "pump-1");       /* the topic names nobody */
+	CU_ASSERT_STRING_EQUAL(heard_as("$aws/things/pump-2/shadow/get"), "pump-1");
+	CU_ASSERT_STRING_EQUAL(heard_as("state"), "");
+	CU_ASSERT_EQUAL(host_acl(&fix.client[0], MOSQ_ACL_READ, "dev/pump-3/x", 1, 1, false), MOSQ_ERR_ACL_DENIED);
+	host_tick();
+	CU_ASSERT_STRING_EQUAL(last_event("denied"), "");
+	SQL("UPDATE things SET attributes = '{}' WHERE name = 'pump-2'", "");
+	tick_refresh();
+	CU_ASSERT_STRING_EQUAL(heard_as("dev/pump-2/state"), "pump-1");
+	CU_ASSERT_EQUAL(host_acl(&fix.client[0], MOSQ_ACL_READ, "dev/pump-3/x", 1, 1, false), MOSQ_ERR_ACL_DENIED);
+	host_tick();
+	CU_ASSERT_STRING_NOT_EQUAL(last_event("denied"), "");
+}
+
 static void test_takeover(void)
 {
 	struct mosquitto newer = fix.client[0];
@@ -792,6 +840,7 @@ UNIT_MAIN("broker/plugin", set_up, tear_down, {"start_needs_everything", test_st
 	  {"unreadable_registry", test_unreadable_registry}, {"damaged_registry", test_damaged_registry},
 	  {"replaced_registry", test_replaced_registry}, {"busy_registry", test_busy_registry},
 	  {"control", test_control}, {"control_series", test_control_series},
-	  {"sender_properties", test_sender_properties}, {"takeover", test_takeover},
+	  {"sender_properties", test_sender_properties},
+	  {"children_of_a_gateway", test_children_of_a_gateway}, {"takeover", test_takeover},
 	  {"takeover_reason", test_takeover_reason}, {"session_that_waits", test_session_that_waits},
 	  {"asked_again", test_asked_again}, {"connection_numbers", test_connection_numbers_outlive_the_clock})

@@ -4,6 +4,10 @@
 #include "gateway/queue.h"
 #include "iotctl/base.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
 static char *dir;
 
 static void set_up(void)
@@ -133,5 +137,68 @@ static void test_mixed_turn(void)
 	gateway_queue_close(queue);
 }
 
+/* No file may grow any more. */
+static void fill_disk(bool full)
+{
+	IOT_CLEAN(iot_free_p) char *log = iot_strf("%s/queue.db-wal", dir);
+	struct rlimit limit;
+	struct stat st;
+
+	CU_ASSERT_EQUAL_FATAL(stat(log, &st), 0);
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = full ? (rlim_t)st.st_size : limit.rlim_max;
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* What could not be kept is not there; what the cloud has is not given out again, although the file still has it. */
+static void test_full_disk(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	struct gateway_queue *queue = open_queue(10, 1010);
+	struct gateway_message *message = NULL;
+	int64_t count = 0;
+	bool was_there = false;
+
+	signal(SIGXFSZ, SIG_IGN);
+	for (int i = 1; i <= 3; i++)
+		ASSERT_OK(put(queue, "one", i, &err), &err);
+	ASSERT_OK(gateway_queue_commit(queue, &err), &err);
+	fill_disk(true);
+	for (int turn = 0; turn < 3; turn++) {
+		/* Either of the two may be the one that fails, and room that was not used is not gone. */
+		if (put(queue, "one", 4, NULL) == IOT_OK && put(queue, "one", 5, NULL) == IOT_OK)
+			CU_ASSERT_NOT_EQUAL(gateway_queue_commit(queue, NULL), IOT_OK);
+		ASSERT_OK(gateway_queue_commit(queue, &err), &err);
+		ASSERT_OK(gateway_queue_count(queue, "one", &count, &err), &err);
+		CU_ASSERT_EQUAL(count, 3);
+	}
+	ASSERT_OK(gateway_queue_next(queue, "one", 0, &message, &err), &err);
+	CU_ASSERT_EQUAL(message->sequence, 1);
+	ASSERT_OK(gateway_queue_done(queue, message, &was_there, &err), &err);
+	CU_ASSERT_TRUE(was_there);
+	gateway_message_free(message);
+	gateway_queue_tidy(queue);
+	ASSERT_OK(gateway_queue_count(queue, "one", &count, &err), &err);
+	CU_ASSERT_EQUAL(count, 2);
+	ASSERT_OK(gateway_queue_next(queue, "one", 0, &message, &err), &err);
+	CU_ASSERT_EQUAL(message->sequence, 2);
+	gateway_message_free(message);
+	fill_disk(false);
+	gateway_queue_tidy(queue);
+	ASSERT_OK(put(queue, "one", 4, &err), &err);
+	ASSERT_OK(put(queue, "one", 5, &err), &err);
+	ASSERT_OK(put(queue, "one", 6, &err), &err); /* five: the first one has made room */
+	ASSERT_STATUS(put(queue, "one", 7, &err), IOT_AGAIN, &err);
+	ASSERT_OK(gateway_queue_commit(queue, &err), &err);
+	gateway_queue_close(queue);
+	queue = open_queue(10, 1010);
+	ASSERT_OK(gateway_queue_next(queue, "one", 0, &message, &err), &err);
+	CU_ASSERT_EQUAL(message->sequence, 2);
+	gateway_message_free(message);
+	ASSERT_OK(gateway_queue_count(queue, "one", &count, &err), &err);
+	CU_ASSERT_EQUAL(count, 5);
+	gateway_queue_close(queue);
+}
+
 UNIT_MAIN("gateway/queue", set_up, tear_down, {"order", test_order_and_restart}, {"limits", test_limits},
-	  {"one-owner", test_one_owner}, {"mixed-turn", test_mixed_turn})
+	  {"one-owner", test_one_owner}, {"mixed-turn", test_mixed_turn}, {"full-disk", test_full_disk})
