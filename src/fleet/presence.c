@@ -10,8 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { POLL_MS = 50, SECOND_MS = 1000 };
-enum { AWS_POLL_MS = 1000 }; /* a request each time */
+enum {
+	POLL_MS = 50,
+	INDEX_MS = 1000, /* asking AWS's index costs a request each time */
+	SECOND_MS = 1000,
+};
 
 enum iot_status fleet_presence(struct iot_cloud *cloud, const char *thing, struct presence *ret, struct iot_error *err)
 {
@@ -37,30 +40,42 @@ enum iot_status fleet_presence(struct iot_cloud *cloud, const char *thing, struc
 	return IOT_OK;
 }
 
-static enum iot_status look(const struct presence_wait *wait, struct presence *ret, struct iot_error *err)
+static bool is_aws(const struct presence_wait *wait)
+{
+	return !fleet_is_local(wait->cloud) && !fleet_is_remote(wait->cloud);
+}
+
+static enum iot_status hear(const struct presence_wait *wait, struct presence *ret, struct iot_error *err)
 {
 	struct lifecycle_state state;
-	enum iot_status status;
+	enum iot_status status = lifecycle_hear(wait->lifecycle, 0, &state, err);
 
 	*ret = (struct presence){0};
-	if (wait->events != NULL) {
-		status = lifecycle_hear(wait->events, 0, &state, err);
-		if (status != IOT_OK)
-			return status;
-		ret->connected = ret->with_certificate = state.connected;
-		ret->since = state.since;
-		memcpy(ret->certificate_id, state.certificate_id, sizeof(ret->certificate_id));
-		return IOT_OK;
-	}
-	status = fleet_presence(wait->cloud, wait->thing, ret, err);
-	if (status == IOT_OK || fleet_is_local(wait->cloud))
+	if (status != IOT_OK)
 		return status;
-	/* Off, being built, or not for us: nobody knows. A thing that the index has not seen yet is not connected. */
-	ret->untold = strcmp(err->code, "IndexNotReadyException") == 0 || status == IOT_DENIED;
-	if (!ret->untold && !fleet_missing(err))
-		return status;
-	iot_error_clear(err);
+	ret->connected = ret->with_certificate = state.connected;
+	ret->since = state.since;
+	memcpy(ret->certificate_id, state.certificate_id, sizeof(ret->certificate_id));
 	return IOT_OK;
+}
+
+static enum iot_status look(const struct presence_wait *wait, struct presence *ret, struct iot_error *err)
+{
+	struct iot_error fault = IOT_ERROR_INIT;
+	enum iot_status status;
+
+	if (wait->lifecycle != NULL)
+		return hear(wait, ret, err);
+	status = fleet_presence(wait->cloud, wait->thing, ret, &fault);
+	if (status == IOT_OK)
+		return IOT_OK;
+	/* A thing that the index has not seen yet is not connected; off, being built, or not for us: nobody knows. */
+	ret->untold = is_aws(wait) && (strcmp(fault.code, "IndexNotReadyException") == 0 || status == IOT_DENIED);
+	if (ret->untold || (is_aws(wait) && fleet_missing(&fault)))
+		return IOT_OK;
+	if (err != NULL)
+		*err = fault;
+	return status;
 }
 
 static enum iot_status pause_for(const struct presence_wait *wait, int ms, struct iot_error *err)
@@ -99,8 +114,6 @@ static bool is_it(const struct presence_wait *wait, const struct presence *seen)
 enum iot_status fleet_await_presence(const struct presence_wait *wait, int64_t deadline, bool *ret_seen,
 				     struct presence *seen, struct iot_error *err)
 {
-	bool ask_aws = wait->events == NULL && !fleet_is_local(wait->cloud);
-
 	for (;;) {
 		enum iot_status status = look(wait, seen, err);
 
@@ -109,7 +122,7 @@ enum iot_status fleet_await_presence(const struct presence_wait *wait, int64_t d
 		*ret_seen = is_it(wait, seen);
 		if (*ret_seen || seen->untold || iot_left(deadline) == 0)
 			return IOT_OK;
-		status = pause_for(wait, ask_aws ? AWS_POLL_MS : POLL_MS, err);
+		status = pause_for(wait, is_aws(wait) && wait->lifecycle == NULL ? INDEX_MS : POLL_MS, err);
 		if (status != IOT_OK)
 			return status;
 	}

@@ -39,8 +39,9 @@ enum iot_status provision_aws_look(struct provision *run, struct iot_error *err)
 
 	if (status != IOT_OK)
 		return status;
-	run->endpoint = iot_take(surroundings.endpoint);
-	run->port = iot_strf("%lld", (long long)surroundings.port);
+	run->endpoint = run->spec->endpoint != NULL ? iot_strdup(run->spec->endpoint) : iot_take(surroundings.endpoint);
+	run->port = iot_strf("%lld",
+			     (long long)(run->spec->endpoint_port > 0 ? run->spec->endpoint_port : surroundings.port));
 	if (run->spec->root_ca != NULL)
 		status = iot_fs_read(run->spec->root_ca, &run->root_ca, err);
 	else
@@ -273,12 +274,13 @@ bool provision_aws_knows(struct provision *run, const struct iot_cert *cert)
 
 /* --- who is connected ---------------------------------------------------------------------- */
 
+/* Before the board is told to connect, since events are told once. Without them the index is asked. */
 void provision_aws_listen(struct provision *run)
 {
 	struct iot_error fault = IOT_ERROR_INIT;
 	char line[1024];
 
-	if (run->listened || run->spec->watch == NULL)
+	if (run->listened || run->spec->watch == NULL || !provision_at_aws(run))
 		return;
 	run->listened = true;
 	if (lifecycle_open(run->spec->watch, run->thing, &run->lifecycle, &fault) != IOT_OK)

@@ -10,8 +10,7 @@
 
 #include <string.h>
 
-enum { PROOF_MS = 15000, CONNECT_MS = 120000 };
-enum { AWS_PROOF_MS = 45000 }; /* its index is late */
+enum { PROOF_MS = 15000, AWS_PROOF_MS = 45000 /* its index is late */, CONNECT_MS = 120000 };
 
 /* --- whose is it ------------------------------------------------------------------- */
 
@@ -260,23 +259,24 @@ static enum iot_status connect_board(struct provision *run, struct iot_error *er
 }
 
 /* Whom the broker is to see. A board that has a shared secret comes without a certificate. */
-static struct presence_wait wait_of(struct provision *run)
+static struct presence_wait wait_of(const struct provision *run)
 {
-	if (provision_at_aws(run))
-		provision_aws_listen(run);
 	return (struct presence_wait){.cloud = run->cloud,
 				      .thing = run->thing,
-				      .events = run->lifecycle,
 				      .certificate_id = run->cert != NULL ? iot_cert_id(run->cert) : "",
+				      .lifecycle = run->lifecycle,
 				      .interrupt_fd = run->spec->interrupt_fd};
 }
 
 /* Who is there before the board is told to come. */
 static enum iot_status look_before(struct provision *run, struct iot_error *err)
 {
-	struct presence_wait wait = wait_of(run);
-	enum iot_status status = fleet_presence_before(&wait, err);
+	struct presence_wait wait;
+	enum iot_status status;
 
+	provision_aws_listen(run);
+	wait = wait_of(run);
+	status = fleet_presence_before(&wait, err);
 	run->before = wait.before;
 	run->told_at = wait.told_at;
 	return status;
@@ -312,8 +312,10 @@ static bool is_ours(const struct provision *run, const struct presence *seen)
 static enum iot_status await_presence(struct provision *run, int64_t deadline, bool *ret_seen, struct presence *seen,
 				      struct iot_error *err)
 {
-	struct presence_wait wait = wait_of(run);
+	struct presence_wait wait;
 
+	provision_aws_listen(run);
+	wait = wait_of(run);
 	wait.before = run->before;
 	wait.told_at = run->told_at;
 	return fleet_await_presence(&wait, deadline, ret_seen, seen, err);
@@ -378,7 +380,7 @@ static void collect_items(struct provision *run)
 
 static enum iot_status verify_connection(struct provision *run, struct iot_error *err)
 {
-	int usual_ms = provision_at_aws(run) ? AWS_PROOF_MS : PROOF_MS;
+	int usual_ms = provision_at_aws(run) && run->lifecycle == NULL ? AWS_PROOF_MS : PROOF_MS;
 	int64_t deadline = iot_deadline(run->spec->proof_timeout_ms > 0 ? run->spec->proof_timeout_ms : usual_ms);
 	struct presence seen = {0};
 	bool good = false;

@@ -104,8 +104,7 @@ IOT_CHECK enum iot_status provision_aws_reserve(struct provision *run, struct io
 IOT_CHECK enum iot_status provision_aws_issue(struct provision *run, struct iot_cert **ret, struct iot_error *err);
 /* Does the account know this certificate, and is it still valid? */
 bool provision_aws_knows(struct provision *run, const struct iot_cert *cert);
-/* Hear of its connections, if that can be: run->lifecycle. Before the board is told to connect, since events are told
- * once. */
+/* Hear who connects, where that can be heard; before the board is told to. */
 void provision_aws_listen(struct provision *run);
 
 /* --- provision_board.c --- */

@@ -12,7 +12,6 @@
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 #include "iotctl/log.h"
-#include "iotctl/tls.h"
 #include "transport/mqtt_words.h"
 
 #include <arpa/inet.h>
@@ -438,20 +437,6 @@ static void write_all(struct iot_mqtt *mqtt)
 	note_rc(mqtt, rc, errno);
 }
 
-/* A server that knows nothing of ALPN goes on without it, and would take what follows for its own protocol. */
-static void check_alpn(struct iot_mqtt *mqtt)
-{
-	const char *alpn = mqtt->options.alpn;
-	void *ssl = alpn != NULL && !mqtt->alpn_chosen && !mqtt->lost ? mosquitto_ssl_get(mqtt->mosq) : NULL;
-	enum iot_tls_alpn chosen = ssl != NULL ? iot_tls_alpn(ssl, alpn) : IOT_TLS_ALPN_OPEN;
-
-	mqtt->alpn_chosen = mqtt->alpn_chosen || chosen == IOT_TLS_ALPN_CHOSEN;
-	if (chosen != IOT_TLS_ALPN_NONE)
-		return;
-	mqtt->lost = true;
-	mqtt_explain(mqtt, IOT_AGAIN, MQTT_NO_ALPN, alpn);
-}
-
 static void keep_alive(struct iot_mqtt *mqtt)
 {
 	int64_t now = iot_monotonic_ms();
@@ -500,7 +485,7 @@ void iot_mqtt_io(struct iot_mqtt *mqtt, short revents)
 		if ((revents & (POLLIN | POLLERR | POLLHUP)) != 0)
 			read_all(mqtt);
 		write_all(mqtt);
-		check_alpn(mqtt);
+		mqtt_check_alpn(mqtt);
 		/* During the handshake libmosquitto takes a dead socket for one that is not ready. */
 		if (!mqtt->lost && (revents & (POLLERR | POLLHUP)) != 0 && mqtt->phase == MQTT_CONNECTING &&
 		    !mqtt->came_up)

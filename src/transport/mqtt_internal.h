@@ -66,6 +66,8 @@ void mqtt_set_callbacks(struct iot_mqtt *mqtt);
 /* Say why the connection ended, unless something more exact was said before. */
 void mqtt_explain(struct iot_mqtt *mqtt, enum iot_status status, const char *fmt, ...) IOT_PRINTF(3, 4);
 void mqtt_explain_rc(struct iot_mqtt *mqtt, int rc, int errnum);
+/* Has the server chosen another protocol than ours, or none? Then the connection is lost. */
+void mqtt_check_alpn(struct iot_mqtt *mqtt);
 
 /* mqtt_send.c */
 void mqtt_forget_pending(struct iot_mqtt *mqtt);

@@ -202,6 +202,20 @@ static void on_publish(struct mosquitto *mosq, void *data, int mid, int reason, 
 	mqtt_mark_done(data, mid, reason);
 }
 
+/* A server that knows nothing of ALPN goes on without it, and would take what follows for its own protocol. */
+void mqtt_check_alpn(struct iot_mqtt *mqtt)
+{
+	const char *alpn = mqtt->options.alpn;
+	void *ssl = alpn != NULL && !mqtt->alpn_chosen && !mqtt->lost ? mosquitto_ssl_get(mqtt->mosq) : NULL;
+	enum iot_tls_alpn chosen = ssl != NULL ? iot_tls_alpn(ssl, alpn) : IOT_TLS_ALPN_OPEN;
+
+	mqtt->alpn_chosen = mqtt->alpn_chosen || chosen == IOT_TLS_ALPN_CHOSEN;
+	if (chosen != IOT_TLS_ALPN_NONE)
+		return;
+	mqtt->lost = true;
+	mqtt_explain(mqtt, IOT_AGAIN, MQTT_NO_ALPN, alpn);
+}
+
 /* libmosquitto tells the details of a failed handshake only in its log, while the TLS object is still there. */
 static void on_log(struct mosquitto *mosq, void *data, int level, const char *line)
 {
@@ -210,6 +224,7 @@ static void on_log(struct mosquitto *mosq, void *data, int level, const char *li
 	void *ssl;
 
 	iot_debug("mqtt %s: %s", mqtt->options.client_id, line);
+	mqtt_check_alpn(mqtt); /* a server may have answered and hung up in one go */
 	if (level != MOSQ_LOG_ERR || mqtt->phase == MQTT_OFF || mqtt_tls_words(mqtt->tls_text) != NULL)
 		return;
 	if (mqtt_tls_words(line) == NULL && strstr(line, "OpenSSL") == NULL && strstr(line, "certificate") == NULL &&
