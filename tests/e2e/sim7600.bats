@@ -101,7 +101,7 @@ surplus@CCERTDOWN="cert_|11|handshake failed
 error@CSSLCFG="cacert"|10|refused to use a file for TLS
 no-network|11|not on the mobile network
 reset@half#2|0|
-reset@CMQTTCONNECT|10|no whole answer
+reset@CMQTTCONNECT|0|
 TABLE
   [ "$(iotctl cert list --query length)" = "$n" ]
 }
