@@ -196,6 +196,34 @@ at_command() { # LINE: the module's answer
 
 lost_twice() { [ "$(grep -c 'connection lost' board0.log)" = 2 ]; }
 
+@test "boards of other kinds: one that keeps its old root CA beside the new, one that is started and has to come" {
+  start_fleet
+  cp "$BATS_TEST_DIRNAME/zephyr-app.json" app.json
+  for kind in sim7600 zephyr; do
+    iotctl sim board --kind $kind --link "./$kind" 2>>$kind.log 3>&- &
+    pids+=($!)
+    until_true 10 test -e "./$kind"
+  done
+  iotctl provision --board sim7600 --port ./sim7600 --name s7-1 --type pump --apn internet -q >/dev/null
+  iotctl provision --board ./app.json --port ./zephyr --name z-1 --type pump -q >/dev/null
+  start_second
+  make_root wrong
+  for board in 'sim7600 sim7600' './app.json zephyr'; do
+    read -r kind name <<<"$board"
+    combined 11 update --board "$kind" --port "./$name" --endpoint "localhost:$port2" --root-ca wrong.pem --force \
+      --new-fleet second --connect-timeout 5s
+    [[ $output == *"keeps its old endpoint and root CA"* ]]
+    [ "$(iotctl board probe --board "$kind" --port "./$name" --query .endpoint)" = localhost ]
+    combined 0 update --board "$kind" --port "./$name" --new-fleet second --connect-timeout 30s -o json -q
+    [ "$(jq -r '.proof[-1]' <<<"$output")" = 'the broker saw it connect' ]
+    # and once more: what can be read says that it is done, what cannot is proved again
+    expect 0 update --board "$kind" --port "./$name" --new-fleet second --connect-timeout 30s -q
+  done
+  at second z-1
+  grep -q -F "$(sed -n 3p root2.pem)" sim7600.state/state.json
+  not grep -q -F "$(sed -n 3p "$fleet/ca/root.pem")" sim7600.state/state.json # the old root is gone
+}
+
 @test "a module in the field: a root CA that the old one signed, by an update of type 107" {
   start_fleet
   start_module
