@@ -226,6 +226,8 @@ static enum iot_status check_endpoint(struct run *run, struct iot_error *err)
 
 	if (*run->change.host != '\0')
 		snprintf(host, sizeof(host), "%s", run->change.host);
+	else if (*run->identity.endpoint == '\0') /* it is in its firmware, and does not tell */
+		snprintf(host, sizeof(host), "%s", run->change.fleet.endpoint);
 	else
 		status = iot_endpoint_split(run->identity.endpoint, host, sizeof(host), &port, err);
 	tell(run, "check");

@@ -159,6 +159,44 @@ TABLE
   [ "$(held b1 1 | openssl x509 -noout -subject)" = "subject=CN = $name" ]
 }
 
+@test "another root CA beside the old, proved by a connection; a wrong one, and it is back where it was" {
+  start_fleet
+  start_board b1 --endpoint "localhost:$port"
+  iotctl provision --board nrf91 --port ./b1 -q >/dev/null
+  name=nrf-$(imei b1)
+  for ca in next wrong; do
+    openssl ecparam -genkey -name prime256v1 -noout -out "$ca.key"
+    openssl req -x509 -new -key "$ca.key" -subj "/CN=$ca" -days 3650 -addext keyUsage=critical,keyCertSign -out "$ca.pem"
+  done
+  # The broker shows a certificate that is signed by the next root, which the old one has signed.
+  openssl req -new -key next.key -subj /CN=next -out next.csr
+  openssl x509 -req -in next.csr -CA "$fleet/ca/root.pem" -CAkey "$fleet/ca/root.key" -CAcreateserial -days 100 \
+    -extfile <(printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n') -out cross.pem
+  openssl req -new -key "$fleet/ca/server.key" -subj /CN=localhost -out server.csr
+  openssl x509 -req -in server.csr -CA next.pem -CAkey next.key -CAcreateserial -days 100 \
+    -extfile <(echo subjectAltName=DNS:localhost) -out server.pem
+  iotctl serve --stop >/dev/null
+  cat server.pem cross.pem >"$fleet/ca/server.pem"
+  iotctl serve --detach
+  until_true 20 connected "$name"
+
+  trust() { iotctl device trust update --board nrf91 --port ./b1 "$@"; }
+  combined 2 trust --endpoint elsewhere.example --root-ca next.pem --force --new-fleet demo
+  [[ $output == *"takes no endpoint"* ]]
+  fault 11 'not to be believed' trust --root-ca wrong.pem
+  expect 0 trust --root-ca next.pem -o json -q
+  [ "$(jq -c '[.changed, .proof]' <<<"$out")" = '[true,["the broker saw it connect"]]' ]
+  [ "$(held b1 0)" = "$(cat next.pem)" ]
+  connected "$name"
+  expect 0 trust --root-ca next.pem -o json -q
+  [ "$(jq .changed <<<"$out")" = false ]
+  combined 11 trust --root-ca wrong.pem --old-root-ca next.pem --force --connect-timeout 3s
+  [[ $output == *"keeps its old endpoint and root CA"* ]]
+  [ "$(held b1 0)" = "$(cat next.pem)" ]
+  [ -z "$(held b1 0 1768911923)" ]
+  until_true 10 connected "$name"
+}
+
 @test "faults: each is told, and the next run ends with one identity" {
   alone
   # fault | exit code, 0: it does not matter | what the line says

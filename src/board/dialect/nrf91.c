@@ -146,14 +146,20 @@ static enum iot_status set_mode(struct nrf91 *modem, const char *mode, const cha
 	return status == IOT_OK && !answer.ok ? nrf91_refused(&answer, doing, err) : status;
 }
 
-enum iot_status nrf91_offline(struct nrf91 *modem, bool *ret_was, struct iot_error *err)
+enum iot_status nrf91_is_online(struct nrf91 *modem, bool *ret, struct iot_error *err)
 {
 	int64_t mode = 0;
 	enum iot_status status = read_mode(modem, &mode, err);
-	bool online = mode != 0 && mode != 4;
 
-	if (ret_was != NULL)
-		*ret_was = online;
+	*ret = mode != 0 && mode != 4;
+	return status;
+}
+
+enum iot_status nrf91_offline(struct nrf91 *modem, struct iot_error *err)
+{
+	bool online = false;
+	enum iot_status status = nrf91_is_online(modem, &online, err);
+
 	return status == IOT_OK && online ? set_mode(modem, "4", "leave the network", err) : status;
 }
 
@@ -342,7 +348,7 @@ static enum iot_status make_key(void *self, const char *common_name, bool keep, 
 		return IOT_USAGE;
 	}
 	if (status == IOT_OK)
-		status = nrf91_offline(modem, NULL, err);
+		status = nrf91_offline(modem, err);
 	if (status != IOT_OK)
 		return status;
 	for (int tries = 0; tries < NRF91_TRIES; tries++) {
@@ -353,7 +359,7 @@ static enum iot_status make_key(void *self, const char *common_name, bool keep, 
 		if (status != IOT_BOARD || (err != NULL && strcmp(err->code, "CME515") == 0))
 			break;
 		if (err != NULL && strcmp(err->code, "CME518") == 0)
-			(void)!nrf91_offline(modem, NULL, NULL);
+			(void)!nrf91_offline(modem, NULL);
 	}
 	return status;
 }
@@ -483,7 +489,7 @@ static enum iot_status open_modem(const struct iot_board_options *options, void 
  */
 static enum iot_status start(void *self, struct iot_error *err)
 {
-	enum iot_status status = nrf91_offline(self, NULL, err);
+	enum iot_status status = nrf91_offline(self, err);
 
 	return status == IOT_OK ? nrf91_online(self, err) : status;
 }

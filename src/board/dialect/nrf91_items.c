@@ -273,7 +273,7 @@ enum iot_status nrf91_delete(struct nrf91 *modem, enum nrf91_type type, struct i
 
 	/* It went online by itself. */
 	if (status == IOT_OK && !answer.ok && answer.code == 518) {
-		status = nrf91_offline(modem, NULL, err);
+		status = nrf91_offline(modem, err);
 		if (status == IOT_OK)
 			status = delete_once(modem, type, &answer, err);
 	}
@@ -313,7 +313,7 @@ static enum iot_status write_credential(struct nrf91 *modem, enum nrf91_type typ
 		status = write_once(modem, type, text, secret, &answer, err);
 	for (int tries = 0; status == IOT_OK && !answer.ok && tries < 2; tries++) {
 		if (answer.code == 518)
-			status = nrf91_offline(modem, NULL, err);
+			status = nrf91_offline(modem, err);
 		else if (answer.code == 519)
 			status = nrf91_delete(modem, type, err);
 		else
@@ -343,7 +343,7 @@ enum iot_status nrf91_ensure(struct nrf91 *modem, enum nrf91_type type, const ch
 		*ret = IOT_ITEM_SAME;
 	if (status != IOT_OK || state.same)
 		return status;
-	status = nrf91_offline(modem, NULL, err);
+	status = nrf91_offline(modem, err);
 	for (int tries = 0; status == IOT_OK && tries < NRF91_TRIES; tries++) {
 		enum iot_status written = write_credential(modem, type, text, secret, state.any, &fault);
 
@@ -427,132 +427,4 @@ enum iot_status nrf91_install(void *self, struct iot_board_item *item, struct io
 				      &item->outcome, err);
 	iot_buf_release(&text);
 	return status;
-}
-
-/* --- another root CA ---------------------------------------------------------------------------------- */
-
-static bool is_among(struct iot_cert *const *certs, size_t count, const struct iot_cert *cert)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(iot_cert_id(certs[i]), iot_cert_id(cert)) == 0)
-			return true;
-	return false;
-}
-
-/* Those of `certs` that are not among `without` are appended. */
-static void add_certs(struct iot_buf *out, struct iot_cert *const *certs, size_t count, struct iot_cert *const *without,
-		      size_t without_count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (!is_among(without, without_count, certs[i]))
-			iot_cert_pem(certs[i], out);
-}
-
-/* The root CAs that a change is about. */
-struct roots {
-	struct iot_cert **held, **new, **old;
-	size_t held_count, new_count, old_count;
-};
-
-static void release_roots(struct roots *roots)
-{
-	iot_cert_list_free(roots->held, roots->held_count);
-	iot_cert_list_free(roots->new, roots->new_count);
-	iot_cert_list_free(roots->old, roots->old_count);
-}
-
-static enum iot_status read_roots(struct nrf91 *modem, const struct iot_board_trust *trust, struct roots *roots,
-				  struct iot_error *err)
-{
-	enum iot_status status = IOT_OK;
-
-	if (trust->endpoint != NULL && trust->old_endpoint != NULL &&
-	    strcmp(trust->endpoint, trust->old_endpoint) != 0) {
-		iot_fail(err, IOT_USAGE, "an nRF91 has its endpoint in its application, and cannot be given another");
-		iot_error_hint(err, "update the application; its root CA can be changed without another endpoint");
-		return IOT_USAGE;
-	}
-	if (trust->root_ca != NULL)
-		status = iot_cert_parse_pem_all(trust->root_ca, strlen(trust->root_ca), "new root CA", &roots->new,
-						&roots->new_count, err);
-	if (status == IOT_OK && trust->old_root_ca != NULL)
-		status = iot_cert_parse_pem_all(trust->old_root_ca, strlen(trust->old_root_ca), "old root CA",
-						&roots->old, &roots->old_count, err);
-	if (status == IOT_OK && trust->root_ca != NULL)
-		status = nrf91_read_certs(modem, NRF91_ROOT_CA, &roots->held, &roots->held_count, err);
-	return status;
-}
-
-/* Writing takes it off the network; it comes back as it was. */
-static enum iot_status write_roots(struct nrf91 *modem, const struct iot_buf *text, struct iot_error *err)
-{
-	enum iot_board_outcome ignored;
-	bool was_online = false;
-	enum iot_status status = nrf91_offline(modem, &was_online, err);
-
-	if (status == IOT_OK)
-		status = nrf91_ensure(modem, NRF91_ROOT_CA, iot_buf_str(text), false, &ignored, err);
-	if (was_online && (status == IOT_OK || status == IOT_BOARD)) {
-		struct iot_error ignored_err = IOT_ERROR_INIT;
-		enum iot_status back = nrf91_online(modem, status == IOT_OK ? err : &ignored_err);
-
-		status = status == IOT_OK ? back : status;
-	}
-	return status;
-}
-
-/*
- * One TLS connection takes root CA, certificate and key from one tag, which the
- * application has compiled in; a second tag would be of no use to it. But one
- * root CA credential may hold several certificates, each of which is trusted: so
- * the new one goes beside the old one. A modem that has no room for both keeps
- * the old one.
- */
-enum iot_status nrf91_stage(void *self, const struct iot_board_trust *trust, struct iot_error *err)
-{
-	IOT_CLEAN(iot_buf_release) struct iot_buf both = IOT_BUF_INIT(CONTENT_MAX);
-	IOT_CLEAN(iot_buf_release) struct iot_buf before = IOT_BUF_INIT(CONTENT_MAX);
-	IOT_CLEAN(release_roots) struct roots roots = {0};
-	enum iot_status status = read_roots(self, trust, &roots, err);
-
-	if (status != IOT_OK || trust->root_ca == NULL)
-		return status;
-	/* A run that was cut between deleting and writing left none: the old one comes from the caller then. */
-	add_certs(&before, roots.held, roots.held_count, roots.new, roots.new_count);
-	if (before.len == 0)
-		add_certs(&before, roots.old, roots.old_count, roots.new, roots.new_count);
-	iot_buf_add(&both, iot_buf_str(&before), before.len);
-	add_certs(&both, roots.new, roots.new_count, NULL, 0);
-	status = write_roots(self, &both, err);
-	if (status == IOT_BOARD && err != NULL &&
-	    (strcmp(err->code, "CME515") == 0 || strcmp(err->code, "CME527") == 0) && before.len > 0) {
-		struct iot_error fault = *err;
-
-		status = write_roots(self, &before, err);
-		if (status != IOT_OK)
-			return status;
-		*err = fault;
-		iot_error_while(err, "putting the new root CA beside the old one, which is back in its place");
-		status = IOT_BOARD;
-	}
-	return status;
-}
-
-enum iot_status nrf91_settle(void *self, const struct iot_board_trust *trust, bool keep, struct iot_error *err)
-{
-	IOT_CLEAN(iot_buf_release) struct iot_buf rest = IOT_BUF_INIT(CONTENT_MAX);
-	IOT_CLEAN(release_roots) struct roots roots = {0};
-	enum iot_status status = read_roots(self, trust, &roots, err);
-
-	if (status != IOT_OK || trust->root_ca == NULL)
-		return status;
-	if (keep)
-		add_certs(&rest, roots.new, roots.new_count, NULL, 0);
-	else if (roots.old_count > 0)
-		add_certs(&rest, roots.old, roots.old_count, NULL, 0);
-	else
-		add_certs(&rest, roots.held, roots.held_count, roots.new, roots.new_count);
-	if (rest.len == 0)
-		return iot_fail(err, IOT_CONFLICT, "the modem's old root CA is not known");
-	return write_roots(self, &rest, err);
 }

@@ -13,6 +13,7 @@ enum {
 	NRF91_TRIES = 4,
 	NRF91_TAG_DEFAULT = 16842753, /* what nRF Cloud's samples use */
 	NRF91_TAG_MAX = 2147483647,   /* above are the modem's own, and those whose TLS can be decrypted */
+	NRF91_TAG_SPARE = 1768911923, /* where the old root CA is kept while a new one is tried */
 	NRF91_KEYGEN_MAX = 8192
 };
 
@@ -98,8 +99,9 @@ IOT_CHECK enum iot_status nrf91_call(struct nrf91 *modem, const struct iot_at_te
 				     struct iot_at_answer *answer, struct iot_error *err);
 /* IOT_BOARD: "the modem refused to DOING: ...". */
 enum iot_status nrf91_refused(const struct iot_at_answer *answer, const char *doing, struct iot_error *err);
-/* Credentials are written offline only. *ret_was (may be NULL): it was online. */
-IOT_CHECK enum iot_status nrf91_offline(struct nrf91 *modem, bool *ret_was, struct iot_error *err);
+/* Credentials are written offline only. */
+IOT_CHECK enum iot_status nrf91_is_online(struct nrf91 *modem, bool *ret, struct iot_error *err);
+IOT_CHECK enum iot_status nrf91_offline(struct nrf91 *modem, struct iot_error *err);
 IOT_CHECK enum iot_status nrf91_online(struct nrf91 *modem, struct iot_error *err);
 #define NRF91_ANSWER_INIT                                                                                              \
 	{                                                                                                              \
@@ -123,6 +125,8 @@ IOT_CHECK enum iot_status nrf91_ensure(struct nrf91 *modem, enum nrf91_type type
 IOT_CHECK enum iot_status nrf91_take_key(void *self, const struct iot_buf *pem, struct iot_error *err);
 IOT_CHECK enum iot_status nrf91_look(void *self, struct iot_board_item *item, struct iot_error *err);
 IOT_CHECK enum iot_status nrf91_install(void *self, struct iot_board_item *item, struct iot_error *err);
+
+/* --- another root CA (nrf91_trust.c) --- */
 IOT_CHECK enum iot_status nrf91_stage(void *self, const struct iot_board_trust *trust, struct iot_error *err);
 IOT_CHECK enum iot_status nrf91_settle(void *self, const struct iot_board_trust *trust, bool keep,
 				       struct iot_error *err);
