@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2154,SC2016 # $fleet and others come from common.bash; topics and shells have signs of their own
 # Boards with Zephyr's shell become devices, and prove it by coming to the broker by themselves. The board is our simulator;
 # zephyr-app.json is its description, as an application with settings of its own has one.
 

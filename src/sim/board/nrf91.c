@@ -528,7 +528,7 @@ static void power_off(struct board_sim *board)
 {
 	struct nrf91_sim *modem = board->self;
 
-	iot_mqtt_free(modem->mqtt);
+	board_link_free(modem->link);
 	sim_at_release(&modem->at);
 	free(modem);
 	board->self = NULL;

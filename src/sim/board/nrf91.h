@@ -2,8 +2,8 @@
 #ifndef IOTCTL_SIM_BOARD_NRF91_H
 #define IOTCTL_SIM_BOARD_NRF91_H
 
-#include "iotctl/mqtt.h"
 #include "sim/board/at.h"
+#include "sim/board/link.h"
 
 enum { NRF91_SIM_TAG = 16842753 }; /* where its application looks for credentials */
 
@@ -12,9 +12,8 @@ struct nrf91_sim {
 	struct sim_at at;
 	int mode; /* of +CFUN: 0 off, 1 on the network, 4 flight */
 	/* The application: */
-	struct iot_mqtt *mqtt;
-	int64_t retry_at; /* monotonic */
-	bool connected, drop;
+	struct board_link *link; /* NULL: it is not on the network, or something that it needs is missing */
+	bool tried;              /* since it went online */
 };
 
 /* The content of a credential; NULL: there is none. */
