@@ -35,6 +35,12 @@ static enum iot_status check_without_certificate(struct provision *run, struct i
 {
 	static const char *const none[] = {NULL};
 
+	if (provision_at_aws(run)) {
+		iot_fail(err, IOT_USAGE, "AWS IoT knows no shared secrets, and a board of kind '%s' has nothing else",
+			 run->spec->board);
+		iot_error_hint(err, "make it a device of a local fleet, whose gateway may speak to AWS");
+		return IOT_USAGE;
+	}
 	if (run->spec->policies == NULL || run->spec->policies[0] == NULL) {
 		run->policies = none;
 		return IOT_OK;

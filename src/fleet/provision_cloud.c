@@ -97,12 +97,28 @@ static enum iot_status read_endpoint(struct provision *run, struct iot_error *er
 	return status;
 }
 
+/* What was asked for, in place of the account's. */
+static void take_endpoint(struct provision *run)
+{
+	if (run->spec->endpoint != NULL) {
+		free(run->endpoint);
+		run->endpoint = iot_strdup(run->spec->endpoint);
+	}
+	if (run->spec->endpoint_port > 0) {
+		free(run->port);
+		run->port = iot_strf("%d", run->spec->endpoint_port);
+	}
+}
+
 enum iot_status provision_look(struct provision *run, struct iot_error *err)
 {
 	enum iot_status status = check_policies(run, err);
 
-	if (status == IOT_OK && provision_at_aws(run))
-		return provision_aws_look(run, err);
+	if (status == IOT_OK && provision_at_aws(run)) {
+		status = provision_aws_look(run, err);
+		take_endpoint(run);
+		return status;
+	}
 	if (status == IOT_OK)
 		status = read_endpoint(run, err);
 	if (status == IOT_OK)

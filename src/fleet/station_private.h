@@ -23,6 +23,8 @@ struct iot_station_recipe {
 	char *type, *codesign, *alias;  /* alias: a template; each may be NULL */
 	const char **policies, **groups; /* NULL-terminated; NULL: none */
 	char *wifi_ssid, *wifi_password_file, *apn;
+	char *endpoint; /* NULL: the fleet's */
+	int endpoint_port;
 	bool has_serial;
 	regex_t serial; /* what a serial number looks like */
 	int baud;

@@ -49,6 +49,8 @@ static const struct member members[] = {
 	{"items", "wifiSsid", TEXT, AT(wifi_ssid), 0, 0},
 	{"items", "wifiPasswordFile", FILE_PATH, AT(wifi_password_file), 0, 0},
 	{"items", "apn", TEXT, AT(apn), 0, 0},
+	{"items", "endpoint", TEXT, AT(endpoint), 0, 0},
+	{"items", "endpointPort", NUMBER, AT(endpoint_port), 1, 65535},
 	{"", "lock", TEXT, 0, 0, 0},
 	{"", "lockAlso", TEXTS, AT(locks), 0, 0},
 	{"", "limits", SECTION, 0, 0, 0},
@@ -109,7 +111,7 @@ enum iot_status recipe_fill(const char *template, const json_t *values, struct i
 /* Every name that a template may have; with values, to try one. */
 static json_t *sample_values(void)
 {
-	static const char *const names[] = {"serial", "uid",   "name",    "thing",   "certificate", "vendor",
+	static const char *const names[] = {"serial", "uid",     "name",    "thing",  "certificate", "vendor",
 					    "model",  "version", "station", "recipe", "endpoint",    "at"};
 	json_t *values = json_object();
 
@@ -319,6 +321,25 @@ static enum iot_status load_board(struct iot_station_recipe *recipe, const char 
 	return iot_board_description_load(recipe->board, &recipe->description, err);
 }
 
+static bool names_certificate(const char *template)
+{
+	return template != NULL && strstr(template, "{certificate}") != NULL;
+}
+
+/* What only a board with a certificate can have. */
+static enum iot_status check_certificate(const struct iot_station_recipe *recipe, struct iot_error *err)
+{
+	const char *member = recipe->policies != NULL                ? "device.policies"
+			     : names_certificate(recipe->label_text) ? "label.text"
+			     : names_certificate(recipe->label_qr)   ? "label.qr"
+								     : NULL;
+
+	if (recipe->description->key != IOT_BOARD_KEY_PSK || member == NULL)
+		return IOT_OK;
+	return iot_fail(err, IOT_USAGE, "'%s' needs a certificate, and a board of kind '%s' has none", member,
+			recipe->description->name);
+}
+
 static enum iot_status check(struct iot_station_recipe *recipe, const char *folder, struct iot_error *err)
 {
 	enum iot_status status;
@@ -326,6 +347,8 @@ static enum iot_status check(struct iot_station_recipe *recipe, const char *fold
 	if (recipe->name == NULL || recipe->board == NULL)
 		return iot_fail(err, IOT_USAGE, "'%s' is missing", recipe->name == NULL ? "name" : "board");
 	status = load_board(recipe, folder, err);
+	if (status == IOT_OK)
+		status = check_certificate(recipe, err);
 	if (status != IOT_OK)
 		return status;
 	if (recipe->wifi_password_file != NULL && recipe->wifi_ssid == NULL)
@@ -392,10 +415,9 @@ enum iot_status iot_station_recipe_load(const char *path, struct iot_station_rec
 
 	if (slash != NULL)
 		*slash = '\0';
-	return status == IOT_OK
-		       ? iot_station_recipe_parse(iot_buf_str(&text), text.len, path, *folder != '\0' ? folder : "/",
-						  ret, err)
-		       : status;
+	return status == IOT_OK ? iot_station_recipe_parse(iot_buf_str(&text), text.len, path,
+							   *folder != '\0' ? folder : "/", ret, err)
+				: status;
 }
 
 void iot_station_recipe_free(struct iot_station_recipe *recipe)

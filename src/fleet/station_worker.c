@@ -199,6 +199,8 @@ static enum iot_status provision(struct work *work, const json_t *go, struct iot
 		.wifi_ssid = recipe->wifi_ssid,
 		.wifi_password = recipe->wifi_password_file != NULL ? &password : NULL,
 		.apn = recipe->apn,
+		.endpoint = recipe->endpoint,
+		.endpoint_port = recipe->endpoint_port,
 		.codesign = recipe->codesign,
 		.fleet = work->fleet,
 		.aws_issues = work->options->aws_issues,

@@ -186,3 +186,8 @@ stopped_at() { [ "$(done_of "$1")" -ge 1 ] || { gone "$2" && echo "ended without
   iotctl station verify "$(records)" >/dev/null
 }
 some_passed() { [ "$(grep -c '"result":"pass"' out)" -ge 3 ]; }
+
+@test "a board that has nothing but a shared secret is refused before it is looked for" {
+  fault 2 'AWS IoT knows no shared secrets' iotctl provision --board tfm-small --port buspirate:./none --name pump-1
+  [ "$(counts)" = "0 0 0 0" ]
+}

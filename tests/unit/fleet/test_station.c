@@ -54,7 +54,8 @@ static void write_shift(int count)
 	ASSERT_OK(chain_create(path, CHAIN_START, &chain, &err), &err);
 	ASSERT_OK(chain_add(&chain, "open", json_pack("{s:s}", "station", "s1"), &err), &err);
 	for (int i = 1; i <= count; i++)
-		ASSERT_OK(chain_add(&chain, "result", json_pack("{s:i, s:s}", "unit", i, "result", "pass"), &err), &err);
+		ASSERT_OK(chain_add(&chain, "result", json_pack("{s:i, s:s}", "unit", i, "result", "pass"), &err),
+			  &err);
 	ASSERT_OK(chain_close(&chain, key, json_pack("{s:i}", "passed", count), &err), &err);
 }
 
@@ -260,7 +261,8 @@ static void test_recipe(void)
 
 	ASSERT_OK(parse("{\"name\":\"p\",\"board\":\"expresslink\",\"serial\":\"[0-9]{4}\",\"baud\":9600,"
 			"\"device\":{\"name\":\"pump-{serial}\",\"policies\":[\"a\",\"b\"]},"
-			"\"items\":{\"wifiSsid\":\"x\",\"wifiPasswordFile\":\"wifi\"},"
+			"\"items\":{\"wifiSsid\":\"x\",\"wifiPasswordFile\":\"wifi\",\"endpoint\":\"gw\","
+			"\"endpointPort\":8887},"
 			"\"limits\":{\"time\":\"90s\",\"attempts\":3},\"hook\":{\"command\":[\"./tell\",\"--x\"]}}",
 			&recipe, &err),
 		  &err);
@@ -273,6 +275,8 @@ static void test_recipe(void)
 	CU_ASSERT_EQUAL(recipe->timeout_ms, 90000);
 	CU_ASSERT_EQUAL(recipe->attempts, 3);
 	CU_ASSERT_EQUAL(recipe->baud, 9600);
+	CU_ASSERT_STRING_EQUAL(recipe->endpoint, "gw");
+	CU_ASSERT_EQUAL(recipe->endpoint_port, 8887);
 	ASSERT_OK(serials_check(recipe, "0001", &err), &err);
 	ASSERT_STATUS(serials_check(recipe, "x0001", &err), IOT_USAGE, &err);
 	ASSERT_STATUS(serials_check(recipe, "00011", &err), IOT_USAGE, &err);
@@ -298,6 +302,10 @@ static void test_recipes_that_are_refused(void)
 		{HEAD ",\"device\":{\"policies\":\"a\"}}", "'device.policies' should be a list"},
 		{HEAD ",\"device\":{\"policies\":[]}}", "'device.policies' should be a list"},
 		{HEAD ",\"serial\":\"[\"}", "regular expression"},
+		{HEAD ",\"items\":{\"endpointPort\":0}}", "'items.endpointPort' should be"},
+		{"{\"name\":\"p\",\"board\":\"tfm-small\",\"device\":{\"policies\":[\"a\"]}}",
+		 "'device.policies' needs"},
+		{"{\"name\":\"p\",\"board\":\"tfm-small\",\"label\":{\"qr\":\"{certificate}\"}}", "'label.qr' needs"},
 		{HEAD ",\"pulse\":\"cts\"}", "'pulse'"},
 		{HEAD ",\"lock\":\"permanent\"}", "cannot be locked"},
 		{HEAD ",\"lock\":\"maybe\"}", "'lock' should be"},
@@ -346,7 +354,7 @@ static enum iot_status range(const char *text, struct serials **ret, struct iot_
 
 static void test_ranges(void)
 {
-	static const char *const wrong[] = {"",          "1",        "..",       "A..B",       "0001..99",
+	static const char *const wrong[] = {"",           "1",        "..",      "A..B",     "0001..99",
 					    "0009..0001", "A-1..A-9", "1..2..3", "A 01..02", "1..9999999999999999"};
 	struct serials *serials = NULL;
 	struct iot_error err = IOT_ERROR_INIT;
@@ -427,6 +435,7 @@ UNIT_MAIN("fleet/station", set_up, tear_down, {"whole", test_whole_record_verifi
 	  {"altered", test_each_altered_line_is_named}, {"removed", test_each_removed_line_is_named},
 	  {"added", test_added_lines_are_named}, {"anew", test_a_chain_made_anew_is_not_signed},
 	  {"torn", test_cut_off_anywhere_it_goes_on}, {"full", test_a_full_disk_leaves_whole_lines},
-	  {"recipe", test_recipe}, {"refused", test_recipes_that_are_refused}, {"no-board", test_a_kind_of_board_that_is_not_there}, {"ranges", test_ranges},
+	  {"recipe", test_recipe}, {"refused", test_recipes_that_are_refused},
+	  {"no-board", test_a_kind_of_board_that_is_not_there}, {"ranges", test_ranges},
 	  {"list", test_a_list_with_a_number_twice}, {"qr", test_a_qr_code_has_its_corners},
 	  {"qr-limits", test_what_a_qr_code_cannot_hold})
