@@ -160,6 +160,10 @@ void iot_config_message_release(struct iot_config_message *message); /* fits IOT
 IOT_CHECK enum iot_status iot_local_config_due(struct iot_cloud *cloud, const char *thing,
 					       struct iot_config_message *ret, struct iot_error *err);
 
+/* Has a thing this named shadow? One indexed lookup. */
+IOT_CHECK enum iot_status iot_local_has_shadow(struct iot_cloud *cloud, const char *thing, const char *name, bool *ret,
+					       struct iot_error *err);
+
 /*
  * A device published an event (JSON object): if the newest version of its configuration is acknowledged by events and
  * this one has a version in the member for it, that is remembered. IOT_NOT_FOUND: no such thing.

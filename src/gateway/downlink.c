@@ -77,11 +77,15 @@ static void fetch_retained(struct session *session, const struct iot_topic_names
 
 void downlink_subscribed(struct iot_mqtt *mqtt, int mid, bool granted, void *data)
 {
-	const struct gateway *gateway = data;
+	struct gateway *gateway = data;
 
 	(void)mqtt;
-	for (size_t i = 0; !granted && i < gateway->filter_count; i++) {
-		if (gateway->filters[i].mid == mid)
+	for (size_t i = 0; i < gateway->filter_count; i++) {
+		if (gateway->filters[i].mid != mid)
+			continue;
+		gateway->filters[i].mid = 0; /* numbers are used again */
+		gateway->granted += granted;
+		if (!granted)
 			gateway_event(gateway, "deaf", NULL,
 				      "the broker refuses to let the gateway hear '%s': are its policies up to date? "
 				      "('iotctl gateway create' makes them anew)",
@@ -93,7 +97,7 @@ void downlink_forget(struct gateway *gateway)
 {
 	for (size_t i = 0; i < gateway->filter_count; i++)
 		free(gateway->filters[i].filter);
-	gateway->filter_count = 0;
+	gateway->filter_count = gateway->granted = 0;
 	for (size_t i = 0; i < GATEWAY_FETCHES; i++)
 		free(iot_take(gateway->fetches[i]));
 }
@@ -116,6 +120,20 @@ static void say_applied(struct session *session)
 	say(session->gateway, session->applied_topic, session->applied);
 	free(iot_take(session->applied));
 	free(iot_take(session->applied_topic));
+}
+
+/*
+ * Thousands of devices that have none come back at once: where it is known, nobody is asked, once one would hear of a
+ * new one.
+ */
+static bool has_shadow(const struct session *session)
+{
+	bool has = true;
+
+	if (!session->gateway->at_home || session->gateway->granted < session->gateway->filter_count)
+		return true;
+	return iot_local_has_shadow(session->gateway->cloud, session->child->thing, "config", &has, NULL) != IOT_OK ||
+	       has;
 }
 
 static void fetch_shadow(struct session *session)
@@ -217,11 +235,14 @@ void downlink_begin(struct session *session)
 		return;
 	}
 	say_applied(session);
-	if (session->shadow)
-		fetch_shadow(session);
-	else if (config->retain)
+	if (session->shadow) {
+		if (has_shadow(session))
+			fetch_shadow(session);
+		return;
+	}
+	if (config->retain)
 		fetch_retained(session, &names, layout);
-	if (!session->shadow && !session->gateway->exported)
+	if (!session->gateway->exported)
 		send_due(session, config);
 }
 

@@ -150,10 +150,13 @@ struct gateway {
 	struct iot_cloud *cloud;
 	struct iot_store *store; /* the registry, of `cloud` */
 	uint8_t seal[IOT_SEAL_KEY_SIZE];
-	char *thing;     /* the gateway's own name */
+	char *thing; /* the gateway's own name */
+	char *host;  /* of the cloud's broker */
+	int port;
 	char *state_dir; /* of the queue */
 	bool exported;   /* it runs from what 'gateway export' has made */
 	struct export_stamp export_stamp;
+	bool at_home;      /* the cloud is the fleet whose registry this is */
 	int export_folder; /* which of the two folders has the copy in use; -1: none */
 	struct iot_psk_server *server;
 	struct gateway_queue *queue;
@@ -184,7 +187,7 @@ struct gateway {
 	struct flight *by_mid[GATEWAY_MIDS];
 	size_t flights;
 	struct heard filters[GATEWAY_FILTERS];
-	size_t filter_count;
+	size_t filter_count, granted;   /* subscriptions, and those that the broker has granted */
 	char *fetches[GATEWAY_FETCHES]; /* topics */
 	size_t next_fetch;
 };

@@ -221,11 +221,29 @@ static enum iot_status look_at_export(struct gateway *gateway, bool *ret_moved, 
 
 /* --- either ------------------------------------------------------------------------------------------- */
 
+/* The registry knows of shadows only if the broker is its own. */
+static enum iot_status find_home(struct gateway *gateway, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *endpoint = NULL, *port = NULL;
+	enum iot_status status = iot_local_meta_get(gateway->cloud, "endpoint", &endpoint, err);
+
+	if (status == IOT_OK)
+		status = iot_local_meta_get(gateway->cloud, "port", &port, err);
+	gateway->at_home = status == IOT_OK && endpoint != NULL && port != NULL &&
+			   strcmp(endpoint, gateway->host) == 0 && strtol(port, NULL, 10) == gateway->port;
+	return status;
+}
+
 enum iot_status source_open(struct gateway *gateway, struct iot_error *err)
 {
 	bool moved = false;
 
-	return gateway->exported ? look_at_export(gateway, &moved, err) : open_registry(gateway, err);
+	enum iot_status status;
+
+	if (gateway->exported)
+		return look_at_export(gateway, &moved, err);
+	status = open_registry(gateway, err);
+	return status == IOT_OK ? find_home(gateway, err) : status;
 }
 
 enum iot_status source_look(struct gateway *gateway, bool *ret_moved, struct iot_error *err)

@@ -338,6 +338,8 @@ enum iot_status uplink_new(struct gateway *gateway, struct iot_error *err)
 		};
 
 		gateway->thing = iot_strdup(options.client_id);
+		gateway->host = iot_strdup(options.host);
+		gateway->port = options.port;
 		gateway->backoff_ms = BACKOFF_MIN_MS;
 		gateway->connect_at = iot_monotonic_ms();
 		status = iot_mqtt_new(&options, &events, gateway, &gateway->mqtt, err);
@@ -354,5 +356,6 @@ void uplink_free(struct gateway *gateway)
 		call_back(gateway);
 	iot_mqtt_free(gateway->mqtt);
 	downlink_forget(gateway);
+	free(gateway->host);
 	free(gateway->thing);
 }

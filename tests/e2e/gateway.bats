@@ -70,6 +70,7 @@ teardown() { common_teardown; }
 @test "configurations and commands go down, answers come back" {
   start_picture
   make_child sensor-1
+  wire_port=$port # the fleet's own broker, which is told apart from others
   start_gateway
   until_true 10 happened '.event == "uplink"'
   iotctl config set - --to sensor-1 <<<'{"interval": 5}' >/dev/null

@@ -378,6 +378,17 @@ enum iot_status iot_local_shadow_delta(struct iot_local *local, const char *thin
 	return IOT_OK;
 }
 
+enum iot_status iot_local_has_shadow(struct iot_cloud *cloud, const char *thing, const char *name, bool *ret,
+				     struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+
+	return iot_stmt_query(iot_local_store(cloud), &stmt, ret, err,
+			      "SELECT 1 FROM shadows s JOIN things t ON t.id = s.thing_id"
+			      " WHERE t.name = ? AND s.name = ? AND s.document IS NOT NULL",
+			      "ss", thing, name);
+}
+
 const struct iot_local_handler iot_local_shadow_handlers[] = {
 	{"iotdata:GetThingShadow", get_shadow, false},
 	{"iotdata:UpdateThingShadow", update_shadow, false},
