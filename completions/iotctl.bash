@@ -74,6 +74,24 @@ _iotctl_value() {
 	'device rotate --out') echo 'dir' ;;
 	'device rotate --csr') echo 'file' ;;
 	'device rotate --days') echo 'none' ;;
+	'device rotate --timeout') echo 'none' ;;
+	'device trust update --endpoint') echo 'none' ;;
+	'device trust update --root-ca') echo 'file' ;;
+	'device trust update --new-fleet') echo 'live fleet' ;;
+	'device trust update -g' | 'device trust update --group') echo 'live group' ;;
+	'device trust update -b' | 'device trust update --board') echo 'file' ;;
+	'device trust update --port') echo 'live port' ;;
+	'device trust update --baud') echo 'none' ;;
+	'device trust update --pulse') echo 'words none dtr rts' ;;
+	'device trust update --transcript') echo 'file' ;;
+	'device trust update --old-root-ca') echo 'file' ;;
+	'device trust update --connect-timeout') echo 'none' ;;
+	'device trust update --timeout') echo 'none' ;;
+	'device trust update --max-failures') echo 'none' ;;
+	'device trust update --resume') echo 'file' ;;
+	'device trust update --id') echo 'none' ;;
+	'device trust update --device-timeout') echo 'none' ;;
+	'device trust update --per-minute') echo 'none' ;;
 	'device claim --name') echo 'none' ;;
 	'device claim -t' | 'device claim --type') echo 'live type' ;;
 	'device claim -p' | 'device claim --policy') echo 'live policy' ;;
@@ -108,12 +126,16 @@ _iotctl_value() {
 	'provision -t' | 'provision --type') echo 'live type' ;;
 	'provision -p' | 'provision --policy') echo 'live policy' ;;
 	'provision -g' | 'provision --group') echo 'live group' ;;
+	'provision --endpoint') echo 'none' ;;
+	'provision --endpoint-port') echo 'none' ;;
 	'provision --wifi-ssid') echo 'none' ;;
 	'provision --wifi-password-file') echo 'file' ;;
 	'provision --apn') echo 'none' ;;
 	'provision --codesign') echo 'live key' ;;
+	'provision --issuer') echo 'words auto fleet aws' ;;
 	'provision --connect-timeout') echo 'none' ;;
 	'provision --lock') echo 'words none reversible permanent' ;;
+	'provision --lock-also') echo 'none' ;;
 	'station run --port') echo 'live port' ;;
 	'station run --station') echo 'none' ;;
 	'station run --start') echo 'words plug scan swap' ;;
@@ -121,6 +143,7 @@ _iotctl_value() {
 	'station run --range') echo 'none' ;;
 	'station run -n' | 'station run --count') echo 'none' ;;
 	'station run --labels') echo 'dir' ;;
+	'station run --issuer') echo 'words auto fleet aws' ;;
 	'station close --station') echo 'none' ;;
 	'station report --station') echo 'none' ;;
 	'station report --shift') echo 'none' ;;
@@ -141,8 +164,8 @@ _iotctl_value() {
 	'ota push --device-timeout') echo 'none' ;;
 	'ota push --per-minute') echo 'none' ;;
 	'ota push --retries') echo 'none' ;;
-	'ota push --abort-percent') echo 'none' ;;
-	'ota push --abort-after') echo 'none' ;;
+	'ota push --max-failures') echo 'none' ;;
+	'ota push --max-failures-after') echo 'none' ;;
 	'ota push --start') echo 'none' ;;
 	'ota push --via') echo 'words job ota-update' ;;
 	'ota push --bucket') echo 'none' ;;
@@ -219,6 +242,7 @@ _iotctl_value() {
 	'events tail --timeout') echo 'none' ;;
 	'events route add -s' | 'events route add --subfolder') echo 'none' ;;
 	'events route add --layout') echo 'none' ;;
+	'events route add --registry') echo 'none' ;;
 	'events route add -f' | 'events route add --file') echo 'file' ;;
 	'events route add --max-size') echo 'none' ;;
 	'events route add --keep') echo 'none' ;;
@@ -229,6 +253,8 @@ _iotctl_value() {
 	'gateway create --children') echo 'none' ;;
 	'gateway create --days') echo 'none' ;;
 	'gateway add --copy-to') echo 'none' ;;
+	'gateway export --out') echo 'dir' ;;
+	'gateway export --identity') echo 'dir' ;;
 	'gateway run --listen') echo 'none' ;;
 	'gateway run --port') echo 'none' ;;
 	'gateway run --policy') echo 'file' ;;
@@ -264,8 +290,16 @@ _iotctl_value() {
 	'attest verify --instance-id') echo 'none' ;;
 	'attest verify --algorithm') echo 'words HMAC256 HMAC384 HMAC512 ES256 ES384 ES512' ;;
 	'attest verify -p' | 'attest verify --policy') echo 'file' ;;
-	'attest policy --implementation-id') echo 'none' ;;
-	'attest policy --out') echo 'file' ;;
+	'attest policy make --implementation-id') echo 'none' ;;
+	'attest policy make --out') echo 'file' ;;
+	'attest policy list --device') echo 'live device' ;;
+	'attest policy assign --device') echo 'live device' ;;
+	'attest policy assign -g' | 'attest policy assign --group') echo 'live group' ;;
+	'attest policy assign -t' | 'attest policy assign --type') echo 'live type' ;;
+	'attest policy unassign --device') echo 'live device' ;;
+	'attest policy unassign -g' | 'attest policy unassign --group') echo 'live group' ;;
+	'attest policy unassign -t' | 'attest policy unassign --type') echo 'live type' ;;
+	'attest add-key --expires') echo 'none' ;;
 	'jwt create -k' | 'jwt create --key') echo 'file' ;;
 	'jwt create -a' | 'jwt create --audience') echo 'none' ;;
 	'jwt create --lifetime') echo 'none' ;;
@@ -336,12 +370,14 @@ _iotctl_value() {
 	'sim expresslink --ssid') echo 'none' ;;
 	'sim expresslink --wifi-password-file') echo 'file' ;;
 	'sim expresslink --exit-after') echo 'none' ;;
-	'sim board --kind') echo 'words freertos' ;;
+	'sim board --kind') echo 'words freertos nrf91 sim7600 zephyr' ;;
 	'sim board --link') echo 'file' ;;
 	'sim board --state') echo 'dir' ;;
 	'sim board --baud') echo 'none' ;;
 	'sim board --fault') echo 'words log wrong-speed no-overwrite fail-commit fail-key' ;;
 	'sim board --seed') echo 'none' ;;
+	'sim board --endpoint') echo 'none' ;;
+	'sim board --firmware') echo 'none' ;;
 	'sim board --exit-after') echo 'none' ;;
 	'sim host --port') echo 'live port' ;;
 	'sim host --state') echo 'dir' ;;
@@ -433,7 +469,7 @@ _iotctl_node() {
 		args=()
 		;;
 	'device')
-		subs='create list show update delete enable disable retire rotate claim claims unclaim'
+		subs='create list show update delete enable disable retire rotate trust claim claims unclaim'
 		opts+=''
 		args=()
 		;;
@@ -479,8 +515,18 @@ _iotctl_node() {
 		;;
 	'device rotate')
 		subs=''
-		opts+=' --out --csr --days --finish --force'
+		opts+=' --out --csr --days --timeout --finish --force'
 		args=('live device')
+		;;
+	'device trust')
+		subs='update'
+		opts+=''
+		args=()
+		;;
+	'device trust update')
+		subs=''
+		opts+=' --endpoint --root-ca --new-fleet --group --board --port --baud --pulse --transcript --old-root-ca --connect-timeout --wait --timeout --max-failures --resume --id --device-timeout --per-minute --force --dry-run'
+		args=('live device +')
 		;;
 	'device claim')
 		subs=''
@@ -714,7 +760,7 @@ _iotctl_node() {
 		;;
 	'provision')
 		subs=''
-		opts+=' --board --port --baud --pulse --transcript --name --serial --type --policy --group --wifi-ssid --wifi-password-file --apn --codesign --connect-timeout --replace --lock --yes-irreversible'
+		opts+=' --board --port --baud --pulse --transcript --name --serial --type --policy --group --endpoint --endpoint-port --wifi-ssid --wifi-password-file --apn --codesign --issuer --connect-timeout --replace --lock --lock-also --yes-irreversible'
 		args=()
 		;;
 	'station')
@@ -724,7 +770,7 @@ _iotctl_node() {
 		;;
 	'station run')
 		subs=''
-		opts+=' --port --station --start --serials --range --no-serials --count --labels --replace --screen --no-screen'
+		opts+=' --port --station --start --serials --range --no-serials --count --labels --issuer --replace --screen --no-screen'
 		args=('file')
 		;;
 	'station close')
@@ -799,7 +845,7 @@ _iotctl_node() {
 		;;
 	'ota push')
 		subs=''
-		opts+=' --to --group --version --kind --wait --timeout --device-timeout --per-minute --retries --abort-percent --abort-after --start --via --bucket --role-arn --key --signature --verify-key --id --device-path --device-cert --force --allow-legacy --unsigned --unchecked'
+		opts+=' --to --group --version --kind --wait --timeout --device-timeout --per-minute --retries --max-failures --max-failures-after --start --via --bucket --role-arn --key --signature --verify-key --id --device-path --device-cert --force --allow-legacy --unsigned --unchecked'
 		args=('file')
 		;;
 	'ota list')
@@ -1059,7 +1105,7 @@ _iotctl_node() {
 		;;
 	'events route add')
 		subs=''
-		opts+=' --subfolder --default --layout --file --max-size --keep --topic --shell --before'
+		opts+=' --subfolder --default --layout --registry --file --max-size --keep --topic --shell --before'
 		args=('none' 'none +')
 		;;
 	'events route list')
@@ -1083,7 +1129,7 @@ _iotctl_node() {
 		args=()
 		;;
 	'gateway')
-		subs='create add remove children run'
+		subs='create add remove children export run'
 		opts+=''
 		args=()
 		;;
@@ -1105,6 +1151,11 @@ _iotctl_node() {
 	'gateway children')
 		subs=''
 		opts+=''
+		args=('live device')
+		;;
+	'gateway export')
+		subs=''
+		opts+=' --out --identity'
 		args=('live device')
 		;;
 	'gateway run')
@@ -1158,7 +1209,7 @@ _iotctl_node() {
 		args=('file')
 		;;
 	'attest')
-		subs='verify decode policy'
+		subs='verify decode policy add-key keys remove-key'
 		opts+=''
 		args=()
 		;;
@@ -1173,9 +1224,59 @@ _iotctl_node() {
 		args=('file')
 		;;
 	'attest policy')
+		subs='make create list show delete assign unassign'
+		opts+=''
+		args=()
+		;;
+	'attest policy make')
 		subs=''
 		opts+=' --later --implementation-id --out'
 		args=('file +')
+		;;
+	'attest policy create')
+		subs=''
+		opts+=' --replace'
+		args=('none' 'file')
+		;;
+	'attest policy list')
+		subs=''
+		opts+=' --device'
+		args=()
+		;;
+	'attest policy show')
+		subs=''
+		opts+=''
+		args=('none')
+		;;
+	'attest policy delete')
+		subs=''
+		opts+=''
+		args=('none')
+		;;
+	'attest policy assign')
+		subs=''
+		opts+=' --device --group --type'
+		args=('none')
+		;;
+	'attest policy unassign')
+		subs=''
+		opts+=' --device --group --type'
+		args=('none')
+		;;
+	'attest add-key')
+		subs=''
+		opts+=' --expires'
+		args=('live device' 'file')
+		;;
+	'attest keys')
+		subs=''
+		opts+=''
+		args=('live device')
+		;;
+	'attest remove-key')
+		subs=''
+		opts+=''
+		args=('live device' 'none')
 		;;
 	'jwt')
 		subs='create inspect verify add-key keys remove-key'
@@ -1249,7 +1350,7 @@ _iotctl_node() {
 		;;
 	'sim board')
 		subs=''
-		opts+=' --kind --link --state --baud --fault --seed --exit-after'
+		opts+=' --kind --link --state --baud --fault --seed --endpoint --firmware --exit-after'
 		args=()
 		;;
 	'sim host')

@@ -15,7 +15,7 @@ function __iotctl_path
                 set skip 1
             case '-*'
             case '*'
-                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device retire' 'device rotate' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'board kinds' 'board show' 'provision' 'station' 'station run' 'station close' 'station report' 'station export' 'station verify' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'ota gc' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'state' 'state list' 'state watch' 'events' 'events tail' 'events route' 'events route add' 'events route list' 'events route show' 'events route remove' 'events route check' 'gateway' 'gateway create' 'gateway add' 'gateway remove' 'gateway children' 'gateway run' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim jwt-device' 'sim psk-device' 'sim expresslink' 'sim board' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
+                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device retire' 'device rotate' 'device trust' 'device trust update' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'board kinds' 'board show' 'provision' 'station' 'station run' 'station close' 'station report' 'station export' 'station verify' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'ota gc' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'state' 'state list' 'state watch' 'events' 'events tail' 'events route' 'events route add' 'events route list' 'events route show' 'events route remove' 'events route check' 'gateway' 'gateway create' 'gateway add' 'gateway remove' 'gateway children' 'gateway export' 'gateway run' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'attest policy make' 'attest policy create' 'attest policy list' 'attest policy show' 'attest policy delete' 'attest policy assign' 'attest policy unassign' 'attest add-key' 'attest keys' 'attest remove-key' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim jwt-device' 'sim psk-device' 'sim expresslink' 'sim board' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
                     break
                 end
                 set path $path $word
@@ -144,6 +144,7 @@ complete -c iotctl -n "__iotctl_at 'device'" -a enable -d 'Let a device connect 
 complete -c iotctl -n "__iotctl_at 'device'" -a disable -d 'Keep a device out; a live connection ends within a second'
 complete -c iotctl -n "__iotctl_at 'device'" -a retire -d 'Delete a device with all that speaks for it or of it'
 complete -c iotctl -n "__iotctl_at 'device'" -a rotate -d 'Renew a device\'s key and certificate'
+complete -c iotctl -n "__iotctl_at 'device'" -a trust -d 'Endpoint and root CA of devices'
 complete -c iotctl -n "__iotctl_at 'device'" -a claim -d 'Let a module become a device when it first shows up'
 complete -c iotctl -n "__iotctl_at 'device'" -a claims -d 'List claims that no module has answered yet'
 complete -c iotctl -n "__iotctl_at 'device'" -a unclaim -d 'Take back a claim that no module has answered yet'
@@ -190,9 +191,34 @@ complete -c iotctl -n "__iotctl_at 'device retire'" -x -a '(__iotctl_live device
 complete -c iotctl -n "__iotctl_at 'device rotate'" -l out -x -a '(__fish_complete_directories (commandline -ct))' -d 'new folder for key and certificate'
 complete -c iotctl -n "__iotctl_at 'device rotate'" -l csr -r -F -d 'certificate request made on the board'
 complete -c iotctl -n "__iotctl_at 'device rotate'" -l days -x -d 'validity of the certificate'
+complete -c iotctl -n "__iotctl_at 'device rotate'" -l timeout -x -d 'with --finish at AWS: how long the device may take to come back'
 complete -c iotctl -n "__iotctl_at 'device rotate'" -l finish -d 'delete the old certificates'
 complete -c iotctl -n "__iotctl_at 'device rotate'" -l force -d 'with --finish: although the device was not seen with the new one'
 complete -c iotctl -n "__iotctl_at 'device rotate'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'device trust'" -a update -d 'Give devices another endpoint or root CA, and take it back where it fails'
+
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l endpoint -x -d 'where to connect from now on'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l root-ca -r -F -d 'certificate (PEM) to check the broker with'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l new-fleet -x -a '(__iotctl_live fleet)' -d 'the fleet that answers there: its endpoint and root CA'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -s g -l group -x -a '(__iotctl_live group)' -d 'the devices of this group; may be repeated'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -s b -l board -r -F -d 'kind of the board on --port, or its description'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l port -x -a '(__iotctl_live port)' -d 'a board on this serial port'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l baud -x -d 'speed of the port; else the description\'s'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l pulse -x -a 'none dtr rts' -d 'reset the board by this line first'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l transcript -r -F -d 'append all that is said on the port'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l old-root-ca -r -F -d 'the one a board holds now, if not the fleet\'s'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l connect-timeout -x -d 'how long a board may take to connect'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -s w -l wait -d 'until all devices have ended it'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l timeout -x -d 'with --wait: stop watching after this'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l max-failures -x -d 'with --wait: cancel the rest when so many failed'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l resume -r -F -d 'journal: the same call finds its jobs again'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l id -x -d 'of the jobs; else made of the time'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l device-timeout -x -d 'a device that takes longer is timed out'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l per-minute -x -d 'at most so many devices a minute'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -s f -l force -d 'do not look whether devices will believe the endpoint'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -s n -l dry-run -d 'look and check, change nothing'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -x -a '(__iotctl_live device)'
 
 complete -c iotctl -n "__iotctl_at 'device claim'" -l name -x -d 'second name, unique in the fleet'
 complete -c iotctl -n "__iotctl_at 'device claim'" -s t -l type -x -a '(__iotctl_live type)' -d 'thing type; made when it is new'
@@ -349,13 +375,17 @@ complete -c iotctl -n "__iotctl_at 'provision'" -l serial -x -d 'serial number o
 complete -c iotctl -n "__iotctl_at 'provision'" -s t -l type -x -a '(__iotctl_live type)' -d 'thing type; made when it is new'
 complete -c iotctl -n "__iotctl_at 'provision'" -s p -l policy -x -a '(__iotctl_live policy)' -d 'policy to attach; \'device\' if none is given'
 complete -c iotctl -n "__iotctl_at 'provision'" -s g -l group -x -a '(__iotctl_live group)' -d 'join this group; may be repeated'
+complete -c iotctl -n "__iotctl_at 'provision'" -l endpoint -x -d 'where it connects, in place of the fleet\'s endpoint: a gateway'
+complete -c iotctl -n "__iotctl_at 'provision'" -l endpoint-port -x -d 'port there; the fleet\'s, or that of \'serve --psk-port\', if it is not given'
 complete -c iotctl -n "__iotctl_at 'provision'" -l wifi-ssid -x -d 'Wi-Fi network to join'
 complete -c iotctl -n "__iotctl_at 'provision'" -l wifi-password-file -r -F -d 'private file whose first line is its password'
 complete -c iotctl -n "__iotctl_at 'provision'" -l apn -x -d 'access point of a cellular module'
 complete -c iotctl -n "__iotctl_at 'provision'" -l codesign -x -a '(__iotctl_live key)' -d 'code-signing key it checks updates with'
+complete -c iotctl -n "__iotctl_at 'provision'" -l issuer -x -a 'auto fleet aws' -d 'at AWS: whose CA makes the certificate; auto: that of the fleet folder, where there is one'
 complete -c iotctl -n "__iotctl_at 'provision'" -l connect-timeout -x -d 'how long it may take to connect'
 complete -c iotctl -n "__iotctl_at 'provision'" -l replace -d 'take over a board of another fleet; change its device'
 complete -c iotctl -n "__iotctl_at 'provision'" -l lock -x -a 'none reversible permanent' -d 'put on the locks of its description, once it is proved'
+complete -c iotctl -n "__iotctl_at 'provision'" -l lock-also -x -d 'with --lock: this optional lock too; may be repeated'
 complete -c iotctl -n "__iotctl_at 'provision'" -l yes-irreversible -d 'do not ask before what nothing takes off again'
 
 complete -c iotctl -n "__iotctl_at 'station'" -a run -d 'Provision one board after another on several ports'
@@ -372,6 +402,7 @@ complete -c iotctl -n "__iotctl_at 'station run'" -l range -x -d 'serial numbers
 complete -c iotctl -n "__iotctl_at 'station run'" -l no-serials -d 'boards get no serial numbers'
 complete -c iotctl -n "__iotctl_at 'station run'" -s n -l count -x -d 'end when so many boards passed or failed; 0: no limit'
 complete -c iotctl -n "__iotctl_at 'station run'" -l labels -x -a '(__fish_complete_directories (commandline -ct))' -d 'put labels there'
+complete -c iotctl -n "__iotctl_at 'station run'" -l issuer -x -a 'auto fleet aws' -d 'at AWS: whose CA makes the certificate; auto: that of the fleet folder, where there is one'
 complete -c iotctl -n "__iotctl_at 'station run'" -l replace -d 'do boards again that have an identity'
 complete -c iotctl -n "__iotctl_at 'station run'" -l screen -d 'the operator\'s screen, on a terminal'
 complete -c iotctl -n "__iotctl_at 'station run'" -l no-screen -d 'the opposite of --screen'
@@ -435,8 +466,8 @@ complete -c iotctl -n "__iotctl_at 'ota push'" -l timeout -x -d 'with --wait: st
 complete -c iotctl -n "__iotctl_at 'ota push'" -l device-timeout -x -d 'a device that takes longer is timed out'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l per-minute -x -d 'roll out to at most so many devices a minute'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l retries -x -d 'try again so often where a device fails'
-complete -c iotctl -n "__iotctl_at 'ota push'" -l abort-percent -x -d 'cancel it when so many percent of the devices that ended have failed'
-complete -c iotctl -n "__iotctl_at 'ota push'" -l abort-after -x -d 'with --abort-percent: not before so many have ended'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l max-failures -x -d 'cancel it when so many of the devices that ended have failed'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l max-failures-after -x -d 'with --max-failures: not before so many have ended'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l start -x -d 'begin then: YYYY-MM-DDTHH:MM in UTC, at least 30 minutes ahead'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l via -x -a 'job ota-update' -d 'a stream and a job made here, or the OTA service'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l bucket -x -d 'at AWS: where the image goes (or the setting aws-bucket)'
@@ -659,6 +690,7 @@ complete -c iotctl -n "__iotctl_at 'events route'" -a check -d 'Say what is wron
 complete -c iotctl -n "__iotctl_at 'events route add'" -s s -l subfolder -x -d 'events with this subfolder'
 complete -c iotctl -n "__iotctl_at 'events route add'" -l default -d 'events that no other route takes'
 complete -c iotctl -n "__iotctl_at 'events route add'" -l layout -x -d 'only of devices with this layout'
+complete -c iotctl -n "__iotctl_at 'events route add'" -l registry -x -d 'only of devices with a token, whose client id names it'
 complete -c iotctl -n "__iotctl_at 'events route add'" -s f -l file -r -F -d 'append them to this file'
 complete -c iotctl -n "__iotctl_at 'events route add'" -l max-size -x -d 'of the file'
 complete -c iotctl -n "__iotctl_at 'events route add'" -l keep -x -d 'so many older files are kept'
@@ -674,7 +706,8 @@ complete -c iotctl -n "__iotctl_at 'gateway'" -a create -d 'Make a gateway: a de
 complete -c iotctl -n "__iotctl_at 'gateway'" -a add -d 'Make a device a child of a gateway'
 complete -c iotctl -n "__iotctl_at 'gateway'" -a remove -d 'Take a child from a gateway'
 complete -c iotctl -n "__iotctl_at 'gateway'" -a children -d 'List the children of a gateway'
-complete -c iotctl -n "__iotctl_at 'gateway'" -a run -d 'Run a gateway on the fleet\'s machine'
+complete -c iotctl -n "__iotctl_at 'gateway'" -a export -d 'Write what a gateway needs on another machine'
+complete -c iotctl -n "__iotctl_at 'gateway'" -a run -d 'Run a gateway'
 
 complete -c iotctl -n "__iotctl_at 'gateway create'" -l out -x -a '(__fish_complete_directories (commandline -ct))' -d 'folder for key and certificate'
 complete -c iotctl -n "__iotctl_at 'gateway create'" -l type -x -a '(__iotctl_live type)' -d 'thing type'
@@ -690,9 +723,13 @@ complete -c iotctl -n "__iotctl_at 'gateway remove'" -x -a '(__iotctl_live devic
 
 complete -c iotctl -n "__iotctl_at 'gateway children'" -x -a '(__iotctl_live device)'
 
+complete -c iotctl -n "__iotctl_at 'gateway export'" -l out -x -a '(__fish_complete_directories (commandline -ct))' -d 'folder to write'
+complete -c iotctl -n "__iotctl_at 'gateway export'" -l identity -x -a '(__fish_complete_directories (commandline -ct))' -d 'folder of \'gateway create\'; needed the first time'
+complete -c iotctl -n "__iotctl_at 'gateway export'" -x -a '(__iotctl_live device)'
+
 complete -c iotctl -n "__iotctl_at 'gateway run'" -l listen -x -d 'address for devices'
 complete -c iotctl -n "__iotctl_at 'gateway run'" -l port -x -d 'port for devices; 0: any'
-complete -c iotctl -n "__iotctl_at 'gateway run'" -l policy -r -F -d 'attestation policy, of a device or a type'
+complete -c iotctl -n "__iotctl_at 'gateway run'" -l policy -r -F -d 'default attestation policy, of a device or a type'
 complete -c iotctl -n "__iotctl_at 'gateway run'" -l nonce -x -d 'size of the challenge: 32, 48 or 64'
 complete -c iotctl -n "__iotctl_at 'gateway run'" -l suites -x -d 'TLS suites, in OpenSSL\'s words'
 complete -c iotctl -n "__iotctl_at 'gateway run'" -l state -x -a '(__fish_complete_directories (commandline -ct))' -d 'folder of the queue; by default DIR/queue'
@@ -754,9 +791,12 @@ complete -c iotctl -n "__iotctl_at 'psk import'" -r -F
 
 complete -c iotctl -n "__iotctl_at 'attest'" -a verify -d 'Check a token, and name each check'
 complete -c iotctl -n "__iotctl_at 'attest'" -a decode -d 'Show what a token claims, without checking it'
-complete -c iotctl -n "__iotctl_at 'attest'" -a policy -d 'Make a policy from signed images'
+complete -c iotctl -n "__iotctl_at 'attest'" -a policy -d 'What devices may run, to be let in by a gateway'
+complete -c iotctl -n "__iotctl_at 'attest'" -a add-key -d 'Register a public key that a device\'s attestation tokens are checked with'
+complete -c iotctl -n "__iotctl_at 'attest'" -a keys -d 'List the public keys that a device\'s attestation tokens are checked with'
+complete -c iotctl -n "__iotctl_at 'attest'" -a remove-key -d 'Take a public attestation key from a device'
 
-complete -c iotctl -n "__iotctl_at 'attest verify'" -l device -x -a '(__iotctl_live device)' -d 'with the attestation key in the registry'
+complete -c iotctl -n "__iotctl_at 'attest verify'" -l device -x -a '(__iotctl_live device)' -d 'with the attestation keys in the registry, secret or public'
 complete -c iotctl -n "__iotctl_at 'attest verify'" -s k -l key -r -F -d 'with the secret in this private file, hex or bytes'
 complete -c iotctl -n "__iotctl_at 'attest verify'" -l public-key -r -F -d 'with this public key or certificate'
 complete -c iotctl -n "__iotctl_at 'attest verify'" -l nonce -x -d 'the challenge that it answers'
@@ -768,10 +808,41 @@ complete -c iotctl -n "__iotctl_at 'attest verify'" -r -F
 
 complete -c iotctl -n "__iotctl_at 'attest decode'" -r -F
 
-complete -c iotctl -n "__iotctl_at 'attest policy'" -l later -d 'later versions of the same signer will do, too'
-complete -c iotctl -n "__iotctl_at 'attest policy'" -l implementation-id -x -d '32 bytes; may be given again'
-complete -c iotctl -n "__iotctl_at 'attest policy'" -l out -r -F -d 'write it there, not to stdout'
-complete -c iotctl -n "__iotctl_at 'attest policy'" -r -F
+complete -c iotctl -n "__iotctl_at 'attest policy'" -a make -d 'Make a policy from signed images'
+complete -c iotctl -n "__iotctl_at 'attest policy'" -a create -d 'Keep a policy in the registry, under a name'
+complete -c iotctl -n "__iotctl_at 'attest policy'" -a list -d 'List the policies in the registry, and whom they are for'
+complete -c iotctl -n "__iotctl_at 'attest policy'" -a show -d 'Show a policy\'s document'
+complete -c iotctl -n "__iotctl_at 'attest policy'" -a delete -d 'Forget a policy that is for nobody any more'
+complete -c iotctl -n "__iotctl_at 'attest policy'" -a assign -d 'Let a policy count for a device, a group or a type'
+complete -c iotctl -n "__iotctl_at 'attest policy'" -a unassign -d 'Let a policy no longer count for a device, a group or a type'
+
+complete -c iotctl -n "__iotctl_at 'attest policy make'" -l later -d 'later versions of the same signer will do, too'
+complete -c iotctl -n "__iotctl_at 'attest policy make'" -l implementation-id -x -d '32 bytes; may be given again'
+complete -c iotctl -n "__iotctl_at 'attest policy make'" -l out -r -F -d 'write it there, not to stdout'
+complete -c iotctl -n "__iotctl_at 'attest policy make'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'attest policy create'" -l replace -d 'change it if it says something else'
+complete -c iotctl -n "__iotctl_at 'attest policy create'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'attest policy list'" -l device -x -a '(__iotctl_live device)' -d 'only those that count for this device'
+
+
+
+complete -c iotctl -n "__iotctl_at 'attest policy assign'" -l device -x -a '(__iotctl_live device)' -d 'this device'
+complete -c iotctl -n "__iotctl_at 'attest policy assign'" -s g -l group -x -a '(__iotctl_live group)' -d 'the devices of this group and those below'
+complete -c iotctl -n "__iotctl_at 'attest policy assign'" -s t -l type -x -a '(__iotctl_live type)' -d 'the devices of this type'
+
+complete -c iotctl -n "__iotctl_at 'attest policy unassign'" -l device -x -a '(__iotctl_live device)' -d 'this device'
+complete -c iotctl -n "__iotctl_at 'attest policy unassign'" -s g -l group -x -a '(__iotctl_live group)' -d 'the devices of this group and those below'
+complete -c iotctl -n "__iotctl_at 'attest policy unassign'" -s t -l type -x -a '(__iotctl_live type)' -d 'the devices of this type'
+
+complete -c iotctl -n "__iotctl_at 'attest add-key'" -l expires -x -d 'when it ends: 2027-11-21T00:00:00Z'
+complete -c iotctl -n "__iotctl_at 'attest add-key'" -x -a '(__iotctl_live device)'
+complete -c iotctl -n "__iotctl_at 'attest add-key'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'attest keys'" -x -a '(__iotctl_live device)'
+
+complete -c iotctl -n "__iotctl_at 'attest remove-key'" -x -a '(__iotctl_live device)'
 
 complete -c iotctl -n "__iotctl_at 'jwt'" -a create -d 'Make a token with a device\'s private key'
 complete -c iotctl -n "__iotctl_at 'jwt'" -a inspect -d 'Show what a token says and what is wrong with it'
@@ -861,7 +932,7 @@ complete -c iotctl -n "__iotctl_at 'sim jwt-device'" -l fault -x -d 'misbehave i
 complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l host -x -d 'the gateway'
 complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l port -x -d 'its port'
 complete -c iotctl -n "__iotctl_at 'sim psk-device'" -s k -l key -r -F -d 'its secret, as \'psk create --out\' writes it'
-complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l attestation-key -r -F -d 'the key of its tokens, likewise'
+complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l attestation-key -r -F -d 'the key of its tokens, likewise, or a private key in PEM'
 complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l suites -x -d 'TLS suites, in OpenSSL\'s words'
 complete -c iotctl -n "__iotctl_at 'sim psk-device'" -s n -l count -x -d 'end after so many measurements; 0: only listen'
 complete -c iotctl -n "__iotctl_at 'sim psk-device'" -l interval -x -d 'between measurements'
@@ -887,12 +958,14 @@ complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l auto-accept -d 'downloa
 complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l pem-prompt -d 'say OK before a PEM is pasted and OK COMPLETE after it, as some modules do'
 complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l exit-after -x -d 'end after this'
 
-complete -c iotctl -n "__iotctl_at 'sim board'" -l kind -x -a 'freertos' -d 'which board'
+complete -c iotctl -n "__iotctl_at 'sim board'" -l kind -x -a 'freertos nrf91 sim7600 zephyr' -d 'which board'
 complete -c iotctl -n "__iotctl_at 'sim board'" -l link -r -F -d 'where its serial port appears'
 complete -c iotctl -n "__iotctl_at 'sim board'" -l state -x -a '(__fish_complete_directories (commandline -ct))' -d 'its flash; by default PATH.state'
 complete -c iotctl -n "__iotctl_at 'sim board'" -l baud -x -d 'pace bytes as a wire of this rate would'
 complete -c iotctl -n "__iotctl_at 'sim board'" -l fault -x -a 'log wrong-speed no-overwrite fail-commit fail-key' -d 'misbehave in this way'
 complete -c iotctl -n "__iotctl_at 'sim board'" -l seed -x -d 'of the faults\' dice'
+complete -c iotctl -n "__iotctl_at 'sim board'" -l endpoint -x -d 'where the application of nrf91 connects; else nowhere'
+complete -c iotctl -n "__iotctl_at 'sim board'" -l firmware -x -d 'of the modem of nrf91, such as mfw_nrf91x1_2.0.1'
 complete -c iotctl -n "__iotctl_at 'sim board'" -l exit-after -x -d 'end after this'
 
 complete -c iotctl -n "__iotctl_at 'sim host'" -l port -x -a '(__iotctl_live port)' -d 'the module\'s serial port'
