@@ -217,27 +217,19 @@ TABLE
     [ "$(held board 0)" = "$(cat "$fleet/ca/root.pem")" ]
     stop_board
   done <<'TABLE'
-slow=5ms|0|
 drop=0.0003|0|
-double=0.0003|0|
 flip=0.0003|0|
-noise|0|
-urc|0|
-wrong-speed|10|port './board'
 online@%KEYGEN#1|0|
 online@%CMNG#5|0|
 full@%KEYGEN|10|store of credentials is full (515)
 full@%CMNG|10|store of credentials is full (515)
 voltage@%CMNG|10|supply voltage is too low to write (528)
 error@%KEYGEN|10|does not understand the command
-error@CFUN=4|10|refused to leave the network
 lost@%CMNG|10|does not hold the root CA
-turned@%CMNG|10|does not hold the root CA
 turned@%CMNG#6|0|
 mute@%CMNG#6|0|
 reset@%KEYGEN|0|
 reset@%CMNG#6|0|
-reset@%JWT|0|
 TABLE
   [ "$(iotctl cert list --query length)" = "$n" ]
   [ "$(iotctl device list --query length)" = "$n" ]
