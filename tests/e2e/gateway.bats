@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2154 # $work and others come from common.bash
+# shellcheck disable=SC2016,SC2034,SC2154 # $work and others come from common.bash
 # The picture of Trusted Firmware-M's Profile Small demonstration: a gateway, sensors, a monitor, and impostors.
 load common
 load gateway
