@@ -360,6 +360,7 @@ bool iot_attest_components_ok(const struct iot_attest_policy *policy, const stru
 		return false;
 	}
 	for (size_t i = 0; i < policy->rule_count; i++) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there are rule_count of them */
 		if (met[i] || policy->rules[i].optional)
 			continue;
 		snprintf(detail, IOT_ATTEST_PROBLEM_MAX, "no component meets rule %zu%s%.40s", i + 1,
