@@ -1,6 +1,7 @@
 /* iotctl sim: software devices and firmware for them. */
 #include "command/commands.h"
 #include "command/context.h"
+#include "command/sim_events.h"
 #include "iotctl/image.h"
 #include "iotctl/log.h"
 #include "iotctl/sim.h"
@@ -76,13 +77,6 @@ static const struct cli_command cmd_firmware = {
 
 /* --- devices -------------------------------------------------------------------------------- */
 
-static const struct output_column event_columns[] = {
-	{.key = "thingName", .heading = "Device", .width = 14},
-	{.key = "event", .heading = "Event", .width = 12},
-	{.key = "detail", .heading = "Detail"},
-	{0},
-};
-
 static struct iot_sim_device_options options_of(const struct device_args *args)
 {
 	return (struct iot_sim_device_options){
@@ -100,40 +94,20 @@ static struct iot_sim_device_options options_of(const struct device_args *args)
 	};
 }
 
-static void print_event(struct cli_context *ctx, const char *thing, const char *name, const char *detail)
+static void fleet_event(const char *thing, const char *name, const char *detail, void *ctx)
 {
-	struct iot_error ignored = IOT_ERROR_INIT;
-	IOT_JSON row = json_object();
-
-	iot_json_set_str(row, "thingName", thing);
-	iot_json_set_str(row, "event", name);
-	iot_json_set_str(row, "detail", detail);
-	(void)!output_row(ctx->out, row, &ignored); /* cli_main reports a broken stdout at the end */
-}
-
-static void device_event(const char *name, const char *detail, void *data)
-{
-	print_event(data, NULL, name, detail);
-}
-
-static void fleet_event(const char *thing, const char *name, const char *detail, void *data)
-{
-	print_event(data, thing, name, detail);
+	sim_events_print(ctx, thing, name, detail);
 }
 
 static enum iot_status device(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct iot_sim_device_options options = options_of(args_);
-	bool machine = output_get_format(ctx->out) == OUTPUT_JSONL;
-	enum iot_status status = IOT_OK;
+	sim_event *event = NULL;
+	enum iot_status status = sim_events_begin(ctx, &event, err);
 
-	if (machine)
-		status = output_begin_stream(ctx->out, event_columns, err);
 	if (status == IOT_OK)
-		status = iot_sim_device_run(&options, machine ? device_event : NULL, ctx, err);
-	if (machine && status == IOT_OK)
-		status = output_end(ctx->out, err);
-	return status;
+		status = iot_sim_device_run(&options, event, ctx, err);
+	return sim_events_end(ctx, status, err);
 }
 
 static enum iot_status fleet(struct cli_context *ctx, const void *args_, struct iot_error *err)
@@ -148,16 +122,12 @@ static enum iot_status fleet(struct cli_context *ctx, const void *args_, struct 
 		.once = args->once,
 		.device = options_of(args),
 	};
-	bool machine = output_get_format(ctx->out) == OUTPUT_JSONL;
-	enum iot_status status = IOT_OK;
+	sim_event *event = NULL;
+	enum iot_status status = sim_events_begin(ctx, &event, err);
 
-	if (machine)
-		status = output_begin_stream(ctx->out, event_columns, err);
 	if (status == IOT_OK)
-		status = iot_sim_fleet_run(&options, machine ? fleet_event : NULL, ctx, err);
-	if (machine && status == IOT_OK)
-		status = output_end(ctx->out, err);
-	return status;
+		status = iot_sim_fleet_run(&options, event != NULL ? fleet_event : NULL, ctx, err);
+	return sim_events_end(ctx, status, err);
 }
 
 #define DEVICE_OPTIONS                                                                                                   \

@@ -1,24 +1,8 @@
 /* iotctl sim expresslink, iotctl sim host: a module and a host microcontroller, to develop either against. */
 #include "command/commands.h"
 #include "command/context.h"
+#include "command/sim_events.h"
 #include "iotctl/sim.h"
-
-static const struct output_column event_columns[] = {
-	{.key = "event", .heading = "Event", .width = 12},
-	{.key = "detail", .heading = "Detail"},
-	{0},
-};
-
-static void print_event(const char *name, const char *detail, void *data)
-{
-	struct cli_context *ctx = data;
-	struct iot_error ignored = IOT_ERROR_INIT;
-	IOT_JSON row = json_object();
-
-	iot_json_set_str(row, "event", name);
-	iot_json_set_str(row, "detail", detail);
-	(void)!output_row(ctx->out, row, &ignored); /* cli_main reports a broken stdout at the end */
-}
 
 /* --- expresslink ---------------------------------------------------------------------- */
 
@@ -54,16 +38,12 @@ static enum iot_status module(struct cli_context *ctx, const void *args_, struct
 		.pem_prompt = args->pem_prompt,
 		.exit_after_ms = args->exit_after_ms,
 	};
-	bool machine = output_get_format(ctx->out) == OUTPUT_JSONL;
-	enum iot_status status = IOT_OK;
+	sim_event *event = NULL;
+	enum iot_status status = sim_events_begin(ctx, &event, err);
 
-	if (machine)
-		status = output_begin_stream(ctx->out, event_columns, err);
 	if (status == IOT_OK)
-		status = iot_sim_expresslink_run(&options, machine ? print_event : NULL, ctx, err);
-	if (machine && status == IOT_OK)
-		status = output_end(ctx->out, err);
-	return status;
+		status = iot_sim_expresslink_run(&options, event, ctx, err);
+	return sim_events_end(ctx, status, err);
 }
 
 const struct cli_command cmd_sim_expresslink = {
@@ -155,16 +135,12 @@ static enum iot_status board(struct cli_context *ctx, const void *args_, struct 
 		.firmware = args->firmware,
 		.exit_after_ms = args->exit_after_ms,
 	};
-	bool machine = output_get_format(ctx->out) == OUTPUT_JSONL;
-	enum iot_status status = IOT_OK;
+	sim_event *event = NULL;
+	enum iot_status status = sim_events_begin(ctx, &event, err);
 
-	if (machine)
-		status = output_begin_stream(ctx->out, event_columns, err);
 	if (status == IOT_OK)
-		status = iot_sim_board_run(&options, machine ? print_event : NULL, ctx, err);
-	if (machine && status == IOT_OK)
-		status = output_end(ctx->out, err);
-	return status;
+		status = iot_sim_board_run(&options, event, ctx, err);
+	return sim_events_end(ctx, status, err);
 }
 
 const struct cli_command cmd_sim_board = {
@@ -247,16 +223,12 @@ static enum iot_status host(struct cli_context *ctx, const void *args_, struct i
 		.once = args->once,
 		.exit_after_ms = args->exit_after_ms,
 	};
-	bool machine = output_get_format(ctx->out) == OUTPUT_JSONL;
-	enum iot_status status = IOT_OK;
+	sim_event *event = NULL;
+	enum iot_status status = sim_events_begin(ctx, &event, err);
 
-	if (machine)
-		status = output_begin_stream(ctx->out, event_columns, err);
 	if (status == IOT_OK)
-		status = iot_sim_host_run(&options, machine ? print_event : NULL, ctx, err);
-	if (machine && status == IOT_OK)
-		status = output_end(ctx->out, err);
-	return status;
+		status = iot_sim_host_run(&options, event, ctx, err);
+	return sim_events_end(ctx, status, err);
 }
 
 const struct cli_command cmd_sim_host = {

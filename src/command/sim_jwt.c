@@ -1,6 +1,7 @@
 /* iotctl sim jwt-device: a device made for Google's IoT Core. */
 #include "command/commands.h"
 #include "command/context.h"
+#include "command/sim_events.h"
 #include "iotctl/sim.h"
 
 struct jwt_device_args {
@@ -8,38 +9,14 @@ struct jwt_device_args {
 	int64_t port, lifetime_ms, interval_ms, renewals, exit_after_ms;
 };
 
-static const struct output_column columns[] = {
-	{.key = "event", .heading = "Event", .width = 12},
-	{.key = "detail", .heading = "Detail"},
-	{0},
-};
-
-struct shown {
-	struct cli_context *ctx;
-	bool machine;
-};
-
-static void print_event(const char *name, const char *detail, void *data)
-{
-	const struct shown *shown = data;
-	struct iot_error ignored = IOT_ERROR_INIT;
-	IOT_JSON row = json_object();
-
-	iot_json_set_str(row, "event", name);
-	iot_json_set_str(row, "detail", detail);
-	if (shown->machine)
-		(void)!output_row(shown->ctx->out, row, &ignored); /* cli_main reports a broken stdout at the end */
-}
-
 static bool interrupted(void *data)
 {
-	return cli_interrupted(((const struct shown *)data)->ctx);
+	return cli_interrupted(data);
 }
 
 static enum iot_status jwt_device(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct jwt_device_args *args = args_;
-	struct shown shown = {ctx, output_get_format(ctx->out) == OUTPUT_JSONL};
 	const struct iot_sim_jwt_options options = {
 		.host = args->host,
 		.port = (int)args->port,
@@ -57,13 +34,12 @@ static enum iot_status jwt_device(struct cli_context *ctx, const void *args_, st
 		.exit_after_ms = args->exit_after_ms,
 		.interrupted = interrupted,
 	};
-	enum iot_status status = shown.machine ? output_begin_stream(ctx->out, columns, err) : IOT_OK;
+	sim_event *event = NULL;
+	enum iot_status status = sim_events_begin(ctx, &event, err);
 
 	if (status == IOT_OK)
-		status = iot_sim_jwt_run(&options, print_event, &shown, err);
-	if (shown.machine && status == IOT_OK)
-		status = output_end(ctx->out, err);
-	return status;
+		status = iot_sim_jwt_run(&options, event, ctx, err);
+	return sim_events_end(ctx, status, err);
 }
 
 const struct cli_command cmd_sim_jwt_device = {

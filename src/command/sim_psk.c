@@ -1,6 +1,7 @@
 /* iotctl sim psk-device: a device with symmetric cryptography only, behind a gateway. */
 #include "command/commands.h"
 #include "command/context.h"
+#include "command/sim_events.h"
 #include "iotctl/fs.h"
 #include "iotctl/gateway.h"
 #include "iotctl/key.h"
@@ -69,28 +70,12 @@ static enum iot_status read_attestation_key(const char *path, struct secret *ret
 	return read_secret(path, ret_secret, err);
 }
 
-static void print_event(const char *name, const char *detail, void *data)
-{
-	struct cli_context *ctx = data;
-	struct iot_error ignored = IOT_ERROR_INIT;
-	IOT_JSON row = json_object();
-
-	iot_json_set_str(row, "event", name);
-	iot_json_set_str(row, "detail", detail);
-	(void)!output_row(ctx->out, row, &ignored); /* cli_main reports a broken stdout at the end */
-}
-
 static enum iot_status psk_device(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
-	static const struct output_column columns[] = {
-		{.key = "event", .heading = "Event", .width = 12},
-		{.key = "detail", .heading = "Detail"},
-		{0},
-	};
 	const struct psk_args *args = args_;
 	IOT_CLEAN(secret_release) struct secret key = {0};
 	IOT_CLEAN(secret_release) struct secret attest = {0};
-	bool machine = output_get_format(ctx->out) == OUTPUT_JSONL;
+	sim_event *event = NULL;
 	struct iot_sim_psk_options options = {.host = args->host,
 					      .port = (int)args->port,
 					      .suites = args->suites,
@@ -104,8 +89,8 @@ static enum iot_status psk_device(struct cli_context *ctx, const void *args_, st
 
 	if (status == IOT_OK)
 		status = read_attestation_key(args->attest_key, &attest, &private, err);
-	if (status == IOT_OK && machine)
-		status = output_begin_stream(ctx->out, columns, err);
+	if (status == IOT_OK)
+		status = sim_events_begin(ctx, &event, err);
 	if (status != IOT_OK)
 		return status;
 	options.identity = key.identity;
@@ -114,8 +99,8 @@ static enum iot_status psk_device(struct cli_context *ctx, const void *args_, st
 	options.attest_key = attest.key;
 	options.attest_key_len = attest.len;
 	options.attest_private = private;
-	status = iot_sim_psk_run(&options, machine ? print_event : NULL, ctx, err);
-	return machine && status == IOT_OK ? output_end(ctx->out, err) : status;
+	status = iot_sim_psk_run(&options, event, ctx, err);
+	return sim_events_end(ctx, status, err);
 }
 
 const struct cli_command cmd_sim_psk = {
