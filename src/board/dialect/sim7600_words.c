@@ -182,12 +182,13 @@ bool s7_result(const char *line, size_t len, const char *word, int *ret)
 	return good;
 }
 
+/* A bit that turned on the way makes a name with a blank: it is to be seen, so that the file can be deleted. */
 static bool is_name(const char *name, size_t len)
 {
 	if (len < 5 || len > S7_NAME_MAX)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (name[i] <= ' ' || name[i] > '~' || name[i] == '"')
+		if (name[i] < ' ' || name[i] > '~' || name[i] == '"')
 			return false;
 	return true;
 }

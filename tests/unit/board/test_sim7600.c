@@ -71,8 +71,8 @@ static void test_files(void)
 	check_files("+CCERTLIST: \"ca_1.pem\",\"key_2.pem\"\n", 2, "ca_1.pem", "key_2.pem");
 	check_files("+CCERTLIST: ca_1.pem, key_2.pem\r\n", 2, "ca_1.pem", "key_2.pem");
 	check_files("+CCERTLIST:\n+CCERTLIST: \"\"\n", 0, NULL, NULL);
-	check_files("+CCERTLIST: {non-ascii}\"62DB.pem\"\n+CCERTLIST: \"b c.pem\"\n+CCERTLIST: \"d.pem\"\n", 1, "d.pem",
-		    "d.pem"); /* what has a strange name is none of ours */
+	check_files("+CCERTLIST: {non-ascii}\"62DB.pem\"\n+CCERTLIST: \"d.pem\"\n", 1, "d.pem", "d.pem");
+	check_files("+CCERTLIST: \"key_6fd9 b28.pem\"\n+CCERTLIST: \"d.pem\"\n", 2, "key_6fd9 b28.pem", "d.pem");
 	check_files("ca_1.pem\n", 0, NULL, NULL);
 	for (int i = 0; i < 2 * S7_FILES_MAX; i++)
 		iot_buf_addf(&many, "+CCERTLIST: \"file%d.pem\"\n", i);
