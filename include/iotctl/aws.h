@@ -47,7 +47,7 @@ struct iot_aws_options {
 	const char *rates;           /* calls a second: "CreateThing=50,ListThings=5,*=10"; NULL: the defaults */
 	int timeout_ms;              /* for one call with all its attempts; 0: 120 s */
 	int max_attempts;            /* 0: AWS_MAX_ATTEMPTS, else 5 (throttled attempts do not count) */
-	int parallel;                /* calls in flight of iot_aws_submit; 0: 16 */
+	int parallel;                /* calls in flight of iot_aws_submit; 0: 64 */
 };
 
 /*

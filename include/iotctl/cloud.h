@@ -89,6 +89,23 @@ IOT_CHECK enum iot_status iot_cloud_call(struct iot_cloud *cloud, const char *op
 					 const struct iot_body *in, json_t **ret_reply, struct iot_buf *out,
 					 struct iot_error *err);
 
+/*
+ * Run `work` several times at once, each in a strand of its own, where the cloud is far enough away for that to pay: at
+ * AWS and any endpoint 64 times, on the local cloud once. Only one strand runs at any moment; it gives way to the others
+ * where it waits in iot_cloud_call or iot_cloud_pause, and nowhere else. So strands share memory without locks, and what
+ * they share may change during those two. They share the cloud's rates, connections and credentials, too. Returns when
+ * all have returned; only strands may use the cloud until then.
+ */
+void iot_cloud_together(struct iot_cloud *cloud, void (*work)(void *data), void *data);
+/* Wait so long; other strands go on meanwhile. */
+void iot_cloud_pause(struct iot_cloud *cloud, int ms);
+
+/*
+ * While many devices are worked on, what they have in common (policies, groups, types and their tags, endpoint, layouts)
+ * is asked for once: successful answers are remembered until this is switched off.
+ */
+void iot_cloud_remember(struct iot_cloud *cloud, bool on);
+
 /* What the error code of a service means here: exit status and HTTP status. Unknown codes: IOT_FAILURE, 500. */
 enum iot_status iot_cloud_code_status(const char *code);
 int iot_cloud_code_http(const char *code);
@@ -111,6 +128,9 @@ struct iot_cloud_ops {
 				const struct iot_body *in, json_t **ret_reply, struct iot_buf *out,
 				struct iot_error *err);
 	const char *(*arn_prefix)(void *self);
+	/* Both may be NULL: the work is done once, and a pause is slept. */
+	void (*together)(void *self, void (*work)(void *data), void *data);
+	void (*pause)(void *self, int ms);
 	void (*free)(void *self);
 };
 /* For implementers (cloud/local, later cloud/aws). Takes `self`. */

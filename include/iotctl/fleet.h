@@ -94,30 +94,39 @@ struct iot_device_spec {
 IOT_CHECK enum iot_status iot_device_create(struct iot_cloud *cloud, const struct iot_device_spec *spec,
 					    json_t **ret_record, struct iot_error *err);
 
-/* Many devices from a CSV file. */
+/* What is done with each device of a batch: as iot_device_create, _update, _retire, and a policy for its certificates. */
+enum iot_batch_kind { IOT_BATCH_CREATE, IOT_BATCH_UPDATE, IOT_BATCH_RETIRE, IOT_BATCH_ATTACH };
+
+/*
+ * Many devices from a CSV file. Where the cloud is far away, many rows are under way at once (iot_cloud_together), each as
+ * fast as the rates of its operations allow; their records come in the order in which they end.
+ */
 struct iot_device_batch {
+	enum iot_batch_kind kind;
 	/*
-	 * Columns: name, and any of alias, type, policy, group, attribute, csr, out; several policies, groups or attributes
-	 * in a cell are separated by ';'. All of it is looked at before the first device is made.
+	 * Columns: name, and any of alias, type, policy, group, attribute, csr, out (update: not policy, csr, out; retire and
+	 * attach: name only); several policies, groups or attributes in a cell are separated by ';'. All of it is looked at
+	 * before the first device is touched.
 	 */
 	const char *file;
-	struct iot_device_spec defaults; /* for what a row does not say; its name, alias, csr and out do not count */
+	struct iot_device_spec defaults; /* for what a row does not say; its name, alias, csr and out do not count; attach: its policies */
 	const char *out;                 /* folder in which each device gets one of its name, unless its row says; NULL: none */
 	const char *journal;             /* which rows had their result: those are not tried again; NULL: none */
 	bool retry_failed;               /* but those that failed are */
 	int64_t max_failures;            /* end with IOT_ABORTED at so many; 0: never */
-	/* A row's record: of iot_device_create with its line, or {line, thingName, changed: false, error}. Borrowed. */
+	/* A row's record: {line, thingName, changed, ...} as of what was done, or {line, thingName, changed: false, error}. Borrowed. */
 	enum iot_status (*each)(json_t *record, void *data, struct iot_error *err);
-	void (*progress)(int64_t done, int64_t total, void *data); /* may be NULL */
-	bool (*interrupted)(void *data);                           /* may be NULL */
+	/* May be NULL. `now`: those of `done` that were done in this call, not an earlier one. */
+	void (*progress)(int64_t done, int64_t now, int64_t total, void *data);
+	bool (*interrupted)(void *data); /* may be NULL */
 	void *data;
 };
 /*
- * IOT_OK: all there; IOT_PARTIAL: some failed. A fault that is not a row's own (unreachable, throttled for good) ends it;
+ * A row is noted in the journal before it is begun and when it had its result. IOT_OK: all there; IOT_PARTIAL: some failed. A fault that is not a row's own (unreachable, throttled for good) ends it;
  * with a journal the same call goes on.
  */
-IOT_CHECK enum iot_status iot_device_create_file(struct iot_cloud *cloud, const struct iot_device_batch *spec,
-						 struct iot_error *err);
+IOT_CHECK enum iot_status iot_device_batch_run(struct iot_cloud *cloud, const struct iot_device_batch *spec,
+					       struct iot_error *err);
 
 /* One record with all that is known: registry, certificates, policies, groups, connection, firmware. */
 IOT_CHECK enum iot_status iot_device_show(struct iot_cloud *cloud, const char *device, json_t **ret_record,

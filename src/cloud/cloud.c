@@ -7,6 +7,7 @@
 
 #include "iotctl/base.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 struct iot_cloud {
 	const struct iot_cloud_ops *ops;
 	void *self;
+	json_t *memory; /* of iot_cloud_remember: replies by operation and request; NULL: off */
 };
 
 /* The codes of the services iot, iot-data and iot-jobs-data (service models), and of their front door. */
@@ -138,6 +140,7 @@ void iot_cloud_free(struct iot_cloud *cloud)
 	if (cloud == NULL)
 		return;
 	cloud->ops->free(cloud->self);
+	json_decref(cloud->memory);
 	free(cloud);
 }
 
@@ -157,11 +160,35 @@ const char *iot_cloud_arn_prefix(const struct iot_cloud *cloud)
 	return cloud->ops->arn_prefix(cloud->self);
 }
 
+void iot_cloud_remember(struct iot_cloud *cloud, bool on)
+{
+	json_decref(cloud->memory);
+	cloud->memory = on ? json_object() : NULL;
+}
+
+/* Under which name an answer is remembered: new memory, NULL if it is not. */
+static char *memory_key(const struct iot_cloud *cloud, const struct iot_operation *op, const json_t *request)
+{
+	static const char *const common[] = {"GetPolicy",        "DescribeThingGroup",  "DescribeThingType",
+					     "DescribeEndpoint", "ListTagsForResource", "DescribeFleet",
+					     "GetLayout"};
+
+	for (size_t i = 0; cloud->memory != NULL && i < IOT_LENGTH(common); i++) {
+		if (strcmp(op->name, common[i]) == 0) {
+			IOT_CLEAN(iot_free_p) char *text = json_dumps(request, JSON_COMPACT | JSON_SORT_KEYS);
+
+			return iot_strf("%s %s", op->name, text != NULL ? text : "");
+		}
+	}
+	return NULL;
+}
+
 enum iot_status iot_cloud_call(struct iot_cloud *cloud, const char *operation, const json_t *request,
 			       const struct iot_body *in, json_t **ret_reply, struct iot_buf *out,
 			       struct iot_error *err)
 {
 	const struct iot_operation *op = iot_operation_find(operation);
+	IOT_CLEAN(iot_free_p) char *key = NULL;
 	IOT_JSON reply = NULL;
 	enum iot_status status;
 
@@ -171,11 +198,34 @@ enum iot_status iot_cloud_call(struct iot_cloud *cloud, const char *operation, c
 		return status;
 	}
 	status = iot_operation_check(op, request, err);
-	if (status == IOT_OK)
+	if (status != IOT_OK)
+		return status;
+	key = memory_key(cloud, op, request);
+	if (key != NULL)
+		reply = json_deep_copy(json_object_get(cloud->memory, key));
+	if (reply == NULL)
 		status = cloud->ops->call(cloud->self, op, request, in, &reply, out, err);
 	if (status != IOT_OK)
 		return status;
+	if (key != NULL && cloud->memory != NULL)
+		json_object_set_new(cloud->memory, key, json_deep_copy(reply));
 	if (ret_reply != NULL)
 		*ret_reply = reply != NULL ? iot_take(reply) : json_object();
 	return IOT_OK;
+}
+
+void iot_cloud_together(struct iot_cloud *cloud, void (*work)(void *data), void *data)
+{
+	if (cloud->ops->together != NULL)
+		cloud->ops->together(cloud->self, work, data);
+	else
+		work(data);
+}
+
+void iot_cloud_pause(struct iot_cloud *cloud, int ms)
+{
+	if (cloud->ops->pause != NULL)
+		cloud->ops->pause(cloud->self, ms);
+	else
+		poll(NULL, 0, ms);
 }

@@ -1,15 +1,17 @@
 /* iotctl device: create, list, show, update, delete, enable, disable; claims are in claim.c, rotate in rotate.c. */
+#include "command/batch.h"
 #include "command/commands.h"
 #include "command/context.h"
 #include "iotctl/fleet.h"
 #include "iotctl/log.h"
 
 struct create_args {
-	const char *name, *alias, *type, *csr, *out, *from, *resume;
+	const char *name, *alias, *type, *csr, *out;
+	struct batch_args batch;
 	struct cli_list policies, groups, attributes;
-	int64_t days, max_failures;
+	int64_t days;
 	int issuer;
-	bool update, retry_failed;
+	bool update;
 };
 
 static const struct output_column create_columns[] = {
@@ -45,68 +47,9 @@ static enum iot_status print_row(json_t *record, void *data, struct iot_error *e
 	return output_row(ctx->out, record, err);
 }
 
-static enum iot_status print_result(json_t *record, void *data, struct iot_error *err)
+static enum iot_status check_columns(const struct create_args *args, struct iot_error *err)
 {
-	return output_row(((struct cli_context *)data)->out, record, err);
-}
-
-static void show_progress(int64_t done, int64_t total, void *data)
-{
-	struct cli_context *ctx = data;
-
-	progress_set_total(ctx->progress, total);
-	progress_update(ctx->progress, done, "");
-}
-
-static bool interrupted(void *data)
-{
-	return cli_interrupted(data);
-}
-
-static const struct output_column row_columns[] = {
-	{.key = "line", .heading = "Line", .kind = OUTPUT_INT},
-	{.key = "thingName", .heading = "Device", .width = 16},
-	{.key = "changed", .heading = "Changed", .kind = OUTPUT_BOOL},
-	{.key = "error", .heading = "Error"},
-	{0},
-};
-
-/* A line for each row, as soon as it has its result. */
-static enum iot_status create_file(struct cli_context *ctx, const struct create_args *args, struct iot_cloud *issuer,
-				   struct iot_error *err)
-{
-	struct iot_device_batch batch = {
-		.file = args->from,
-		.defaults = spec_of(args),
-		.out = args->out,
-		.journal = args->resume,
-		.retry_failed = args->retry_failed,
-		.max_failures = args->max_failures,
-		.each = print_result,
-		.progress = show_progress,
-		.interrupted = interrupted,
-		.data = ctx,
-	};
-	struct iot_error late = IOT_ERROR_INIT;
-	enum iot_status status = output_begin_list(ctx->out, row_columns, err), ended;
-
-	batch.defaults.issuer = issuer;
-	if (status != IOT_OK)
-		return status;
-	progress_begin(ctx->progress, "devices", 0, PROGRESS_COUNT);
-	status = iot_device_create_file(command_cloud(ctx), &batch, err);
-	progress_end(ctx->progress, status == IOT_OK);
-	ended = output_end(ctx->out, status == IOT_OK ? err : &late);
-	return status == IOT_OK ? ended : status;
-}
-
-static enum iot_status check_create(const struct create_args *args, struct iot_error *err)
-{
-	if ((args->name == NULL) == (args->from == NULL))
-		return iot_fail(err, IOT_USAGE, "name a device, or a file of them with --from");
-	if (args->from == NULL && (args->resume != NULL || args->retry_failed || args->max_failures > 0))
-		return iot_fail(err, IOT_USAGE, "--resume, --retry-failed and --max-failures belong to --from");
-	if (args->from != NULL && (args->alias != NULL || args->csr != NULL))
+	if (args->batch.from != NULL && (args->alias != NULL || args->csr != NULL))
 		return iot_fail(err, IOT_USAGE, "with --from alias and csr are columns of the file");
 	return IOT_OK;
 }
@@ -117,13 +60,15 @@ static enum iot_status create(struct cli_context *ctx, const void *args_, struct
 	struct iot_device_spec spec = spec_of(args);
 	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *issuer = NULL;
 	IOT_JSON record = NULL;
-	enum iot_status status = check_create(args, err);
+	enum iot_status status = command_batch_check(&args->batch, args->name, err);
 
-	if (status == IOT_OK && (args->out != NULL || args->from != NULL) && args->issuer != ISSUER_AWS)
+	if (status == IOT_OK)
+		status = check_columns(args, err);
+	if (status == IOT_OK && (args->out != NULL || args->batch.from != NULL) && args->issuer != ISSUER_AWS)
 		status = command_issuer(ctx, args->issuer == ISSUER_FLEET, &issuer, err);
-	if (status == IOT_OK && args->from != NULL)
-		return create_file(ctx, args, issuer, err);
 	spec.issuer = issuer;
+	if (status == IOT_OK && args->batch.from != NULL)
+		return command_batch(ctx, &args->batch, IOT_BATCH_CREATE, &spec, args->out, err);
 	if (status == IOT_OK)
 		status = iot_device_create(command_cloud(ctx), &spec, &record, err);
 
@@ -152,7 +97,9 @@ static const struct cli_command cmd_create = {
 		"type, policy, group, attribute, csr, out; several values in a cell are separated by ';', and options "
 		"hold for what a row does not say. With --out every device gets a folder of its name in there. There is "
 		"a result for each row, exit code 6 if some failed, and with --resume a journal: the same call again "
-		"goes on, and tries those that failed again with --retry-failed.",
+		"goes on, and tries those that failed again with --retry-failed. Where the fleet is not on this machine "
+		"many rows are under way at once, as fast as the setting aws-rates allows, and their results come in the "
+		"order in which they end.",
 	.args = CLI_ARGS(ARG_STR("NAME", struct create_args, name, "thing name", .optional = true)),
 	.opts = CLI_OPTS(SPEC_OPTIONS,
 			 OPT_LIST('p', "policy", "POLICY", struct create_args, policies,
@@ -164,14 +111,7 @@ static const struct cli_command cmd_create = {
 			 OPT_INT(0, "days", "N", struct create_args, days, "validity of the certificate", .min = 1,
 				 .max = 36500),
 			 OPT_ISSUER(struct create_args, issuer),
-			 OPT_PATH(0, "from", "FILE", struct create_args, from, "make what this CSV file lists",
-				  .complete = COMPLETE_FILE),
-			 OPT_PATH(0, "resume", "FILE", struct create_args, resume,
-				  "with --from: journal of the rows that had their result", .complete = COMPLETE_FILE),
-			 OPT_FLAG(0, "retry-failed", struct create_args, retry_failed,
-				  "with --resume: try those again that failed"),
-			 OPT_INT(0, "max-failures", "N", struct create_args, max_failures,
-				 "with --from: end when so many have failed (exit code 7)", .min = 1, .max = 1000000),
+			 BATCH_OPTIONS(struct create_args, batch, "make what this CSV file lists"),
 			 OPT_FLAG(0, "update", struct create_args, update, "change a device that exists with another spec")),
 	.examples = CLI_EXAMPLES({"device create pump-0001 --type pump --policy device --out ./pump-0001",
 				  "a device with its own key and certificate"},
@@ -179,27 +119,38 @@ static const struct cli_command cmd_create = {
 				  "the key was made on the board"},
 				 {"device create --from pumps.csv --out ./pumps --resume pumps.journal -o jsonl",
 				  "many, one result a line"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_PARTIAL, IOT_ABORTED, IOT_VERIFY, IOT_INTERRUPTED),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_VERIFY, BATCH_EXITS),
 	.needs = CLI_NEEDS_CLOUD,
 	CLI_RUN(create, struct create_args),
 };
 
 static enum iot_status update(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
-	struct iot_device_spec spec = spec_of(args_);
+	const struct create_args *args = args_;
+	struct iot_device_spec spec = spec_of(args);
 	IOT_JSON record = NULL;
-	enum iot_status status = iot_device_update(command_cloud(ctx), &spec, &record, err);
+	enum iot_status status = command_batch_check(&args->batch, args->name, err);
 
+	if (status == IOT_OK)
+		status = check_columns(args, err);
+	if (status == IOT_OK && args->batch.from != NULL)
+		return command_batch(ctx, &args->batch, IOT_BATCH_UPDATE, &spec, NULL, err);
+	if (status == IOT_OK)
+		status = iot_device_update(command_cloud(ctx), &spec, &record, err);
 	return status == IOT_OK ? output_object(ctx->out, create_columns, record, err) : status;
 }
 
 static const struct cli_command cmd_update = {
 	.name = "update",
 	.summary = "Change a device's type, alias, attributes, groups",
-	.args = CLI_ARGS(ARG_STR("DEVICE", struct create_args, name, "thing name or alias", .complete = COMPLETE_DEVICE)),
-	.opts = CLI_OPTS(SPEC_OPTIONS),
-	.examples = CLI_EXAMPLES({"device update pump-0001 --alias north --attribute site=7", "alias and attribute"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT),
+	.description = "With --from, the same for many: a CSV file with the column name, and any of alias, type, group, "
+		       "attribute; --resume, the results and the exit codes are as of 'device create'.",
+	.args = CLI_ARGS(ARG_STR("DEVICE", struct create_args, name, "thing name or alias", .optional = true,
+				 .complete = COMPLETE_DEVICE)),
+	.opts = CLI_OPTS(SPEC_OPTIONS, BATCH_OPTIONS(struct create_args, batch, "update what this CSV file lists")),
+	.examples = CLI_EXAMPLES({"device update pump-0001 --alias north --attribute site=7", "alias and attribute"},
+				 {"device update --from pumps.csv --attribute site=7 --resume pumps.journal", "many"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, BATCH_EXITS),
 	.needs = CLI_NEEDS_CLOUD,
 	CLI_RUN(update, struct create_args),
 };
@@ -248,6 +199,7 @@ static const struct cli_command cmd_list = {
 
 struct one_args {
 	const char *device;
+	struct batch_args batch; /* of retire */
 	bool yes, dry_run;
 };
 
@@ -385,11 +337,18 @@ static enum iot_status print_calls(struct cli_context *ctx, const json_t *record
 static enum iot_status retire(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct one_args *args = args_;
+	const struct iot_device_spec none = {0};
 	IOT_JSON record = NULL;
-	enum iot_status status = IOT_OK;
+	const char *what = args->batch.from != NULL ? "all devices in" : "device";
+	enum iot_status status = command_batch_check(&args->batch, args->device, err);
 
-	if (!args->yes && !args->dry_run)
-		status = cli_confirm(ctx, "--yes", err, "retire device '%s' for good?", args->device);
+	if (status == IOT_OK && args->batch.from != NULL && args->dry_run)
+		status = iot_fail(err, IOT_USAGE, "--dry-run is for one device");
+	if (status == IOT_OK && !args->yes && !args->dry_run)
+		status = cli_confirm(ctx, "--yes", err, "retire %s '%s' for good?", what,
+				     args->batch.from != NULL ? args->batch.from : args->device);
+	if (status == IOT_OK && args->batch.from != NULL)
+		return command_batch(ctx, &args->batch, IOT_BATCH_RETIRE, &none, NULL, err);
 	if (status == IOT_OK)
 		status = iot_device_retire(command_cloud(ctx), args->device, args->dry_run, &record, err);
 	if (status != IOT_OK)
@@ -402,13 +361,17 @@ static const struct cli_command cmd_retire = {
 	.summary = "Delete a device with all that speaks for it or of it",
 	.description = "As 'device delete', and its shadows too, which at AWS outlive a thing. --dry-run lists every call that "
 		       "would be made. A call that was interrupted is finished by the same call; where the service does "
-		       "not know at once that something was detached, that is waited for.",
-	.args = ONE_DEVICE,
+		       "not know at once that something was detached, that is waited for. With --from, all that stand in the "
+		       "column name of a CSV file; --resume, the results and the exit codes are as of 'device create'.",
+	.args = CLI_ARGS(ARG_STR("DEVICE", struct one_args, device, "thing name or alias", .optional = true,
+				 .complete = COMPLETE_DEVICE)),
 	.opts = CLI_OPTS(OPT_FLAG('y', "yes", struct one_args, yes, "do not ask"),
-			 OPT_FLAG('n', "dry-run", struct one_args, dry_run, "only list the calls")),
+			 OPT_FLAG('n', "dry-run", struct one_args, dry_run, "only list the calls"),
+			 BATCH_OPTIONS(struct one_args, batch, "retire what this CSV file lists")),
 	.examples = CLI_EXAMPLES({"device retire pump-0001 --dry-run", "which calls that takes"},
-				 {"device retire pump-0001 --yes", "without asking"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_ABORTED),
+				 {"device retire pump-0001 --yes", "without asking"},
+				 {"device retire --from old.csv --yes --resume old.journal", "many"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, BATCH_EXITS),
 	.needs = CLI_NEEDS_CLOUD,
 	CLI_RUN(retire, struct one_args),
 };

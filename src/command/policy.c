@@ -1,6 +1,7 @@
 /* iotctl policy: AWS IoT policies, with what is wrong in them. */
 #include "iotctl/policy.h"
 
+#include "command/batch.h"
 #include "command/commands.h"
 #include "command/context.h"
 #include "iotctl/fleet.h"
@@ -12,6 +13,7 @@
 
 struct policy_args {
 	const char *name, *file, *device, *group, *version;
+	struct batch_args batch; /* of attach */
 	bool make_default, strict;
 	struct cli_list requests;
 };
@@ -187,8 +189,19 @@ static enum iot_status each_target(struct cli_context *ctx, const struct policy_
 	return status;
 }
 
-static enum iot_status attach(struct cli_context *ctx, const void *args, struct iot_error *err)
+static enum iot_status attach(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
+	const struct policy_args *args = args_;
+	const char *const policies[] = {args->name, NULL};
+	const struct iot_device_spec spec = {.policies = policies};
+
+	const char *one = args->device != NULL ? args->device : args->group;
+	enum iot_status status = command_batch_check(&args->batch, one, err);
+
+	if (status != IOT_OK)
+		return status;
+	if (args->batch.from != NULL)
+		return command_batch(ctx, &args->batch, IOT_BATCH_ATTACH, &spec, NULL, err);
 	return each_target(ctx, args, "AttachPolicy", err);
 }
 
@@ -362,10 +375,14 @@ static const struct cli_command cmd_delete = {
 static const struct cli_command cmd_attach = {
 	.name = "attach",
 	.summary = "Attach a policy to a device's certificates or to a group",
+	.description = "With --from, to all devices that stand in the column name of a CSV file; --resume, the results and the "
+		       "exit codes are as of 'device create'.",
 	.args = CLI_ARGS(ONE_POLICY),
-	.opts = CLI_OPTS(TARGET_OPTIONS),
-	.examples = CLI_EXAMPLES({"policy attach device --to pump-0001", "to one device"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT),
+	.opts = CLI_OPTS(TARGET_OPTIONS,
+			 BATCH_OPTIONS(struct policy_args, batch, "attach it to the devices of this CSV file")),
+	.examples = CLI_EXAMPLES({"policy attach device --to pump-0001", "to one device"},
+				 {"policy attach device --from pumps.csv", "to many"}),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, BATCH_EXITS),
 	.needs = CLI_NEEDS_CLOUD,
 	CLI_RUN(attach, struct policy_args),
 };

@@ -6,7 +6,6 @@
 #include "iotctl/local.h"
 #include "iotctl/text.h"
 
-#include <poll.h>
 #include <string.h>
 
 /* AWS forgets an attachment some time after it was taken away. */
@@ -37,7 +36,7 @@ enum iot_status fleet_delete(struct iot_cloud *cloud, const char *operation, con
 		if (status == IOT_OK || !held || iot_left(deadline) == 0)
 			return status;
 		iot_error_clear(err);
-		poll(NULL, 0, SETTLE_STEP_MS);
+		iot_cloud_pause(cloud, SETTLE_STEP_MS);
 	}
 }
 

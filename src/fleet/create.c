@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -33,7 +32,8 @@ struct making {
 	const struct iot_device_spec *spec;
 	bool changed;
 	bool fresh_key;
-	char *certificate_id; /* owned */
+	bool fresh_thing, fresh_certificate; /* nothing can be attached to it, or hold it, yet */
+	char *certificate_id;                /* owned */
 };
 
 /* --- everything is looked at before anything is done ----------------------------- */
@@ -223,7 +223,11 @@ enum iot_status fleet_ensure_type(struct iot_cloud *cloud, const char *type, boo
 		return status;
 	iot_error_clear(err);
 	*changed = true;
-	return fleet_call(cloud, "CreateThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
+	status = fleet_call(cloud, "CreateThingType", json_pack("{s:s}", "thingTypeName", type), NULL, err);
+	if (status == IOT_OK || !fleet_exists(err))
+		return status;
+	iot_error_clear(err); /* somebody else was faster */
+	return IOT_OK;
 }
 
 static enum iot_status ensure_type(struct making *making, struct iot_error *err)
@@ -288,7 +292,7 @@ static enum iot_status ensure_thing(struct making *making, struct iot_error *err
 	if (!fleet_missing(err))
 		return status;
 	iot_error_clear(err);
-	making->changed = true;
+	making->changed = making->fresh_thing = true;
 	status = ensure_type(making, err);
 	if (status != IOT_OK)
 		return status;
@@ -347,6 +351,7 @@ static enum iot_status ensure_certificate(struct making *making, const struct io
 	if (status != IOT_OK)
 		return status;
 	making->changed = true;
+	making->fresh_certificate = making->fresh_key;
 	return iot_fs_write(path, 0644, pem->data, pem->len, err);
 }
 
@@ -392,14 +397,15 @@ static bool lists_name(const json_t *records, const char *member, const char *na
 }
 
 enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thing, const char *const *policies, const char *arn,
-			     bool *changed, struct iot_error *err)
+			     bool fresh, bool *changed, struct iot_error *err)
 {
 	IOT_JSON have = NULL;
 	IOT_JSON principals = NULL;
-	enum iot_status status;
+	enum iot_status status = IOT_OK;
 
-	status =
-		fleet_collect(cloud, "ListAttachedPolicies", json_pack("{s:s}", "target", arn), "policies", &have, err);
+	if (!fresh)
+		status = fleet_collect(cloud, "ListAttachedPolicies", json_pack("{s:s}", "target", arn), "policies",
+				       &have, err);
 	for (; status == IOT_OK && policies != NULL && *policies != NULL; policies++) {
 		if (lists_name(have, "policyName", *policies))
 			continue;
@@ -407,7 +413,7 @@ enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thing, const c
 		status = fleet_call(cloud, "AttachPolicy",
 				    json_pack("{s:s, s:s}", "policyName", *policies, "target", arn), NULL, err);
 	}
-	if (status == IOT_OK)
+	if (status == IOT_OK && !fresh)
 		status = fleet_collect(cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", thing),
 				       "principals", &principals, err);
 	if (status != IOT_OK || lists_name(principals, "", arn))
@@ -421,12 +427,13 @@ static enum iot_status join_groups(struct making *making, struct iot_error *err)
 {
 	const char *const *group = making->spec->groups;
 	IOT_JSON have = NULL;
-	enum iot_status status;
+	enum iot_status status = IOT_OK;
 
 	if (group == NULL || *group == NULL)
 		return IOT_OK;
-	status = fleet_collect(making->cloud, "ListThingGroupsForThing",
-			       json_pack("{s:s}", "thingName", making->spec->name), "thingGroups", &have, err);
+	if (!making->fresh_thing)
+		status = fleet_collect(making->cloud, "ListThingGroupsForThing",
+				       json_pack("{s:s}", "thingName", making->spec->name), "thingGroups", &have, err);
 	for (; status == IOT_OK && *group != NULL; group++) {
 		if (lists_name(have, "groupName", *group))
 			continue;
@@ -519,14 +526,14 @@ static enum iot_status register_and_attach(struct making *making, const char *pe
 	status = register_certificate(making, pem, err);
 	if (status == IOT_OK) {
 		arn = fleet_arn(making->cloud, "cert", making->certificate_id);
-		status = fleet_attach(making->cloud, making->spec->name, making->spec->policies, arn, &making->changed,
-				      err);
+		status = fleet_attach(making->cloud, making->spec->name, making->spec->policies, arn,
+				      making->fresh_certificate, &making->changed, err);
 	}
 	return fleet_end(making->cloud, status, err);
 }
 
 /* Two commands at once on one folder: the second waits, and then finds what the first has made. Closing unlocks. */
-static enum iot_status lock_folder(const char *dir, int *ret_fd, struct iot_error *err)
+static enum iot_status lock_folder(struct iot_cloud *cloud, const char *dir, int *ret_fd, struct iot_error *err)
 {
 	int64_t deadline = iot_deadline(LOCK_MS);
 	enum iot_status status = iot_fs_mkdirs(dir, 0700, err);
@@ -541,7 +548,7 @@ static enum iot_status lock_folder(const char *dir, int *ret_fd, struct iot_erro
 			return iot_fail_errno(err, IOT_FAILURE, errno, "cannot lock folder '%s'", dir);
 		if (iot_left(deadline) == 0)
 			return iot_fail(err, IOT_AGAIN, "another command is making the device in folder '%s'", dir);
-		poll(NULL, 0, LOCK_STEP_MS);
+		iot_cloud_pause(cloud, LOCK_STEP_MS);
 	}
 	return IOT_OK;
 }
@@ -551,7 +558,7 @@ static enum iot_status make_identity(struct making *making, struct iot_error *er
 	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
 	IOT_CLEAN(iot_close_p) int lock = -1;
 	struct iot_buf pem = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	enum iot_status status = lock_folder(making->spec->out, &lock, err);
+	enum iot_status status = lock_folder(making->cloud, making->spec->out, &lock, err);
 
 	if (status == IOT_OK)
 		status = check_found(making, err); /* it may not have been there before */

@@ -76,9 +76,12 @@ IOT_CHECK enum iot_status fleet_upload(struct iot_cloud *cloud, const char *buck
 IOT_CHECK enum iot_status fleet_ensure_type(struct iot_cloud *cloud, const char *type, bool *changed,
 					    struct iot_error *err);
 
-/* Attach policies (NULL-terminated, may be NULL) and the thing to a certificate; *changed only becomes true. */
+/*
+ * Attach policies (NULL-terminated, may be NULL) and the thing to a certificate; `fresh`: one that was just made, so that
+ * what it has need not be listed. *changed only becomes true.
+ */
 IOT_CHECK enum iot_status fleet_attach(struct iot_cloud *cloud, const char *thing, const char *const *policies,
-				       const char *arn, bool *changed, struct iot_error *err);
+				       const char *arn, bool fresh, bool *changed, struct iot_error *err);
 
 /* Take a certificate from a thing: inactive, detached, deleted; one that other things use too is only detached. */
 IOT_CHECK enum iot_status fleet_drop_certificate(struct iot_cloud *cloud, const char *thing, const char *arn,

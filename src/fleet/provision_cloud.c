@@ -231,7 +231,7 @@ enum iot_status provision_register(struct provision *run, struct iot_error *err)
 		return status;
 	status = ensure_registered(run, err);
 	if (status == IOT_OK)
-		status = fleet_attach(run->cloud, run->thing, NULL, arn, &run->changed, err);
+		status = fleet_attach(run->cloud, run->thing, NULL, arn, false, &run->changed, err);
 	return fleet_end(run->cloud, status, err);
 }
 
@@ -408,6 +408,6 @@ enum iot_status provision_policy(struct provision *run, struct iot_error *err)
 
 	if (status != IOT_OK)
 		return status;
-	status = fleet_attach(run->cloud, run->thing, run->policies, arn, &run->changed, err);
+	status = fleet_attach(run->cloud, run->thing, run->policies, arn, false, &run->changed, err);
 	return fleet_end(run->cloud, status, err);
 }

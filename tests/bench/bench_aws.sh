@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # How fast 1,000 CreateThing through one iotctl process are, beside a loop over one libcurl handle (signed by libcurl, answers
-# not read) and beside a loop of the AWS CLI where that is installed, on the same endpoint. Prints the medians of
-# interleaved rounds; fails when iotctl reaches less of the bare loop than asked for.
+# not read) and beside a loop of the AWS CLI where that is installed, on the same endpoint. Prints the best of
+# interleaved rounds, as other work on the machine only ever makes a run of 50 ms slower; fails when iotctl reaches less of the bare loop than asked for.
 #
 #   bench_aws.sh [ROUNDS [PERCENT]]     $IOTCTL_BIN: the folder of a release build; $IOTCTL_BENCH: of bench_aws
 set -euo pipefail
-rounds=${1:-5} wanted=${2:-60} count=1000 cli_calls=3
+rounds=${1:-15} wanted=${2:-60} count=1000 cli_calls=5
 export PATH=${IOTCTL_BIN:?the folder of the built program}:${IOTCTL_BENCH:?the folder of bench_aws}:$PATH
 work=$(mktemp -d "${TMPDIR:-/tmp}/iotctl-bench.XXXXXX")
 cd "$work"
@@ -34,7 +34,7 @@ microseconds() { # COMMAND...: how long it took
 ours() { iotctl api CreateThing --lines things.jsonl -o jsonl >rows; }
 peer() { bench_aws bare "$AWS_ENDPOINT_URL" "$count"; }
 cli() { for ((i = 0; i < cli_calls; i++)); do aws --region eu-west-1 iot create-thing --thing-name "bench-$i" >cli.out; done; }
-median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+best() { sort -g "$1" | head -n 1; }
 
 peer # all warm
 ours
@@ -43,7 +43,7 @@ for ((round = 0; round < rounds; round++)); do
   microseconds ours >>ours.us
   microseconds peer >>peer.us
 done
-ours_us=$(median ours.us) peer_us=$(median peer.us) percent=$((100 * $(median peer.us) / $(median ours.us)))
+ours_us=$(best ours.us) peer_us=$(best peer.us) percent=$((100 * $(best peer.us) / $(best ours.us)))
 echo "$count CreateThing: iotctl $((ours_us / 1000)) ms, a bare libcurl loop $((peer_us / 1000)) ms: $percent % of it (wanted: $wanted %)"
 if command -v aws >/dev/null; then
   cli_us=$(($(microseconds cli) * count / cli_calls))

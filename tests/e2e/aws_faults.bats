@@ -282,6 +282,13 @@ END
   AWS_PROFILE=elsewhere iotctl api ListThings >/dev/null
   says 12 "is not a URL" iotctl --endpoint-url ftp://x api ListThings
   says 12 "is not the name of an AWS region" env AWS_REGION='eu west' iotctl api ListThings
+  # One that AWS has not: its name has no address. In a network without anything, so that nobody is asked.
+  if unshare -rn true 2>/dev/null; then
+    says 9 "'iot.eu-nowhere-9.amazonaws.com' is not known.*is there an AWS region 'eu-nowhere-9'" \
+      env AWS_REGION=eu-nowhere-9 unshare -rn iotctl api ListThings
+  else
+    echo "# no network namespaces here: a region that AWS has not is not tried" >&3
+  fi
   unset AWS_REGION
   says 12 "no AWS region is chosen" iotctl api ListThings
   printf 'nonsense\n' >.aws/config

@@ -59,6 +59,7 @@ add_executable(e2e_mbedtls_psk e2e/mbedtls_psk.c)
 target_link_libraries(e2e_mbedtls_psk PRIVATE iot_flags mbedtls mbedcrypto) # libmbedtls-dev 2.28.3, without pkg-config
 iot_bats(e2e remote)
 iot_bats(e2e aws_fleet)
+iot_bats(e2e aws_bulk)
 iot_bats(e2e aws_provision)
 iot_bats(e2e aws_mqtt)
 iot_bats(e2e api)

@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import os
+import random
 import re
 import socket
 import ssl
@@ -35,7 +36,7 @@ KEYS = {
     "ASIAOLD": {"secret": "old", "token": "expired-token"},
 }
 STATE = {"things": {}, "types": {}, "groups": {}, "policies": {}, "certificates": {}, "attached": set(), "principals": set(),
-         "members": set(), "shadows": {}, "log": [], "faults": [], "skew": 0, "rate": 0, "served": [], "mtls": False,
+         "members": set(), "shadows": {}, "log": [], "faults": [], "skew": 0, "rate": 0, "rates": {}, "latency": [0, 0], "throttled": {}, "under_way": 0, "most": 0, "buckets": {}, "served": [], "mtls": False,
          "address": "x-ats.iot.%s.amazonaws.com" % REGION}
 LOCK = threading.RLock()
 
@@ -396,10 +397,20 @@ class Handler(BaseHTTPRequestHandler):
             given = json.loads(body)
             STATE["faults"] = given.get("faults", [])
             STATE["skew"], STATE["rate"] = given.get("skew", 0), given.get("rate", 0)
+            STATE["rates"] = given.get("rates", {})  # of operations, calls a second; "rate" is of all together
+            STATE["latency"] = given.get("latency", [0, 0])  # of each call, at least and at most, in milliseconds
+            STATE["served"].clear()
+            STATE["most"] = 0
+            STATE["buckets"].clear()
             STATE["log"].clear()
+            STATE["throttled"].clear()
             self.say(200, b"{}")
         elif self.path == "/log":
             self.say(200, ("\n".join(STATE["log"]) + "\n").encode(), "text/plain")
+        elif self.path == "/most":  # requests that were under way at once
+            self.say(200, str(STATE["most"]).encode())
+        elif self.path == "/throttled":
+            self.say(200, json.dumps(STATE["throttled"]).encode())
         elif self.path == "/published":
             self.say(200, json.dumps(STATE["published"]).encode())
         elif self.path == "/run":  # devices: {"job": ..., "thing": ..., "status": ...}
@@ -518,12 +529,20 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.say(200, text, "application/xml" if text.startswith(b"<") else "application/json", more)
 
-    def throttle(self):
+    def throttle(self, name):
+        """All together: no second, wherever it begins, has more than the rate. One operation: a bucket of a fifth of a second."""
         now = time.monotonic()
         STATE["served"] = [t for t in STATE["served"] if now - t < 1]
-        if STATE["rate"] and len(STATE["served"]) >= STATE["rate"]:
+        rate = STATE["rates"].get(name, 0)
+        size = max(2, rate / 5)
+        tokens, then = STATE["buckets"].get(name, (size, now))
+        tokens = min(size, tokens + (now - then) * rate)
+        STATE["buckets"][name] = (tokens, now)
+        if STATE["rate"] and len(STATE["served"]) >= STATE["rate"] or rate and tokens < 1:
+            STATE["throttled"][name] = STATE["throttled"].get(name, 0) + 1
             raise Refused(400, "ThrottlingException", "Rate exceeded")
         STATE["served"].append(now)
+        STATE["buckets"][name] = (tokens - 1, now)
 
     def serve_one(self, body):
         service = check_signature(self, body)
@@ -535,7 +554,7 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.fault_for(name)
         if self.before(fault):
             return
-        self.throttle()
+        self.throttle(name)
         reply = run()
         STATE["log"].append(name)
         self.after(fault, reply)
@@ -543,6 +562,18 @@ class Handler(BaseHTTPRequestHandler):
     def do(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.hanging = False
+        with LOCK:
+            STATE["under_way"] += 1
+            STATE["most"] = max(STATE["most"], STATE["under_way"])
+        try:
+            self.do_one(body)
+        finally:
+            with LOCK:
+                STATE["under_way"] -= 1
+
+    def do_one(self, body):
+        if STATE["latency"][1] and "Authorization" in self.headers:
+            time.sleep(random.uniform(*STATE["latency"]) / 1000)
         self.answer(body)
         if self.hanging:  # until the client is gone
             self.connection.recv(1)
@@ -580,6 +611,8 @@ class DeviceHandler(Handler):
 
 
 class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # connections that come at once
+
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that was killed is no fault of ours
             super().handle_error(request, client_address)

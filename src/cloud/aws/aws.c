@@ -4,7 +4,7 @@
  */
 #include "cloud/aws/aws_private.h"
 
-enum { TIMEOUT_MS = 120000, ATTEMPTS = 5, PARALLEL = 16, QUOTA_AT_FIRST = 500, STEP_MS = 1000 };
+enum { TIMEOUT_MS = 120000, ATTEMPTS = 5, PARALLEL = 64, QUOTA_AT_FIRST = 500, STEP_MS = 1000 };
 
 static void aws_free(void *self)
 {
@@ -25,6 +25,7 @@ static void aws_free(void *self)
 	aws_credentials_release(&aws->fixed);
 	aws_credentials_release(&aws->credentials);
 	iot_buf_release(&aws->ca_pem);
+	json_decref(aws->looked_at);
 	free(aws->region);
 	free(aws->profile);
 	free(aws->endpoint_url);
@@ -50,6 +51,8 @@ static const struct iot_cloud_ops ops = {
 	.kind = "aws",
 	.call = aws_call,
 	.arn_prefix = aws_arn_prefix,
+	.together = aws_together,
+	.pause = aws_pause,
 	.free = aws_free,
 };
 

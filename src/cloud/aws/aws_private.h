@@ -90,6 +90,7 @@ struct aws {
 	bool skew_said;
 	int quota; /* of retries */
 	int timeout_ms, max_attempts, parallel;
+	json_t *looked_at;      /* certificates that were compared with a key, by id; NULL: none yet */
 	struct aws_call *calls; /* under way */
 	int call_count;
 };
@@ -220,7 +221,12 @@ IOT_CHECK enum iot_status aws_call_start(struct aws *aws, const struct iot_opera
 					 const struct iot_body *payload, struct iot_buf *out, struct aws_call **ret,
 					 struct iot_error *err);
 void aws_call_free(struct aws_call *call);
-/* Drive all calls for a while; those that finished are told or marked. */
+/* strands.c: iot_cloud_together and iot_cloud_pause; and waiting for the end of a call without a function. */
+void aws_together(void *self, void (*work)(void *data), void *data);
+void aws_pause(void *self, int ms);
+void aws_await(struct aws *aws, const struct aws_call *call);
+
+/* engine.c: drive all calls for a while; those that finished are told or marked. */
 void aws_engine_step(struct aws *aws, int wait_ms);
 /* One call to its end, without reconciling. */
 IOT_CHECK enum iot_status aws_call_run(struct aws *aws, const struct iot_operation *op, const json_t *request,

@@ -34,7 +34,7 @@ enum iot_status aws_call_start(struct aws *aws, const struct iot_operation *op, 
 			       const struct iot_body *payload, struct iot_buf *out, struct aws_call **ret,
 			       struct iot_error *err)
 {
-	struct aws_call *call = iot_alloc(sizeof(*call));
+	struct aws_call *call = iot_alloc(sizeof(*call)), **last = &aws->calls;
 	enum iot_status status = aws_wire_build(op, request, payload, &call->wire, err);
 
 	if (status != IOT_OK) {
@@ -46,8 +46,9 @@ enum iot_status aws_call_start(struct aws *aws, const struct iot_operation *op, 
 	call->out = out;
 	call->at = iot_monotonic_ms();
 	call->deadline = iot_deadline(aws->timeout_ms);
-	call->next = aws->calls;
-	aws->calls = call;
+	while (*last != NULL) /* in turn: where a rate holds many back, the oldest goes first */
+		last = &(*last)->next;
+	*last = call;
 	aws->call_count++;
 	*ret = call;
 	return IOT_OK;
@@ -224,6 +225,9 @@ static void on_done(void *data, struct iot_http_reply *reply)
 
 	if (reply->outcome != IOT_HTTP_ANSWERED) {
 		call->err = reply->err;
+		if (reply->outcome == IOT_HTTP_NOT_SENT && !call->aws->endpoints[call->wire.service].given)
+			iot_error_hint(&call->err, "is there an AWS region '%.40s', and a way to it from here?",
+				       call->aws->region);
 		/* What a wrong certificate, name or file means does not change by itself. */
 		if (reply->err.status == IOT_AGAIN || reply->err.status == IOT_TIMEOUT)
 			try_again(call, reply->outcome == IOT_HTTP_UNKNOWN,
@@ -320,8 +324,7 @@ enum iot_status aws_call_run(struct aws *aws, const struct iot_operation *op, co
 
 	if (status != IOT_OK)
 		return status;
-	while (!call->finished)
-		aws_engine_step(aws, STEP_MS);
+	aws_await(aws, call);
 	status = call->status;
 	if (status == IOT_OK)
 		*ret = iot_take(call->reply);

@@ -47,7 +47,8 @@ static const struct {
 };
 
 #define OTHER_RATE 10
-#define CUT 0.7          /* of the rate when throttled */
+#define CUT 0.7          /* of the rate when throttled, unless more is known to be taken */
+#define KEEP 0.97        /* of what was taken */
 #define CUT_EVERY_MS 500 /* several calls in flight are throttled together: that is one lesson */
 #define GROW 0.05        /* of the limit a second */
 #define LOWEST 0.5       /* calls a second */
@@ -66,10 +67,10 @@ static struct aws_rate *rate_of(struct aws *aws, const struct iot_operation *op)
 	return &aws->rates[op - iot_operations];
 }
 
-/* A burst is a fifth of a second's calls. */
+/* A burst is a tenth of a second's calls; two at least, or what is not fetched in the very moment would be lost. */
 static double capacity(const struct aws_rate *rate)
 {
-	return rate->rate > 5 ? rate->rate / 5 : 1;
+	return rate->rate > 20 ? rate->rate / 10 : 2;
 }
 
 static void set_limit(struct aws_rate *rate, double limit)
@@ -162,6 +163,15 @@ int aws_rate_wait(struct aws *aws, const struct iot_operation *op)
 	return (int)((1 - rate->tokens) / rate->rate * 1000) + 1;
 }
 
+/* Not below what the service did take in the last second, less a little: it may have refused only what came on top. */
+static double cut_rate(double rate, double measured)
+{
+	double cut = rate * CUT, kept = (measured < rate ? measured : rate) * KEEP;
+
+	cut = kept > cut ? kept : cut;
+	return cut > LOWEST ? cut : LOWEST;
+}
+
 void aws_rate_throttled(struct aws *aws, const struct iot_operation *op)
 {
 	struct aws_rate *rate = rate_of(aws, op);
@@ -174,7 +184,7 @@ void aws_rate_throttled(struct aws *aws, const struct iot_operation *op)
 		rate->rate = measured;
 		rate->filled_ms = now;
 	}
-	rate->rate = rate->rate * CUT > LOWEST ? rate->rate * CUT : LOWEST;
+	rate->rate = cut_rate(rate->rate, measured);
 	rate->tokens = 0;
 	rate->cut_ms = now;
 	iot_debug("%s is throttled: going on with %.1f calls a second", op->name, rate->rate);

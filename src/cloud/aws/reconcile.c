@@ -35,11 +35,17 @@ static enum iot_status look_at(struct aws *aws, const char *id, const struct iot
 	IOT_JSON reply = NULL;
 	const json_t *described;
 	const char *pem;
-	enum iot_status status = call(aws, "DescribeCertificate", json_pack("{s:s}", "certificateId", id), &reply, err);
+	enum iot_status status = IOT_OK;
 
+	if (json_object_get(aws->looked_at, id) == NULL)
+		status = call(aws, "DescribeCertificate", json_pack("{s:s}", "certificateId", id), &reply, err);
 	if (status != IOT_OK)
 		return status == IOT_NOT_FOUND ? IOT_OK : status;
-	described = json_object_get(reply, "certificateDescription");
+	if (aws->looked_at == NULL)
+		aws->looked_at = json_object();
+	if (reply != NULL)
+		json_object_set(aws->looked_at, id, json_object_get(reply, "certificateDescription"));
+	described = json_object_get(aws->looked_at, id);
 	pem = iot_json_str(described, "certificatePem", "");
 	if (iot_cert_parse_pem(pem, strlen(pem), "certificate", &cert, NULL) != IOT_OK ||
 	    !iot_key_equal(iot_cert_key(cert), key))
@@ -95,14 +101,6 @@ static enum iot_status find(struct aws *aws, const struct iot_key *key, int64_t 
 	return status;
 }
 
-static void wait_a_little(struct aws *aws)
-{
-	int64_t until = iot_deadline(LOOK_MS);
-
-	while (iot_left(until) > 0)
-		aws_engine_step(aws, iot_left(until));
-}
-
 static enum iot_status find_patiently(struct aws *aws, const struct iot_key *key, int64_t since_ms, json_t **ret,
 				      struct iot_error *err)
 {
@@ -110,7 +108,7 @@ static enum iot_status find_patiently(struct aws *aws, const struct iot_key *key
 
 	for (int look = 0; look < LOOKS && status == IOT_OK && *ret == NULL; look++) {
 		if (look > 0)
-			wait_a_little(aws);
+			aws_pause(aws, LOOK_MS);
 		status = find(aws, key, since_ms, ret, err);
 	}
 	return status;

@@ -289,7 +289,7 @@ static void test_rates(void)
 	CU_ASSERT_EQUAL(aws->rates[list - iot_operations].limit, 10); /* AWS's own */
 	while (aws_rate_wait(aws, create) == 0 && taken < 100)
 		taken++;
-	CU_ASSERT(taken >= 2 && taken <= 3); /* a fifth of a second */
+	CU_ASSERT(taken >= 2 && taken <= 3); /* two at least */
 	CU_ASSERT(aws_rate_wait(aws, create) <= 101);
 	rate->cut_ms = 0;
 	aws_rate_throttled(aws, create);
@@ -300,6 +300,10 @@ static void test_rates(void)
 	rate->filled_ms -= 60000;
 	(void)aws_rate_wait(aws, create);
 	CU_ASSERT_EQUAL(rate->rate, 10); /* it came back, and no further */
+	rate->cut_ms = 0;
+	rate->last = 10; /* taken in the second before: only what came on top was refused */
+	aws_rate_throttled(aws, create);
+	CU_ASSERT(rate->rate > 9.6 && rate->rate < 9.8);
 	iot_cloud_free(cloud);
 	/* Another endpoint is not limited until it says so. */
 	cloud = open_at("http://127.0.0.1:1", NULL, &err);
@@ -310,6 +314,80 @@ static void test_rates(void)
 	aws_rate_throttled(aws, create);
 	CU_ASSERT(aws->rates[create - iot_operations].rate > 1);
 	iot_cloud_free(cloud);
+}
+
+struct strands_seen {
+	struct iot_cloud *cloud;
+	int inside, begun, waiting, most, ended;
+};
+
+static void count_once(void *data)
+{
+	(*(int *)data)++;
+}
+
+static void be_a_strand(void *data)
+{
+	struct strands_seen *seen = data;
+	int nested = 0;
+
+	CU_ASSERT_EQUAL(++seen->inside, 1); /* no other runs */
+	seen->begun++;
+	seen->most = ++seen->waiting > seen->most ? seen->waiting : seen->most;
+	seen->inside--;
+	iot_cloud_pause(seen->cloud, 30 + seen->begun % 5);
+	CU_ASSERT_EQUAL(++seen->inside, 1);
+	iot_cloud_together(seen->cloud, count_once, &nested);
+	CU_ASSERT_EQUAL(nested, 1);
+	seen->waiting--;
+	seen->ended++;
+	seen->inside--;
+}
+
+/* They wait together, and run one at a time. */
+static void test_strands(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	struct strands_seen seen = {.cloud = open_at("http://127.0.0.1:1", NULL, &err)};
+	int64_t began = iot_monotonic_ms();
+
+	iot_cloud_together(seen.cloud, be_a_strand, &seen);
+	CU_ASSERT_EQUAL(seen.begun, 64);
+	CU_ASSERT_EQUAL(seen.most, 64);
+	CU_ASSERT_EQUAL(seen.ended, 64);
+	CU_ASSERT_EQUAL(seen.waiting, 0);
+	CU_ASSERT(iot_monotonic_ms() - began >= 30);
+	iot_cloud_pause(seen.cloud, 5); /* outside of strands it waits, too */
+	iot_cloud_free(seen.cloud);
+}
+
+/* Calls that fail do so in each strand by itself, and none is left under way. */
+static void call_in_vain(void *data)
+{
+	struct strands_seen *seen = data;
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON request = json_pack("{s:s}", "thingName", "t");
+
+	ASSERT_STATUS(iot_cloud_call(seen->cloud, "DescribeThing", request, NULL, NULL, NULL, &err), IOT_AGAIN, &err);
+	seen->ended++;
+}
+
+static void test_strands_that_fail(void)
+{
+	const struct iot_aws_options options = {.region = "r-1",
+						.endpoint_url = "http://127.0.0.1:1",
+						.access_key = "a",
+						.secret_key = "b",
+						.no_files = true,
+						.max_attempts = 1};
+	struct iot_error err = IOT_ERROR_INIT;
+	struct strands_seen seen = {0};
+
+	ASSERT_OK(iot_aws_open(&options, &seen.cloud, &err), &err);
+	iot_cloud_together(seen.cloud, call_in_vain, &seen);
+	CU_ASSERT_EQUAL(seen.ended, 64);
+	CU_ASSERT_PTR_NULL(((struct aws *)iot_cloud_self(seen.cloud))->calls);
+	iot_cloud_free(seen.cloud);
 }
 
 static void test_own_operations_are_not_aws(void)
@@ -343,5 +421,5 @@ static void test_arn_is_learned(void)
 UNIT_MAIN("cloud/aws", NULL, NULL, {"requests", test_requests}, {"headers", test_headers}, {"errors", test_errors},
 	  {"throttling_is_a_code_not_a_status", test_throttling_is_a_code_not_a_status}, {"date", test_date},
 	  {"files", test_files}, {"endpoints", test_endpoints}, {"hosts_of_aws", test_hosts_of_aws},
-	  {"rates", test_rates}, {"own_operations_are_not_aws", test_own_operations_are_not_aws},
-	  {"arn_is_learned", test_arn_is_learned})
+	  {"rates", test_rates}, {"strands", test_strands}, {"strands_that_fail", test_strands_that_fail},
+	  {"own_operations_are_not_aws", test_own_operations_are_not_aws}, {"arn_is_learned", test_arn_is_learned})

@@ -1,8 +1,9 @@
 /*
  * Many devices from a CSV file: one result for each row, and a journal that tells
- * which rows had theirs. A row is an ordinary 'create', which finishes what it
- * finds half-made, so that a row that was under way when the call was killed is
- * simply done again.
+ * which rows were begun and which had their result. A row is an ordinary use-case,
+ * which finishes what it finds half-done, so that a row that was under way when
+ * the call was killed is simply done again. Rows run in strands of the cloud: each
+ * strand takes the next row until there is none.
  */
 #include "fleet/fleet_private.h"
 #include "fleet/line_journal.h"
@@ -15,16 +16,34 @@
 
 #include <string.h>
 
-#define COMMAND "iotctl device create"
 #define SEPARATORS ";"
 
 struct batch {
 	struct iot_cloud *cloud;
 	const struct iot_device_batch *spec;
 	json_t *rows;
-	json_t *known; /* digest of a row -> {failed, record} from the journal */
+	json_t *known; /* digest of a row -> {failed} or {begun} from the journal */
 	struct line_journal *journal;
-	int64_t done, failed;
+	int64_t done, failed, before; /* rows that had their result; of all, those that had it in an earlier call */
+	size_t next;                  /* row to be taken */
+	enum iot_status status;       /* what ended it all, with the error */
+	struct iot_error err;
+};
+
+static const char *const create_columns[] = {"name",      "alias", "type", "policy", "group",
+					     "attribute", "csr",   "out",  NULL};
+static const char *const update_columns[] = {"name", "alias", "type", "group", "attribute", NULL};
+static const char *const name_column[] = {"name", NULL};
+
+static const struct {
+	const char *command; /* whose journal it is */
+	const char *const *columns;
+	const char *undone; /* what did not come to the rows that failed */
+} kinds[] = {
+	[IOT_BATCH_CREATE] = {"iotctl device create", create_columns, "made"},
+	[IOT_BATCH_UPDATE] = {"iotctl device update", update_columns, "updated"},
+	[IOT_BATCH_RETIRE] = {"iotctl device retire", name_column, "retired"},
+	[IOT_BATCH_ATTACH] = {"iotctl policy attach", name_column, "given the policy"},
 };
 
 static void batch_release(struct batch *batch)
@@ -34,8 +53,6 @@ static void batch_release(struct batch *batch)
 }
 
 /* --- rows ------------------------------------------------------------------------------- */
-
-static const char *const columns[] = {"name", "alias", "type", "policy", "group", "attribute", "csr", "out", NULL};
 
 /* The parts of a cell, NULL-terminated, in a block of new memory; NULL for none. The cell is cut up. */
 static const char **split(char *cell)
@@ -76,7 +93,8 @@ static enum iot_status read_rows(struct batch *batch, struct iot_error *err)
 	enum iot_status status = iot_fs_read(path, &text, err);
 
 	if (status == IOT_OK)
-		status = iot_csv_parse(iot_buf_str(&text), text.len, path, columns, &batch->rows, err);
+		status = iot_csv_parse(iot_buf_str(&text), text.len, path, kinds[batch->spec->kind].columns,
+				       &batch->rows, err);
 	iot_buf_release(&text);
 	json_array_foreach(batch->rows, i, row) {
 		const char *name = iot_json_str(row, "name", NULL);
@@ -104,17 +122,18 @@ static bool load_line(const json_t *line, void *data)
 	const struct batch *batch = data;
 	const char *row = iot_json_str(line, "row", NULL);
 
-	if (row == NULL || strlen(row) != IOT_SHA256_HEX_SIZE - 1 || json_object_get(line, "failed") == NULL)
+	if (row == NULL || strlen(row) != IOT_SHA256_HEX_SIZE - 1 ||
+	    (json_object_get(line, "failed") == NULL && json_object_get(line, "begun") == NULL))
 		return false;
 	json_object_set(batch->known, row, (json_t *)(uintptr_t)line);
 	return true;
 }
 
-static enum iot_status note(struct batch *batch, const char *digest, bool failed, struct iot_error *err)
+static enum iot_status note(struct batch *batch, const char *digest, const char *what, struct iot_error *err)
 {
 	if (batch->journal == NULL)
 		return IOT_OK;
-	line_journal_add(batch->journal, "{\"row\":\"%s\",\"failed\":%s}", digest, failed ? "true" : "false");
+	line_journal_add(batch->journal, "{\"row\":\"%s\",%s}", digest, what);
 	return line_journal_flush(batch->journal, err);
 }
 
@@ -150,7 +169,58 @@ static enum iot_status create_row(struct batch *batch, const json_t *row, json_t
 	spec.out = out;
 	if (out == NULL) /* policies belong to certificates */
 		spec.policies = policy_names;
+	if (batch->spec->kind == IOT_BATCH_UPDATE)
+		return iot_device_update(batch->cloud, &spec, ret, err);
 	return iot_device_create(batch->cloud, &spec, ret, err);
+}
+
+/* One that was begun and is not there any more is what an earlier call came to. */
+static enum iot_status retire_row(struct batch *batch, const char *name, bool begun, json_t **ret,
+				  struct iot_error *err)
+{
+	enum iot_status status = iot_device_retire(batch->cloud, name, false, ret, err);
+
+	if (status != IOT_NOT_FOUND || !begun)
+		return status;
+	iot_error_clear(err);
+	*ret = json_pack("{s:s, s:b}", "thingName", name, "changed", 1);
+	return IOT_OK;
+}
+
+static enum iot_status attach_row(struct batch *batch, const char *name, json_t **ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *thing = NULL;
+	IOT_JSON arns = NULL;
+	json_t *arn;
+	size_t i;
+	bool changed = false;
+	enum iot_status status = iot_fleet_resolve(batch->cloud, name, &thing, err);
+
+	if (status == IOT_OK)
+		status = fleet_collect(batch->cloud, "ListThingPrincipals", json_pack("{s:s}", "thingName", thing),
+				       "principals", &arns, err);
+	if (status == IOT_OK && json_array_size(arns) == 0)
+		status = iot_fail(err, IOT_CONFLICT, "device '%s' has no certificate", name);
+	json_array_foreach(arns, i, arn) {
+		if (status == IOT_OK)
+			status = fleet_attach(batch->cloud, thing, batch->spec->defaults.policies,
+					      json_string_value(arn), false, &changed, err);
+	}
+	if (status == IOT_OK)
+		*ret = json_pack("{s:s, s:b}", "thingName", thing, "changed", changed);
+	return status;
+}
+
+static enum iot_status change(struct batch *batch, const json_t *row, bool begun, json_t **ret, struct iot_error *err)
+{
+	switch (batch->spec->kind) {
+	case IOT_BATCH_RETIRE:
+		return retire_row(batch, iot_json_str(row, "name", ""), begun, ret, err);
+	case IOT_BATCH_ATTACH:
+		return attach_row(batch, iot_json_str(row, "name", ""), ret, err);
+	default:
+		return create_row(batch, row, ret, err);
+	}
 }
 
 /* Not this row's fault, and not over with the next one. */
@@ -161,11 +231,15 @@ static bool ends_all(enum iot_status status)
 
 static enum iot_status run_row(struct batch *batch, const json_t *row, const char *digest, struct iot_error *err)
 {
+	bool begun = json_object_get(json_object_get(batch->known, digest), "begun") != NULL;
 	IOT_JSON record = NULL;
 	char line[1200];
-	enum iot_status status = create_row(batch, row, &record, err);
-	bool failed = status != IOT_OK;
+	bool failed;
+	enum iot_status status = begun ? IOT_OK : note(batch, digest, "\"begun\":true", err);
 
+	if (status == IOT_OK)
+		status = change(batch, row, begun, &record, err);
+	failed = status != IOT_OK;
 	if (failed && ends_all(status))
 		return status;
 	if (failed) {
@@ -178,7 +252,7 @@ static enum iot_status run_row(struct batch *batch, const json_t *row, const cha
 	batch->done += !failed;
 	/* Told before it is noted: a row may be told twice when the call is killed here, but never not at all. */
 	status = batch->spec->each(record, batch->spec->data, err);
-	return status == IOT_OK ? note(batch, digest, failed, err) : status;
+	return status == IOT_OK ? note(batch, digest, failed ? "\"failed\":true" : "\"failed\":false", err) : status;
 }
 
 /* --- all of them --------------------------------------------------------------------------------- */
@@ -189,46 +263,83 @@ static bool settled(struct batch *batch, const char *digest)
 	const json_t *known = json_object_get(batch->known, digest);
 	bool failed = iot_json_bool(known, "failed", false);
 
-	if (known == NULL || (failed && batch->spec->retry_failed))
+	if (json_object_get(known, "failed") == NULL || (failed && batch->spec->retry_failed))
 		return false;
 	batch->failed += failed;
 	batch->done += !failed;
+	batch->before++;
 	return true;
+}
+
+static void tell_progress(const struct batch *batch)
+{
+	int64_t done = batch->done + batch->failed;
+
+	if (batch->spec->progress != NULL)
+		batch->spec->progress(done, done - batch->before, (int64_t)json_array_size(batch->rows),
+				      batch->spec->data);
+}
+
+static bool is_over(struct batch *batch)
+{
+	const struct iot_device_batch *spec = batch->spec;
+
+	if (batch->status == IOT_OK && spec->interrupted != NULL && spec->interrupted(spec->data))
+		batch->status = iot_fail(&batch->err, IOT_INTERRUPTED, "interrupted");
+	return batch->status != IOT_OK || batch->next >= json_array_size(batch->rows) ||
+	       (spec->max_failures > 0 && batch->failed >= spec->max_failures);
+}
+
+/* The next row that has no result yet; when another strand's row ended it all, only that one's error is kept. */
+static void take_row(struct batch *batch)
+{
+	const json_t *row = json_array_get(batch->rows, batch->next++);
+	struct iot_error err = IOT_ERROR_INIT;
+	char digest[IOT_SHA256_HEX_SIZE];
+	enum iot_status status = IOT_OK;
+
+	digest_of(row, digest);
+	if (!settled(batch, digest))
+		status = run_row(batch, row, digest, &err);
+	tell_progress(batch);
+	if (status != IOT_OK && batch->status == IOT_OK) {
+		batch->status = status;
+		batch->err = err;
+	}
+}
+
+static void strand(void *data)
+{
+	while (!is_over(data))
+		take_row(data);
 }
 
 static enum iot_status run_rows(struct batch *batch, struct iot_error *err)
 {
-	const struct iot_device_batch *spec = batch->spec;
 	int64_t total = (int64_t)json_array_size(batch->rows);
-	enum iot_status status = IOT_OK;
-	json_t *row;
-	size_t i;
 
-	json_array_foreach(batch->rows, i, row) {
-		char digest[IOT_SHA256_HEX_SIZE];
-
-		digest_of(row, digest);
-		if (spec->interrupted != NULL && spec->interrupted(spec->data))
-			return iot_fail(err, IOT_INTERRUPTED, "interrupted");
-		if (!settled(batch, digest))
-			status = run_row(batch, row, digest, err);
-		if (spec->progress != NULL)
-			spec->progress(batch->done + batch->failed, total, spec->data);
-		if (status != IOT_OK)
-			return status;
-		if (spec->max_failures > 0 && batch->failed >= spec->max_failures)
-			return iot_fail(err, IOT_ABORTED, "%lld devices failed; %lld of %lld rows were not tried",
-					(long long)batch->failed, (long long)(total - batch->done - batch->failed),
-					(long long)total);
+	iot_cloud_remember(batch->cloud, true);
+	/* The first is made alone: what it learns of policies, types and groups, the others need not ask for. */
+	while (batch->spec->kind == IOT_BATCH_CREATE && !is_over(batch) && batch->done + batch->failed == batch->before)
+		take_row(batch);
+	iot_cloud_together(batch->cloud, strand, batch);
+	iot_cloud_remember(batch->cloud, false);
+	if (batch->status != IOT_OK) {
+		*err = batch->err;
+		return batch->status;
 	}
-	if (batch->failed > 0)
-		return iot_fail(err, IOT_PARTIAL, "%lld of %lld devices were not made", (long long)batch->failed,
+	if (batch->spec->max_failures > 0 && batch->failed >= batch->spec->max_failures)
+		return iot_fail(err, IOT_ABORTED, "%lld devices failed; %lld of %lld rows were not tried",
+				(long long)batch->failed, (long long)(total - batch->done - batch->failed),
 				(long long)total);
+	if (batch->failed > 0)
+		return iot_fail(err, IOT_PARTIAL, "%lld of %lld devices were not %s", (long long)batch->failed,
+				(long long)total, kinds[batch->spec->kind].undone);
 	return IOT_OK;
 }
 
-enum iot_status iot_device_create_file(struct iot_cloud *cloud, const struct iot_device_batch *spec,
-				       struct iot_error *err)
+enum iot_status iot_device_batch_run(struct iot_cloud *cloud, const struct iot_device_batch *spec,
+				     struct iot_error *err)
 {
 	IOT_CLEAN(batch_release) struct batch batch = {.cloud = cloud, .spec = spec, .known = json_object()};
 	struct iot_error scratch = IOT_ERROR_INIT, late = IOT_ERROR_INIT;
@@ -239,7 +350,8 @@ enum iot_status iot_device_create_file(struct iot_cloud *cloud, const struct iot
 	if (status == IOT_OK && spec->retry_failed && spec->journal == NULL)
 		status = iot_fail(err, IOT_USAGE, "which rows failed stands in a journal: name it");
 	if (status == IOT_OK && spec->journal != NULL)
-		status = line_journal_open(spec->journal, COMMAND, load_line, &batch, &batch.journal, err);
+		status = line_journal_open(spec->journal, kinds[spec->kind].command, load_line, &batch, &batch.journal,
+					   err);
 	if (status != IOT_OK)
 		return status;
 	status = run_rows(&batch, err);
