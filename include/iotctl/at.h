@@ -61,7 +61,10 @@ struct iot_at_dialect {
 struct iot_at {
 	struct iot_serial *serial; /* borrowed */
 	const struct iot_at_dialect *dialect;
-	/* Lines that are no part of an answer; borrowed during the call. May be NULL. */
+	/*
+	 * Lines that are no part of an answer; borrowed during the call. May be NULL. Not those that come while a secret
+	 * is said and answered: they may be its echo, and callers log what they get.
+	 */
 	void (*stranger)(const char *line, size_t len, void *data);
 	void *data;         /* for this and for the dialect's `proves` */
 	int probe_ms;       /* the probe is answered within this, however slow the board; 0: 4 s */

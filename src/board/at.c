@@ -90,6 +90,8 @@ static enum iot_status read_answer(struct iot_at *at, int64_t deadline, bool hid
 	enum iot_status status;
 	int more = 0;
 
+	if (hidden) /* what it says may be an echo */
+		answer->text.secret = answer->lines.secret = true;
 	do {
 		bool cut = false;
 
@@ -97,7 +99,7 @@ static enum iot_status read_answer(struct iot_at *at, int64_t deadline, bool hid
 		if (status != IOT_OK)
 			break;
 		verdict = cut ? IOT_AT_STRANGER : at->dialect->judge(iot_buf_str(&line), line.len, answer, &more);
-		if (verdict == IOT_AT_STRANGER && at->stranger != NULL && line.len > 0)
+		if (verdict == IOT_AT_STRANGER && at->stranger != NULL && line.len > 0 && !hidden)
 			at->stranger(iot_buf_str(&line), line.len, at->data);
 		if (verdict == IOT_AT_PART) {
 			iot_buf_add(&answer->lines, line.data, line.len);

@@ -22,7 +22,15 @@ struct console {
 	struct console_terminal terminal;
 	struct iot_buf typed; /* prompt and what was typed */
 	struct iot_buf next;  /* bytes that came and were not looked at yet */
+	bool hidden;          /* what comes is left out of the transcript */
+	bool echo_may_come;   /* as of a secret that was typed, and that the board has not echoed as it should */
 };
+
+void console_hide(struct console *console, bool on)
+{
+	console->hidden = on;
+	iot_serial_hide(console->serial, on || console->echo_may_come);
+}
 
 static void reset_terminal(struct console *console)
 {
@@ -151,8 +159,13 @@ enum iot_status console_sync(struct console *console, int timeout_ms, struct iot
 		if (status != IOT_OK)
 			return status;
 		status = await_prompt(console, iot_deadline(SYNC_STEP_MS), &late);
+		if (status == IOT_OK) { /* silent behind its prompt: no echo is on its way */
+			console->echo_may_come = false;
+			console_hide(console, console->hidden);
+			return IOT_OK;
+		}
 		if (status != IOT_TIMEOUT) {
-			if (status != IOT_OK && err != NULL)
+			if (err != NULL)
 				*err = late;
 			return status;
 		}
@@ -192,11 +205,6 @@ void console_close(struct console *console)
 	iot_buf_release(&console->typed);
 	iot_buf_release(&console->next);
 	free(console);
-}
-
-void console_hide(struct console *console, bool on)
-{
-	iot_serial_hide(console->serial, on);
 }
 
 /* --- typing ---------------------------------------------------------------------------------- */
@@ -300,13 +308,16 @@ enum iot_status console_enter(struct console *console, const struct console_text
 		console_hide(console, true);
 	for (int tries = 0; status == IOT_TIMEOUT && tries < ENTER_TRIES; tries++) {
 		iot_error_clear(&late);
-		status = tries > 0 ? console_sync(console, 5 * console->echo_ms, &late) : IOT_OK;
+		status = IOT_OK;
+		if (tries > 0 || console->echo_may_come)
+			status = console_sync(console, 5 * console->echo_ms, &late);
 		if (status == IOT_OK)
 			status = type(console, texts, &late);
 		if (status == IOT_OK)
 			status = press_enter(console, &late);
 	}
 	if (secret) {
+		console->echo_may_come = status != IOT_OK;
 		console_hide(console, false);
 		iot_serial_note(console->serial, "(a line with a secret)");
 	}

@@ -200,7 +200,7 @@ static const struct cli_command cmd_make = {
 	.opts = CLI_OPTS(
 		OPT_FLAG(0, "later", struct policy_args, later, "later versions of the same signer will do, too"),
 		OPT_LIST(0, "implementation-id", "HEX", struct policy_args, implementations,
-			 "32 bytes; may be given again"),
+			 "32 bytes"),
 		OPT_PATH(0, "out", "FILE", struct policy_args, out, "write it there, not to stdout",
 			 .complete = COMPLETE_FILE)),
 	.examples = CLI_EXAMPLES({"attest policy make SPE=tfm_s_signed.bin NSPE=app_signed.bin --later --out pump.json",

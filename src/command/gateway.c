@@ -5,6 +5,7 @@
 #include "command/context.h"
 #include "iotctl/children.h"
 #include "iotctl/fs.h"
+#include "iotctl/log.h"
 
 #include <string.h>
 
@@ -107,6 +108,8 @@ static enum iot_status export_children(struct cli_context *ctx, const void *args
 	enum iot_status status =
 		iot_gateway_export(command_cloud(ctx), args->gateway, args->identity, args->out, &record, err);
 
+	if (status == IOT_OK && iot_json_int(record, "children", 0) == 0)
+		iot_notice("'%s' has no children yet: 'iotctl gateway add' gives it some", args->gateway);
 	return status == IOT_OK ? output_object(ctx->out, columns, record, err) : status;
 }
 

@@ -174,7 +174,7 @@ const struct cli_command cmd_sim_board = {
 		"'cred buf'), fail-add, corrupt and mute, aimed as above, no-digest (in 'cred list'), no-banner (it starts without a "
 		"word), and no-cred, no-hwinfo, no-kernel, no-reboot (the shell has no such commands).",
 	.opts = CLI_OPTS(
-		OPT_STR(0, "kind", "KIND", struct board_args, kind, "which board",
+		OPT_STR(0, "kind", "KIND", struct board_args, kind, "which board: freertos, nrf91, sim7600 or zephyr",
 			.choices = CLI_CHOICES("freertos", "nrf91", "sim7600", "zephyr"), .required = true),
 		OPT_PATH(0, "link", "PATH", struct board_args, link, "where its serial port appears", .required = true,
 			 .complete = COMPLETE_FILE),
@@ -193,7 +193,9 @@ const struct cli_command cmd_sim_board = {
 	.examples = CLI_EXAMPLES({"sim board --kind freertos --link ./board1", "a blank board"},
 				 {"sim board --kind freertos --link ./board1 --baud 115200 --fault log --fault drop=0.001",
 				  "one that talks too much, on a bad wire"},
-				 {"sim board --kind zephyr --link ./board2 --fault volatile",
+				 {"sim board --kind nrf91 --link ./board2 --endpoint localhost:8883",
+				  "a modem whose application connects to this machine"},
+				 {"sim board --kind zephyr --link ./board3 --fault volatile",
 				  "one that forgets all that it is given"}),
 	.exits = CLI_EXITS(IOT_CONFLICT),
 	CLI_RUN(board, struct board_args),

@@ -137,6 +137,6 @@ const struct cli_command cmd_sim_psk = {
 					       "other-device", "huge", "garbage", "early-data", "silent", "slow"))),
 	.examples = CLI_EXAMPLES(
 		{"sim psk-device --key sensor-1.psk --attestation-key sensor-1.iak -n 10", "ten measurements"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_DENIED, IOT_VERIFY, IOT_TIMEOUT, IOT_AGAIN),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_DENIED, IOT_TIMEOUT, IOT_AGAIN, IOT_VERIFY),
 	CLI_RUN(psk_device, struct psk_args),
 };

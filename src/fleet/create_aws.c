@@ -34,6 +34,14 @@ static int64_t key_age_ms(const struct iot_device_spec *spec)
 	return stat(spec->csr != NULL ? spec->csr : path, &st) == 0 ? (int64_t)st.st_mtime * 1000 : 0;
 }
 
+enum iot_status fleet_aws_sign(struct iot_cloud *cloud, const struct iot_buf *csr, json_t **ret_reply,
+			       struct iot_error *err)
+{
+	return fleet_call(cloud, "CreateCertificateFromCsr",
+			  json_pack("{s:s, s:b}", "certificateSigningRequest", iot_buf_str(csr), "setAsActive", 1),
+			  ret_reply, err);
+}
+
 enum iot_status fleet_aws_issue(struct iot_cloud *cloud, const struct iot_device_spec *spec, const struct iot_key *key,
 				bool fresh, struct iot_buf *pem, char **ret_id, struct iot_error *err)
 {
@@ -47,10 +55,7 @@ enum iot_status fleet_aws_issue(struct iot_cloud *cloud, const struct iot_device
 	if (status == IOT_OK && reply == NULL) {
 		status = make_request(spec, &csr, err);
 		if (status == IOT_OK)
-			status = fleet_call(cloud, "CreateCertificateFromCsr",
-					    json_pack("{s:s, s:b}", "certificateSigningRequest", iot_buf_str(&csr),
-						      "setAsActive", 1),
-					    &reply, err);
+			status = fleet_aws_sign(cloud, &csr, &reply, err);
 	}
 	iot_buf_release(&csr);
 	if (status != IOT_OK)

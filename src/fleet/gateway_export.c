@@ -45,7 +45,7 @@ static enum iot_status check_identity(const char *identity, const char *gateway,
 	if (status == IOT_OK && thing == NULL)
 		return iot_fail(err, IOT_NOT_FOUND, "'%s' is not a gateway's folder: it has no device.json", identity);
 	if (status == IOT_OK && strcmp(thing, gateway) != 0)
-		return iot_fail(err, IOT_CONFLICT, "'%s' is the folder of '%s'", identity, thing);
+		return iot_fail(err, IOT_CONFLICT, "'%s' is the folder of '%s', not of '%s'", identity, thing, gateway);
 	return status == IOT_OK ? iot_fs_check_private(key, err) : status;
 }
 
@@ -63,7 +63,7 @@ static enum iot_status check_out(const char *out, const char *gateway, const cha
 		return IOT_USAGE;
 	}
 	if (thing != NULL && strcmp(thing, gateway) != 0)
-		return iot_fail(err, IOT_CONFLICT, "'%s' is the folder of '%s'", out, thing);
+		return iot_fail(err, IOT_CONFLICT, "'%s' is the folder of '%s', not of '%s'", out, thing, gateway);
 	if (thing != NULL && !iot_fs_exists(children)) {
 		iot_fail(err, IOT_CONFLICT, "'%s' is the folder of a gateway on this machine", out);
 		iot_error_hint(err, "export to another one, with --identity %s", out);
@@ -81,8 +81,7 @@ static enum iot_status copy_identity(const char *from, const char *to, struct io
 
 	for (size_t i = 0; i < IOT_LENGTH(files); i++) {
 		IOT_CLEAN(iot_free_p)
-		char *source = iot_path(from, files[i].name),
-		     *target = iot_path(to, files[i].name);
+		char *source = iot_path(from, files[i].name), *target = iot_path(to, files[i].name);
 		IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_SECRET(PEM_MAX);
 		enum iot_status status = iot_fs_read(source, &text, err);
 

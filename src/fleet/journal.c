@@ -127,8 +127,9 @@ static enum iot_status check_free(struct iot_store *journal, const char *sql, co
 		return IOT_OK;
 	status = find(journal, sql, board->fleet, value, &row, err);
 	if (status == IOT_OK && row.id != 0 && strcmp(row.uid, board->uid) != 0) {
-		iot_fail(err, IOT_CONFLICT, "the %s of board '%s' belongs to board '%s' already", what, board->uid,
-			 row.uid);
+		iot_fail(err, IOT_CONFLICT, "the %s '%s' of board '%s' belongs to board '%s' already", what, value,
+			 board->uid, row.uid);
+		iot_error_hint(err, "is it the board that was meant?");
 		return IOT_CONFLICT;
 	}
 	return status;

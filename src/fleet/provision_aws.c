@@ -6,6 +6,7 @@
  * repeated. Whether a board came is told by lifecycle events, when an operator's
  * certificate is at hand (they name the certificate), else by the fleet index, else not at all.
  */
+#include "fleet/create_private.h"
 #include "fleet/lifecycle.h"
 #include "fleet/provision_private.h"
 
@@ -246,10 +247,7 @@ enum iot_status provision_aws_issue(struct provision *run, struct iot_cert **ret
 	if (status == IOT_OK && reply == NULL) {
 		status = make_request(run, &csr, err);
 		if (status == IOT_OK)
-			status = fleet_call(run->cloud, "CreateCertificateFromCsr",
-					    json_pack("{s:s, s:b}", "certificateSigningRequest", iot_buf_str(&csr),
-						      "setAsActive", 1),
-					    &reply, err);
+			status = fleet_aws_sign(run->cloud, &csr, &reply, err);
 	}
 	iot_buf_release(&csr);
 	if (status != IOT_OK)

@@ -328,10 +328,18 @@ static enum iot_status not_seen(const struct provision *run, const struct presen
 			 provision_has_psk(run) ? "a" : "another", seen->certificate_id);
 		iot_error_hint(err, "another device may use its name: 'iotctl device show %s'", run->thing);
 	} else {
-		iot_fail(err, IOT_VERIFY, "not proved: board '%s' %s, the broker does not know of it", run->uid,
+		iot_fail(err, IOT_VERIFY, "not proved: board '%s' %s, and the broker has not seen it connect as '%s'",
+			 run->uid,
 			 run->description->prove & IOT_BOARD_PROVE_CONNECT ? "says that it is connected"
-									   : "was started");
-		if (provision_at_aws(run))
+									   : "was started",
+			 run->thing);
+		if (!(run->description->install & 1U << IOT_ITEM_ENDPOINT))
+			iot_error_hint(
+				err,
+				"its kind is not told where to connect: its own software must, at '%s%s%s' under "
+				"this name",
+				run->endpoint, run->port != NULL ? ":" : "", run->port != NULL ? run->port : "");
+		else if (provision_at_aws(run))
 			iot_error_hint(err, "is '%s' this account's endpoint? the same call looks again",
 				       run->endpoint);
 		else

@@ -71,7 +71,7 @@ enum iot_status provision_check_secrets(struct provision *run, struct iot_error 
 	enum iot_status status = fleet_each(run->cloud, "iotctl:ListPsks", json_pack("{s:s}", "thingName", run->thing),
 					    "psks", other_secret, run, err);
 
-	if (status == IOT_OK || run->spec->replace || fleet_missing(err)) {
+	if ((status == IOT_CONFLICT && run->spec->replace) || (status != IOT_OK && fleet_missing(err))) {
 		iot_error_clear(err);
 		return IOT_OK;
 	}
@@ -160,18 +160,24 @@ static enum iot_status read_file(struct provision *run, const char *path, struct
 /* --- secrets that the registry has ------------------------------------------------------------ */
 
 /* *ret_found false: it is revoked, or gone. */
-static enum iot_status export(struct provision *run, const char *identity, const char *purpose, struct iot_buf *secret,
-			      bool *ret_found, struct iot_error *err) {
+static enum iot_status fetch_one(struct provision *run, const char *identity, const char *purpose,
+				 struct iot_buf *secret, bool *ret_found, struct iot_error *err)
+{
 	IOT_CLEAN(iot_buf_release) struct iot_buf line = IOT_BUF_SECRET(FILE_MAX);
-	enum iot_status status = iot_psk_export(run->cloud, run->thing, identity, purpose, IOT_PSK_MOSQUITTO, &line,
-						NULL, err);
-	const char * hex;
+	enum iot_status status =
+		iot_psk_export(run->cloud, run->thing, identity, purpose, IOT_PSK_MOSQUITTO, &line, NULL, err);
+	const char *hex;
 
-	*ret_found = status == IOT_OK; if (status == IOT_NOT_FOUND){iot_error_clear(err); return IOT_OK;}
-if (status != IOT_OK) return status;
-hex = strchr(iot_buf_str(&line), ':') + 1;
-iot_buf_add(secret, hex, strcspn(hex, "\n"));
-return IOT_OK;
+	*ret_found = status == IOT_OK;
+	if (status == IOT_NOT_FOUND) {
+		iot_error_clear(err);
+		return IOT_OK;
+	}
+	if (status != IOT_OK)
+		return status;
+	hex = strchr(iot_buf_str(&line), ':') + 1;
+	iot_buf_add(secret, hex, strcspn(hex, "\n"));
+	return IOT_OK;
 }
 
 static enum iot_status revoked(struct provision *run, const char *identity, struct iot_error *err)
@@ -189,10 +195,10 @@ static enum iot_status fetch(struct provision *run, struct iot_error *err)
 	IOT_CLEAN(iot_free_p) char *attest = attest_identity(identity);
 	IOT_JSON known = NULL;
 	bool found = false, found_attest = !attests(run);
-	enum iot_status status = export(run, identity, "connect", &run->psk, &found, err);
+	enum iot_status status = fetch_one(run, identity, "connect", &run->psk, &found, err);
 
 	if (status == IOT_OK && !found_attest)
-		status = export(run, attest, "attest", &run->attest, &found_attest, err);
+		status = fetch_one(run, attest, "attest", &run->attest, &found_attest, err);
 	if (status == IOT_OK && !found_attest)
 		status = look_up(run, attest, &known, err);
 	if (status != IOT_OK)

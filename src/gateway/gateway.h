@@ -141,7 +141,7 @@ struct export_stamp {
 /* A policy of the registry, parsed. */
 struct attest_document {
 	struct attest_document *next;
-	char *name;
+	char *name, *text;
 	struct iot_attest_policy *policy;
 };
 
@@ -156,8 +156,10 @@ struct gateway {
 	char *state_dir; /* of the queue */
 	bool exported;   /* it runs from what 'gateway export' has made */
 	struct export_stamp export_stamp;
-	bool at_home;      /* the cloud is the fleet whose registry this is */
-	int export_folder; /* which of the two folders has the copy in use; -1: none */
+	struct export_stamp refused_stamp; /* of an export that is of no use as it is */
+	struct iot_error refused;          /* and why */
+	bool at_home;                      /* the cloud is the fleet whose registry this is */
+	int export_folder;                 /* which of the two folders has the copy in use; -1: none */
 	struct iot_psk_server *server;
 	struct gateway_queue *queue;
 	struct attest_rule *rules;

@@ -60,6 +60,7 @@ static const struct iot_attest_policy *by_option(const struct gateway *gateway, 
 
 /* --- the registry --------------------------------------------------------------------------- */
 
+/* The text counts, too: the registry may have changed since it was looked at last. */
 static enum iot_status parsed(struct gateway *gateway, const char *name, const char *document,
 			      const struct iot_attest_policy **ret, struct iot_error *err)
 {
@@ -67,7 +68,7 @@ static enum iot_status parsed(struct gateway *gateway, const char *name, const c
 	struct iot_attest_policy *policy = NULL;
 	enum iot_status status;
 
-	while (entry != NULL && strcmp(entry->name, name) != 0)
+	while (entry != NULL && (strcmp(entry->name, name) != 0 || strcmp(entry->text, document) != 0))
 		entry = entry->next;
 	if (entry != NULL) {
 		*ret = entry->policy;
@@ -78,6 +79,7 @@ static enum iot_status parsed(struct gateway *gateway, const char *name, const c
 		return status;
 	entry = iot_alloc(sizeof(*entry));
 	entry->name = iot_strdup(name);
+	entry->text = iot_strdup(document);
 	entry->policy = policy;
 	entry->next = gateway->documents;
 	gateway->documents = entry;
@@ -92,6 +94,7 @@ void gateway_forget_documents(struct gateway *gateway)
 	while ((entry = gateway->documents) != NULL) {
 		gateway->documents = entry->next;
 		free(entry->name);
+		free(entry->text);
 		iot_attest_policy_free(entry->policy);
 		free(entry);
 	}

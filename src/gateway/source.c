@@ -164,8 +164,11 @@ static enum iot_status unpack_layouts(struct iot_cloud *cloud, const char *dir, 
 	return status;
 }
 
-/* In the other one of two folders: the one in use stays as it is until this is complete. */
-static enum iot_status take_export(struct gateway *gateway, const char *path, struct iot_error *err)
+/*
+ * In the other one of two folders: the one in use stays as it is until this is complete. *ret_usable false: it was read
+ * as it is, and is none for this gateway.
+ */
+static enum iot_status take_export(struct gateway *gateway, const char *path, bool *ret_usable, struct iot_error *err)
 {
 	int next = gateway->export_folder == 0 ? 1 : 0;
 	IOT_CLEAN(iot_free_p) char *dir = iot_strf("%s/children.%d", gateway->state_dir, next);
@@ -173,6 +176,7 @@ static enum iot_status take_export(struct gateway *gateway, const char *path, st
 	struct iot_cloud *cloud = NULL;
 	uint8_t seal[IOT_SEAL_KEY_SIZE];
 	enum iot_status status = copy_export(path, dir, err);
+	bool copied = status == IOT_OK;
 
 	if (status == IOT_OK)
 		status = iot_local_open(dir, &cloud, err);
@@ -186,6 +190,7 @@ static enum iot_status take_export(struct gateway *gateway, const char *path, st
 		iot_cloud_free(cloud);
 		(void)!iot_fs_remove_tree(dir, NULL);
 		iot_error_while(err, "reading '%s'", path);
+		*ret_usable = !copied || (status != IOT_CONFLICT && status != IOT_USAGE && status != IOT_SETTINGS);
 		return status;
 	}
 	iot_cloud_free(gateway->cloud);
@@ -205,11 +210,20 @@ static enum iot_status look_at_export(struct gateway *gateway, bool *ret_moved, 
 	IOT_CLEAN(iot_free_p) char *path = iot_path(gateway->options->dir, IOT_GATEWAY_EXPORT);
 	IOT_CLEAN(iot_free_p) char *since = NULL;
 	struct export_stamp stamp = {0};
+	bool usable = true;
 	enum iot_status status = read_stamp(path, &stamp, err);
 
 	if (status != IOT_OK || same_stamp(&stamp, &gateway->export_stamp))
 		return status;
-	status = take_export(gateway, path, err);
+	if (same_stamp(&stamp, &gateway->refused_stamp)) {
+		*err = gateway->refused;
+		return gateway->refused.status;
+	}
+	status = take_export(gateway, path, &usable, err);
+	if (!usable) { /* it is not copied again and again */
+		gateway->refused_stamp = stamp;
+		gateway->refused = *err;
+	}
 	if (status != IOT_OK)
 		return status;
 	gateway->export_stamp = stamp;

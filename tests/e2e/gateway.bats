@@ -230,8 +230,21 @@ CONF
   fault 5 "does not let 'sensor-3' in" small_device sensor-3 -n 1 -q
   refresh_export
   until_true 5 lets_in sensor-3
+
+  # that of another one is looked at once, not copied ten times a second
+  iotctl gateway create gw-2 --out ./gw-2 >/dev/null
+  iotctl gateway export gw-2 --identity ./gw-2 --out ./other >/dev/null
+  cp -p other/children.db elsewhere/gw/children.db
+  until_true 5 logged gateway.err "it is of gateway 'gw-2'"
+  before=$(bytes_written)
+  fault 5 "does not let 'sensor-3' in" small_device sensor-3 -n 1 -q
+  fault 5 "does not let 'sensor-3' in" small_device sensor-3 -n 1 -q
+  [ $(($(bytes_written) - before)) -lt "$(stat -c %s other/children.db)" ]
+  refresh_export
+  until_true 5 lets_in sensor-3
 }
 
+bytes_written() { awk '/^wchar/ {print $2}' "/proc/$gateway/io"; }
 routed() { lets_in panel-1 && grep -q "\"device\":\"$1\"" events.jsonl; } # NAME: something of it is in the file of the route
 lets_in() { small_device "$1" -n 1 --interval 0 -q; }                                     # NAME
 

@@ -68,7 +68,7 @@ connected() { device_says "$1" .connected true; }
 @test "one that does not come is not proved, and the line says what to look at" {
   start_fleet
   start_board b1
-  fault 11 'the broker does not know of it' iotctl provision --board nrf91 --port ./b1 --connect-timeout 2s
+  fault 11 'its own software must' iotctl provision --board nrf91 --port ./b1 --connect-timeout 2s
   stop_board
   start_board b1 --endpoint "localhost:$port"
   expect 0 iotctl provision --board nrf91 --port ./b1 -q

@@ -84,7 +84,7 @@ change() { jq "$1" app.json >app.new && mv app.new app.json; } # EXPRESSION
   # The endpoint is another host's: it connects nowhere.
   change '.commands.endpoint.set = "app set ssid {value}" | .commands.endpoint.said = "ssid saved" | del(.commands.endpoint.get, .commands.endpoint.shows)'
   start_board b2
-  fault 11 'was started, the broker does not know of it' provision b2 --name z-2 --connect-timeout 2s
+  fault 11 'was started, and the broker has not seen it connect as' provision b2 --name z-2 --connect-timeout 2s
   cp "$BATS_TEST_DIRNAME/zephyr-app.json" app.json
   provision b2 --name z-2 -q >/dev/null
   device_says z-2 '.certificates | length' 1

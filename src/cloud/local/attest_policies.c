@@ -21,6 +21,14 @@ static enum iot_status find(struct iot_local *local, const char *name, struct io
 	return status == IOT_OK ? iot_stmt_step(*ret, ret_row, err) : status;
 }
 
+static enum iot_status no_policy(const char *name, struct iot_error *err)
+{
+	enum iot_status status = iot_local_not_found(err, "there is no attestation policy '%s'", name);
+
+	iot_error_hint(err, "'iotctl attest policy list' shows what there is");
+	return status;
+}
+
 static enum iot_status policy_id(struct iot_local *local, const char *name, int64_t *ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
@@ -28,7 +36,7 @@ static enum iot_status policy_id(struct iot_local *local, const char *name, int6
 	enum iot_status status = find(local, name, &stmt, &row, err);
 
 	if (status == IOT_OK && !row)
-		return iot_local_not_found(err, "there is no attestation policy '%s'", name);
+		return no_policy(name, err);
 	if (status == IOT_OK)
 		*ret = iot_stmt_int(stmt, 0);
 	return status;
@@ -249,7 +257,7 @@ static enum iot_status get_policy(struct iot_local *local, const json_t *request
 
 	(void)in, (void)out;
 	if (status == IOT_OK && !row)
-		return iot_local_not_found(err, "there is no attestation policy '%s'", name);
+		return no_policy(name, err);
 	if (status != IOT_OK)
 		return status;
 	set_row(stmt, *ret_reply);
@@ -301,9 +309,12 @@ static enum iot_status delete_policy(struct iot_local *local, const json_t *requ
 	if (status != IOT_OK)
 		return status;
 	first = json_array_get(json_object_get(targets, "targets"), 0);
-	if (first != NULL)
-		return iot_cloud_fail(err, "DeleteConflictException", "attestation policy '%s' is assigned to '%s'",
-				      name, json_string_value(first));
+	if (first != NULL) {
+		iot_cloud_fail(err, "DeleteConflictException", "attestation policy '%s' is assigned to '%s'", name,
+			       json_string_value(first));
+		iot_error_hint(err, "'iotctl attest policy unassign' takes it from there");
+		return IOT_CONFLICT;
+	}
 	return iot_store_run(local->store, NULL, err, "DELETE FROM attest_policies WHERE id = ?", "i", id);
 }
 

@@ -155,8 +155,11 @@ static enum iot_status begin(struct board_sim *board, struct iot_error *err)
 	for (size_t i = 0; board_sim_kinds[i] != NULL && board->kind == NULL; i++)
 		if (strcmp(board_sim_kinds[i]->name, options->kind) == 0)
 			board->kind = board_sim_kinds[i];
-	if (board->kind == NULL)
-		return iot_fail(err, IOT_USAGE, "there is no software board '%s'", options->kind);
+	if (board->kind == NULL) {
+		iot_fail(err, IOT_USAGE, "there is no software board '%s'", options->kind);
+		iot_error_hint(err, "'iotctl sim board --help' lists them; 'iotctl sim expresslink' is one of its own");
+		return IOT_USAGE;
+	}
 	board->dir = options->state != NULL ? iot_strdup(options->state) : iot_strf("%s.state", options->link);
 	board->out = (struct iot_buf)IOT_BUF_SECRET(OUT_MAX);
 	faults_init(&board->wire, options->seed);

@@ -424,10 +424,35 @@ static void test_data_not_answered(void)
 	CU_ASSERT_PTR_NULL(strstr(strstr(other.heard, "hello") + 1, "hello"));
 }
 
+/* --- secrets ---------------------------------------------------------------------------------- */
+
+/* Whoever hears of lines that are no answer logs them, and an echo must not get there. */
+static void test_echo_of_a_secret(void)
+{
+	IOT_CLEAN(iot_at_answer_release) struct iot_at_answer ret = IOT_AT_ANSWER_INIT;
+	const struct iot_at_call request = {.texts = IOT_AT_TEXTS({"SET ", false}, {"hunter2", true}),
+					    .timeout_ms = 300};
+	struct iot_error err = IOT_ERROR_INIT;
+
+	other.lines[0] = (struct line){"SET", "SET hunter2\n+hunter2\nOK\n", 0, 0};
+	other.lines[1] = (struct line){"PUT", ">", 0, 0};
+	other.lines[2] = (struct line){"hunter2", "hunter2\nOK\n", 0, 0};
+	other.lines[3] = (struct line){"AT", "OK\n", 0, 0};
+	start();
+	ASSERT_OK(iot_at_call(&at, &request, &ret, &err), &err);
+	CU_ASSERT_TRUE(ret.ok && ret.lines.secret);
+	ASSERT_OK(give("hunter2\n", &ret, &err), &err);
+	CU_ASSERT_TRUE(ret.ok);
+	CU_ASSERT_EQUAL(strangers, 0);
+	ASSERT_OK(call("SET nothing", false, &ret, &err), &err);
+	CU_ASSERT_EQUAL(strangers, 1);
+}
+
 UNIT_MAIN("board/at", set_up, tear_down, {"answers", test_answers}, {"sync-finds-silence", test_sync_finds_silence},
 	  {"sync-finds-nonsense", test_sync_finds_nonsense}, {"late-answer", test_late_answer},
 	  {"slow-board", test_slow_board}, {"repeats", test_repeats}, {"once", test_once_is_said_once},
 	  {"unwinds", test_unwinds}, {"proof", test_proof}, {"too-many-lines", test_too_many_lines},
 	  {"data", test_data}, {"data-after-a-line", test_data_after_a_line}, {"data-refused", test_data_refused},
 	  {"data-refused-afterwards", test_data_refused_afterwards},
-	  {"data-never-asked-for", test_data_never_asked_for}, {"data-not-answered", test_data_not_answered})
+	  {"data-never-asked-for", test_data_never_asked_for}, {"data-not-answered", test_data_not_answered},
+	  {"echo-of-a-secret", test_echo_of_a_secret})

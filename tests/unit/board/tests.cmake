@@ -1,5 +1,7 @@
 iot_unit(board/test_words iot_board)
 iot_unit(board/test_at iot_board)
+iot_unit(board/test_console iot_board)
+target_include_directories(unit_board_test_console PRIVATE ${PROJECT_SOURCE_DIR}/src)
 iot_unit(board/test_expresslink iot_board)
 iot_unit(board/test_sim7600 iot_board)
 iot_fuzz(sim7600 iot_sim)
