@@ -191,6 +191,8 @@ IOT_CHECK enum iot_status iot_device_rotate_finish(struct iot_cloud *cloud, cons
 
 /* --- provisioning a board ------------------------------------------------------ */
 
+struct iot_board_identity; /* board.h */
+
 struct iot_provision_spec {
 	const char *board;             /* description: name or path (board_description.h) */
 	const char *port;
@@ -230,6 +232,12 @@ struct iot_provision_spec {
 	int answer_ms;                 /* how long the board may take to answer an ordinary command; 0: the kind's own */
 	int proof_timeout_ms;          /* the broker must have seen it by then; 0: 15 s */
 	void (*progress)(const char *step, void *data); /* may be NULL */
+	/*
+	 * The board has said who it is, and nothing was reserved or written: may it go on? *name and *serial_number are
+	 * those above, and may be replaced (borrowed until the end). A fault ends it. May be NULL.
+	 */
+	enum iot_status (*check)(const struct iot_board_identity *identity, const char **name, const char **serial_number,
+				 void *data, struct iot_error *err);
 	/* For tests: a place where a kill leaves something else behind than at the one before. May be NULL. */
 	void (*point)(const char *step, bool done, void *data);
 	void *data;

@@ -31,6 +31,9 @@ IOT_CHECK enum iot_status iot_fs_mkdirs(const char *path, mode_t mode, struct io
 /* IOT_DENIED if group or others have any right on the file, or it is not a regular file of ours or root's. */
 IOT_CHECK enum iot_status iot_fs_check_private(const char *path, struct iot_error *err);
 
+/* Another name in the same folder, on the disk when this returns. What had that name is gone. */
+IOT_CHECK enum iot_status iot_fs_rename(const char *from, const char *to, struct iot_error *err);
+
 /* Remove a file; one that is missing is fine. */
 IOT_CHECK enum iot_status iot_fs_remove(const char *path, struct iot_error *err);
 /* Remove a folder with all it holds (does not follow links, stays on the file system). Missing is fine. */

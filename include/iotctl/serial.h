@@ -44,6 +44,11 @@ struct iot_serial_options {
  */
 IOT_CHECK enum iot_status iot_serial_open(const struct iot_serial_options *options, struct iot_serial **ret,
 					  struct iot_error *err);
+/*
+ * Hold a port for this process without talking on it, while a program that it starts does: IOT_BOARD as above when another
+ * process has it. Closing *ret_fd gives it free.
+ */
+IOT_CHECK enum iot_status iot_serial_hold(const char *path, int *ret_fd, struct iot_error *err);
 void iot_serial_close(struct iot_serial *serial);
 void iot_serial_close_p(struct iot_serial **serial); /* for IOT_CLEAN */
 const char *iot_serial_path(const struct iot_serial *serial);

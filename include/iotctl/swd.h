@@ -42,6 +42,9 @@ struct iot_swd_lock {
 size_t iot_swd_lock_count(const struct iot_swd_target *target);
 struct iot_swd_lock iot_swd_lock_at(const struct iot_swd_target *target, size_t index);
 
+/* The serial port in a probe's name ("buspirate:/dev/ttyUSB0"), borrowed; NULL: it is not reached by one. */
+const char *iot_swd_probe_port(const char *probe);
+
 struct iot_swd_options {
 	const struct iot_swd_target *target;
 	const char *probe;   /* "NAME", "NAME:PORT" (buspirate) or "NAME:SERIAL": interface/NAME.cfg of OpenOCD */

@@ -311,6 +311,13 @@ enum iot_status iot_fs_mkdirs(const char *path, mode_t mode, struct iot_error *e
 	return make_folder(folder, mode, err);
 }
 
+enum iot_status iot_fs_rename(const char *from, const char *to, struct iot_error *err)
+{
+	if (rename(from, to) == 0 && sync_folder_of(to) == 0)
+		return IOT_OK;
+	return system_fault(err, errno, "rename", from);
+}
+
 enum iot_status iot_fs_remove(const char *path, struct iot_error *err)
 {
 	if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR)

@@ -74,10 +74,6 @@ static enum iot_status prepare(struct provision *run, struct iot_error *err)
 	if (status == IOT_OK)
 		status = provision_look(run, err);
 	if (status == IOT_OK)
-		status = provision_at_aws(run)
-				 ? provision_aws_codesign(run, err)
-				 : iot_codesign_certificate(run->cloud, spec->codesign, &run->codesign, err);
-	if (status == IOT_OK)
 		status = journal_open(spec->journal, &run->journal, err);
 	return status;
 }
@@ -199,10 +195,18 @@ static enum iot_status run_steps(struct provision *run, struct iot_error *err)
 
 	tell(run, "identify");
 	status = iot_board_identify(run->board, &run->identity, err);
+	if (status == IOT_OK && run->spec->check != NULL)
+		status = run->spec->check(&run->identity, &run->named.name, &run->named.serial_number, run->spec->data,
+					  err);
 	if (status == IOT_OK)
 		status = provision_name(run, err);
 	if (status == IOT_OK)
 		status = provision_check_owner(run, err);
+	/* Made at the first use: not for a board that is refused. */
+	if (status == IOT_OK)
+		status = provision_at_aws(run)
+				 ? provision_aws_codesign(run, err)
+				 : iot_codesign_certificate(run->cloud, run->spec->codesign, &run->codesign, err);
 	if (status != IOT_OK)
 		return status;
 	tell(run, "reserve");
@@ -294,7 +298,7 @@ enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provisio
 	struct iot_error scratch = IOT_ERROR_INIT;
 	struct provision run = {
 		.cloud = cloud,
-		.spec = spec,
+		.named = *spec,
 		.policies = spec->policies != NULL ? spec->policies : default_policies,
 		.identity = IOT_BOARD_IDENTITY_INIT,
 		.codesign = IOT_BUF_INIT(IOT_CERT_PEM_MAX),
@@ -309,6 +313,7 @@ enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provisio
 	};
 	enum iot_status status;
 
+	run.spec = &run.named;
 	err = err != NULL ? err : &scratch;
 	/* A fleet elsewhere has nobody to ask who is connected with what, and keeps its CA to itself. */
 	status = fleet_is_remote(cloud) ? iot_fleet_need_local(cloud, err) : IOT_OK;

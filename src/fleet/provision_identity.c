@@ -28,25 +28,35 @@ bool provision_has_psk(const struct provision *run)
 
 /* --- the name -------------------------------------------------------------------------- */
 
-/* Text, {serial} and {uid}. False: something for it is not known. */
-static bool expand(const struct provision *run, struct iot_buf *out)
+/* Text, {serial} and {uid}. NULL: something for it is not known. */
+static char *expand(const char *template, const char *uid, const char *serial)
 {
-	for (const char *at = run->description->thing_name; *at != '\0';) {
+	IOT_CLEAN(iot_buf_release) struct iot_buf out = IOT_BUF_INIT(IOT_CERT_NAME_MAX);
+
+	for (const char *at = template; *at != '\0';) {
 		const char *value;
 
 		if (*at != '{') {
-			iot_buf_addc(out, *at++);
+			iot_buf_addc(&out, *at++);
 			continue;
 		}
-		value = iot_starts_with(at, "{serial}") ? run->spec->serial_number
-			: iot_starts_with(at, "{uid}")  ? run->identity.uid
-							: NULL;
+		value = iot_starts_with(at, "{serial}") ? serial : iot_starts_with(at, "{uid}") ? uid : NULL;
 		if (value == NULL || *value == '\0')
-			return false;
-		iot_buf_adds(out, value);
+			return NULL;
+		iot_buf_adds(&out, value);
 		at += strcspn(at, "}") + 1;
 	}
-	return !out->over;
+	return out.over ? NULL : iot_buf_detach(&out);
+}
+
+char *provision_name_for(const struct iot_board_description *description, const char *uid, const char *name,
+			 const char *serial)
+{
+	if (description->ops->capabilities & IOT_BOARD_NAMED_BY_UID)
+		return iot_strdup(uid);
+	if (name != NULL)
+		return iot_strdup(name);
+	return description->thing_name != NULL ? expand(description->thing_name, uid, serial) : iot_strdup(serial);
 }
 
 /* A board that was here before needs not be told its name again. */
@@ -60,21 +70,11 @@ static enum iot_status known_name(struct provision *run, struct iot_error *err)
 
 static enum iot_status choose_name(struct provision *run, struct iot_error *err)
 {
-	const struct iot_provision_spec *spec = run->spec;
-	struct iot_buf text = IOT_BUF_INIT(IOT_CERT_NAME_MAX);
 	enum iot_status status = IOT_OK;
 
-	if (run->description->ops->capabilities & IOT_BOARD_NAMED_BY_UID)
-		run->thing = iot_strdup(run->identity.uid);
-	else if (spec->name != NULL)
-		run->thing = iot_strdup(spec->name);
-	else if (run->description->thing_name != NULL && expand(run, &text))
-		run->thing = iot_strdup(iot_buf_str(&text));
-	else if (run->description->thing_name == NULL && spec->serial_number != NULL)
-		run->thing = iot_strdup(spec->serial_number);
-	else
+	run->thing = provision_name_for(run->description, run->identity.uid, run->spec->name, run->spec->serial_number);
+	if (run->thing == NULL)
 		status = known_name(run, err);
-	iot_buf_release(&text);
 	if (status != IOT_OK || run->thing != NULL)
 		return status;
 	if (run->description->thing_name == NULL && *run->identity.uid != '\0') {
@@ -99,16 +99,15 @@ enum iot_status provision_name(struct provision *run, struct iot_error *err)
 
 /* --- reserving --------------------------------------------------------------------------- */
 
-/* The key that the board holds now: "" none, NULL it does not tell. */
-static enum iot_status held_key(const struct provision *run, char id[IOT_SHA256_HEX_SIZE], const char **ret,
-				struct iot_error *err)
+enum iot_status provision_held_key(const struct iot_board_identity *identity, char id[IOT_SHA256_HEX_SIZE],
+				   const char **ret, struct iot_error *err)
 {
-	const struct iot_buf *pem = &run->identity.public_key;
+	const struct iot_buf *pem = &identity->public_key;
 	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
 	enum iot_status status;
 
 	*ret = NULL;
-	if (!run->identity.key_known)
+	if (!identity->key_known)
 		return IOT_OK;
 	*ret = "";
 	if (pem->len == 0)
@@ -177,7 +176,7 @@ enum iot_status provision_reserve(struct provision *run, struct iot_error *err)
 	if (born)
 		status = take_birth_certificate(run, err);
 	else if (!provision_has_psk(run))
-		status = held_key(run, key_id, &board.key_id, err);
+		status = provision_held_key(&run->identity, key_id, &board.key_id, err);
 	if (status != IOT_OK)
 		return status;
 	if (born) {
@@ -319,10 +318,18 @@ enum iot_status provision_certificate(struct provision *run, struct iot_error *e
 enum iot_status provision_wipe_file(const char *path, struct iot_error *err)
 {
 	static const char nothing[4096];
-	IOT_CLEAN(iot_close_p) int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	/* Under another name first: whoever is killed in the middle must not leave half of a key that looks like one.
+	 */
+	IOT_CLEAN(iot_free_p) char *aside = iot_strf("%s.wiped", path);
+	IOT_CLEAN(iot_close_p) int fd = -1;
 	struct stat st;
 	off_t left;
 
+	enum iot_status status = iot_fs_exists(path) ? iot_fs_rename(path, aside, err) : IOT_OK;
+
+	if (status != IOT_OK)
+		return status;
+	fd = open(aside, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return IOT_OK;
 	if (fd < 0 || fstat(fd, &st) != 0)
@@ -336,7 +343,7 @@ enum iot_status provision_wipe_file(const char *path, struct iot_error *err)
 	}
 	if (fsync(fd) != 0)
 		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot wipe the key '%s'", path);
-	return iot_fs_remove(path, err);
+	return iot_fs_remove(aside, err);
 }
 
 enum iot_status provision_tidy(struct provision *run, struct iot_error *err)

@@ -11,7 +11,8 @@
 
 struct provision {
 	struct iot_cloud *cloud;
-	const struct iot_provision_spec *spec;
+	struct iot_provision_spec named;       /* as asked for; its names may come when the board is known */
+	const struct iot_provision_spec *spec; /* the same, which nothing else changes */
 	const char *const *policies;
 	struct iot_board_description *description;
 	struct iot_board *board;
@@ -50,6 +51,15 @@ extern const struct provision_step provision_steps[];
 /* --- provision_identity.c: name, key and certificate --- */
 /* Where its key was made, as registry and record have it: "board" or "host". */
 const char *provision_key_origin(const struct provision *run);
+/*
+ * What a board of this kind is called that says of itself `uid` ("": nothing) and is given these names (NULL: none);
+ * new memory. NULL: by what is known of it, or not at all.
+ */
+char *provision_name_for(const struct iot_board_description *description, const char *uid, const char *name,
+			 const char *serial);
+/* Id of the key that a board holds: "" none, NULL it does not tell. */
+IOT_CHECK enum iot_status provision_held_key(const struct iot_board_identity *identity, char id[IOT_SHA256_HEX_SIZE],
+					     const char **ret, struct iot_error *err);
 /* Has it a shared secret in place of a certificate? */
 bool provision_has_psk(const struct provision *run);
 /* The folder of this board's key, beside the journal; new memory. */

@@ -10,6 +10,8 @@
 #include "iotctl/clock.h"
 #include "iotctl/text.h"
 
+#include "fleet/provision_private.h"
+
 #include <fnmatch.h>
 #include <string.h>
 
@@ -38,7 +40,7 @@ static void set_json(json_t **target, json_t *value)
 
 static enum iot_status start_worker(struct station *station, struct head *head, struct iot_error *err)
 {
-	const struct worker_job job = {station->options, head->port};
+	const struct worker_job job = {station->options, head->recipe, head->port, station->shift.boards};
 	int others[IOT_STATION_HEADS_MAX];
 
 	for (size_t i = 0; i < station->head_count; i++)
@@ -50,6 +52,7 @@ static enum iot_status start_worker(struct station *station, struct head *head, 
 
 static void forget(struct head *head)
 {
+	head->blank = false;
 	set_text(&head->uid, NULL);
 	set_text(&head->serial, NULL);
 	set_text(&head->step, NULL);
@@ -69,7 +72,7 @@ enum iot_status head_start(struct station *station, struct head *head, struct io
 	head->unit = 0;
 	head->attempt = 1;
 	head->started = iot_monotonic_ms();
-	head->deadline = head->started + station->recipe->timeout_ms;
+	head->deadline = head->started + head->recipe->timeout_ms;
 	station->changed = true;
 	return start_worker(station, head, err);
 }
@@ -97,7 +100,7 @@ static json_t *result_record(const struct station *station, const struct head *h
 	iot_json_set_int(record, "head", head->number);
 	iot_json_set_str(record, "port", head->port);
 	iot_json_set_str(record, "station", station->shift.station);
-	iot_json_set_str(record, "recipe", station->recipe->name);
+	iot_json_set_str(record, "recipe", head->recipe->name);
 	iot_json_set_str(record, "ended", iot_time_rfc3339(iot_now_ms(), ended));
 	json_object_update(record, head->identity);
 	iot_json_set_str(record, "serial", head->serial);
@@ -115,14 +118,14 @@ static void set_failure(struct head *head, const struct iot_error *err)
 {
 	char line[1200];
 
-	set_json(&head->failure, json_pack("{s:i, s:s, s:s, s:s}", "number", (int)err->status, "status",
-					   iot_status_name(err->status), "code", err->code, "line",
-					   iot_error_line(err, line, sizeof(line))));
+	set_json(&head->failure,
+		 json_pack("{s:i, s:s, s:s, s:s}", "number", (int)err->status, "status", iot_status_name(err->status),
+			   "code", err->code, "line", iot_error_line(err, line, sizeof(line))));
 }
 
 static enum iot_head_state state_of(const char *result)
 {
-	return strcmp(result, "pass") == 0   ? IOT_HEAD_PASS
+	return strcmp(result, "pass") == 0    ? IOT_HEAD_PASS
 	       : strcmp(result, "known") == 0 ? IOT_HEAD_KNOWN
 					      : IOT_HEAD_FAIL;
 }
@@ -153,7 +156,7 @@ static enum iot_status finish(struct station *station, struct head *head, const 
 		head->unit = ++station->shift.units;
 	record = result_record(station, head, result, device);
 	if (strcmp(result, "pass") == 0 &&
-	    label_make(station->recipe, station->options->labels, record, &label_err) != IOT_OK) {
+	    label_make(head->recipe, station->options->labels, record, &label_err) != IOT_OK) {
 		/* A board without its label must not leave as a good one; it passes when it is put in again. */
 		set_failure(head, &label_err);
 		set_text(&head->step, "label");
@@ -185,7 +188,8 @@ static bool matches(const char *pattern, const char *value)
 	return pattern == NULL || fnmatch(pattern, value, 0) == 0;
 }
 
-static enum iot_status check_kind(const struct iot_station_recipe *recipe, const json_t *identity, struct iot_error *err)
+static enum iot_status check_kind(const struct iot_station_recipe *recipe, const json_t *identity,
+				  struct iot_error *err)
 {
 	const struct {
 		const char *name, *pattern;
@@ -204,13 +208,17 @@ static enum iot_status check_kind(const struct iot_station_recipe *recipe, const
 	return IOT_OK;
 }
 
+static bool works_on(const struct head *head, const char *uid)
+{
+	return head_active(head) && !head->probing && head->uid != NULL && *uid != '\0' && strcmp(head->uid, uid) == 0;
+}
+
 static enum iot_status check_alone(const struct station *station, const struct head *head, struct iot_error *err)
 {
 	for (size_t i = 0; i < station->head_count; i++) {
 		const struct head *other = &station->heads[i];
 
-		if (other == head || !head_active(other) || other->probing || other->uid == NULL ||
-		    strcmp(other->uid, head->uid) != 0)
+		if (other == head || !works_on(other, head->uid))
 			continue;
 		iot_fail(err, IOT_CONFLICT, "board '%s' is in head %d already", head->uid, other->number);
 		iot_error_hint(err, "two ports lead to the same board: nothing was changed by this one");
@@ -222,8 +230,11 @@ static enum iot_status check_alone(const struct station *station, const struct h
 static enum iot_status check_serial(const struct station *station, const struct head *head, struct iot_error *err)
 {
 	const char *other = head->serial != NULL ? iot_json_str(station->shift.serials, head->serial, NULL) : NULL;
+	const json_t *before = json_object_get(station->shift.boards, head->uid);
+	bool done = strcmp(iot_json_str(before, "result", ""), "pass") == 0;
 
-	if (other == NULL || strcmp(other, head->uid) == 0)
+	/* One that could not say who it is has the name of another, if that name is a board's already. */
+	if (other == NULL || (strcmp(other, head->uid) == 0 && !(head->blank && done)))
 		return IOT_OK;
 	iot_fail(err, IOT_CONFLICT, "serial number '%s' belongs to board '%s' already", head->serial, other);
 	iot_error_hint(err, "nothing was changed on this one; give it a number of its own");
@@ -242,6 +253,27 @@ static bool is_known(const struct station *station, const struct head *head, con
 	return strcmp(owner, "done") == 0 || strcmp(owner, "registry") == 0;
 }
 
+/* Go on with what was begun for a board that could not say who it is, this one or its like. */
+static void adopt(const struct station *station, struct head *head, const json_t *spare)
+{
+	size_t i;
+	json_t *uid;
+
+	json_array_foreach(spare, i, uid) {
+		const char *name = json_string_value(uid);
+		const json_t *board = json_object_get(station->shift.boards, name);
+		bool taken = json_object_get(board, "result") != NULL;
+
+		for (size_t other = 0; other < station->head_count; other++)
+			taken = taken || works_on(&station->heads[other], name);
+		if (taken)
+			continue;
+		head->unit = iot_json_int(board, "unit", 0);
+		set_text(&head->serial, iot_json_str(board, "serial", NULL));
+		return;
+	}
+}
+
 /* A board keeps the number it was given, unless another one was scanned for it. False: there is none at the moment. */
 static bool choose_serial(struct station *station, struct head *head, const char *journal_serial)
 {
@@ -255,7 +287,7 @@ static bool choose_serial(struct station *station, struct head *head, const char
 	} else if (before != NULL) {
 		set_text(&head->serial, before);
 	} else if (station->serials != NULL) {
-		set_text(&head->serial, serials_next(station->serials));
+		set_text(&head->serial, serials_next(station->serials, head->recipe));
 	} else {
 		IOT_CLEAN(iot_free_p) char *scanned = scan_take(station, head);
 
@@ -286,19 +318,37 @@ static enum iot_status name_of(const struct station *station, const struct head 
 	enum iot_status status;
 
 	*ret = NULL;
-	if (station->recipe->alias == NULL)
+	if (head->recipe->alias == NULL)
 		return IOT_OK;
 	values = json_deep_copy(head->identity);
 	iot_json_set_str(values, "serial", head->serial);
 	iot_json_set_int(values, "unit", head->unit);
 	iot_json_set_int(values, "head", head->number);
 	iot_json_set_str(values, "station", station->shift.station);
-	status = recipe_fill(station->recipe->alias, values, &name, err);
+	status = recipe_fill(head->recipe->alias, values, &name, err);
 	if (status == IOT_OK)
 		status = iot_cert_check_name(iot_buf_str(&name), err);
 	if (status == IOT_OK)
 		*ret = iot_buf_detach(&name);
 	return status;
+}
+
+/* One that cannot say who it is is known by the name that it gets. */
+static enum iot_status call_it(struct head *head, const char *alias, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *name = NULL;
+
+	if (!head->blank || head->begun)
+		return IOT_OK;
+	name = provision_name_for(head->recipe->description, "", alias, head->serial);
+	if (name == NULL) {
+		iot_fail(err, IOT_USAGE, "the board has no id that it could be named by");
+		iot_error_hint(err, "'device.name' of the recipe, or serial numbers, give such boards a name");
+		return IOT_USAGE;
+	}
+	set_text(&head->uid, name);
+	iot_json_set_str(head->identity, "uid", name);
+	return IOT_OK;
 }
 
 /* The unit goes into the record before the board is touched. One that was left undone has its place there already. */
@@ -326,6 +376,9 @@ static enum iot_status begin(struct station *station, struct head *head, const c
 	iot_json_set_str(record, "uid", head->uid);
 	iot_json_set_str(record, "serial", head->serial);
 	iot_json_set_str(record, "name", alias);
+	iot_json_set_str(record, "recipe", head->recipe->name);
+	if (head->blank)
+		iot_json_set_bool(record, "blank", true);
 	return shift_begin(&station->shift, record, err);
 }
 
@@ -337,7 +390,8 @@ static enum iot_status go(struct station *station, struct head *head, struct iot
 
 	if (head->unit == 0)
 		head->unit = ++station->shift.units;
-	if (name_of(station, head, &alias, &fault) != IOT_OK)
+	if (name_of(station, head, &alias, &fault) != IOT_OK || call_it(head, alias, &fault) != IOT_OK ||
+	    check_serial(station, head, &fault) != IOT_OK)
 		return fail_with(station, head, &fault, err);
 	status = begin(station, head, alias, err);
 	if (status != IOT_OK)
@@ -348,32 +402,47 @@ static enum iot_status go(struct station *station, struct head *head, struct iot
 	return IOT_OK;
 }
 
-static enum iot_status identified(struct station *station, struct head *head, json_t *identity, const char *owner,
-				  const char *journal_serial, struct iot_error *err)
+/* Is it another board than the one that was begun here? */
+static bool was_exchanged(const struct head *head, const char *uid)
+{
+	return head->begun && strcmp(uid, head->uid) != 0 && !(head->blank && *uid == '\0');
+}
+
+static void take_identity(struct head *head, json_t *identity)
+{
+	bool still = head->begun && head->blank;
+
+	set_json(&head->identity, json_copy(identity));
+	head->blank = *iot_json_str(identity, "uid", "") == '\0';
+	if (still && head->blank)
+		iot_json_set_str(head->identity, "uid", head->uid);
+	else
+		set_text(&head->uid, iot_json_str(identity, "uid", ""));
+}
+
+static enum iot_status identified(struct station *station, struct head *head, json_t *message, struct iot_error *err)
 {
 	struct iot_error fault = IOT_ERROR_INIT;
-	const char *uid = iot_json_str(identity, "uid", "");
+	const char *uid = iot_json_str(json_object_get(message, "identity"), "uid", "");
 
-	if (head->begun && strcmp(uid, head->uid) != 0) {
+	if (was_exchanged(head, uid)) {
 		iot_fail(&fault, IOT_BOARD, "board '%s' was taken out before it was done: now '%s' is there", head->uid,
 			 uid);
 		return fail_with(station, head, &fault, err);
 	}
-	set_text(&head->uid, uid);
-	set_json(&head->identity, json_incref(identity));
-	if (check_alone(station, head, &fault) != IOT_OK ||
-	    check_kind(station->recipe, head->identity, &fault) != IOT_OK)
+	take_identity(head, json_object_get(message, "identity"));
+	if (check_alone(station, head, &fault) != IOT_OK || check_kind(head->recipe, head->identity, &fault) != IOT_OK)
 		return fail_with(station, head, &fault, err);
-	if (is_known(station, head, owner)) {
+	if (is_known(station, head, iot_json_str(message, "owner", ""))) {
 		iot_fail(&fault, IOT_CONFLICT, "board '%s' has an identity already", uid);
 		iot_error_hint(&fault, "it was left alone; --replace does it again");
 		set_failure(head, &fault);
 		return finish(station, head, "known", NULL, err);
 	}
-	if (!choose_serial(station, head, journal_serial))
+	if (head->blank && !head->begun && head->scanned == NULL)
+		adopt(station, head, json_object_get(message, "spare"));
+	if (!choose_serial(station, head, iot_json_str(message, "serial", NULL)))
 		return wait_for_serial(station, head);
-	if (check_serial(station, head, &fault) != IOT_OK)
-		return fail_with(station, head, &fault, err);
 	return go(station, head, err);
 }
 
@@ -391,7 +460,7 @@ static enum iot_status failed(struct station *station, struct head *head, json_t
 	int64_t now = iot_monotonic_ms();
 
 	set_json(&head->failure, json_incref(failure));
-	if (head->attempt < station->recipe->attempts && is_transient(iot_json_int(failure, "number", 0)) &&
+	if (head->attempt < head->recipe->attempts && is_transient(iot_json_int(failure, "number", 0)) &&
 	    now + RETRY_MS < head->deadline) {
 		end_step(head, now);
 		worker_end(&head->worker, NULL);
@@ -414,7 +483,7 @@ static enum iot_status ended_early(struct station *station, struct head *head, s
 	worker_end(&head->worker, &code);
 	if (head->stopped) {
 		iot_fail(&fault, IOT_TIMEOUT, "it took longer than %lld seconds",
-			 (long long)station->recipe->timeout_ms / 1000);
+			 (long long)head->recipe->timeout_ms / 1000);
 		if (head->step != NULL)
 			iot_error_while(&fault, "in step '%s'", head->step);
 		iot_error_hint(&fault, "'limits.time' of the recipe says how long it may");
@@ -429,10 +498,13 @@ static enum iot_status ended_early(struct station *station, struct head *head, s
 	}
 }
 
-/* Is there another board than the last time? The same one, taken out and put in again, gets another chance if it failed. */
+/* Is there another board than the last time? The same one, taken out and put in again, gets another chance if it
+ * failed. */
 static bool is_another(const struct head *head, const char *uid)
 {
-	return head->uid == NULL || strcmp(head->uid, uid) != 0 || (head->gone && head->state == IOT_HEAD_FAIL);
+	bool other = head->uid == NULL || strcmp(head->uid, uid) != 0;
+
+	return (other && !(head->blank && *uid == '\0')) || (head->gone && head->state == IOT_HEAD_FAIL);
 }
 
 static enum iot_status probed(struct station *station, struct head *head, json_t *message, struct iot_error *err)
@@ -444,7 +516,8 @@ static enum iot_status probed(struct station *station, struct head *head, json_t
 		return IOT_OK;
 	head->probing = false;
 	head->probe_at = iot_monotonic_ms() + PROBE_MS;
-	if (identity == NULL || !is_another(head, iot_json_str(identity, "uid", "")) || !station_takes_boards(station)) {
+	if (identity == NULL || !is_another(head, iot_json_str(identity, "uid", "")) ||
+	    !station_takes_boards(station)) {
 		head->gone = head->gone || identity == NULL;
 		worker_end(&head->worker, NULL);
 		return IOT_OK;
@@ -456,11 +529,10 @@ static enum iot_status probed(struct station *station, struct head *head, json_t
 	head->unit = 0;
 	head->attempt = 1;
 	head->started = iot_monotonic_ms();
-	head->deadline = head->started + station->recipe->timeout_ms;
+	head->deadline = head->started + head->recipe->timeout_ms;
 	head->begun_with = head->now;
 	head->worker = worker;
-	return identified(station, head, identity, iot_json_str(message, "owner", ""),
-			  iot_json_str(message, "serial", NULL), err);
+	return identified(station, head, message, err);
 }
 
 static enum iot_status heard(struct station *station, struct head *head, json_t *message, struct iot_error *err)
@@ -481,8 +553,7 @@ static enum iot_status heard(struct station *station, struct head *head, json_t 
 		station->changed = true;
 	}
 	if (identity != NULL)
-		return identified(station, head, identity, iot_json_str(message, "owner", ""),
-				  iot_json_str(message, "serial", NULL), err);
+		return identified(station, head, message, err);
 	if (device != NULL) {
 		set_json(&head->failure, NULL);
 		return finish(station, head, "pass", device, err);
@@ -537,7 +608,7 @@ enum iot_status head_tick(struct station *station, struct head *head, struct iot
 	}
 	if (probes_now(station, head, now)) {
 		head->probing = true;
-		head->deadline = now + station->recipe->timeout_ms;
+		head->deadline = now + head->recipe->timeout_ms;
 		return start_worker(station, head, err);
 	}
 	if (head->worker.fd < 0)

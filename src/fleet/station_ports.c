@@ -7,6 +7,7 @@
 
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
+#include "iotctl/swd.h"
 
 #include <glob.h>
 #include <string.h>
@@ -19,10 +20,16 @@ static bool is_pattern(const char *port)
 
 /* --- what a path leads to ---------------------------------------------------------------------- */
 
-static struct port_sign sign_of(const char *port)
+static struct port_sign sign_of(const struct head *head)
 {
+	const char *port = head->port;
 	struct stat link, target;
 
+	if (strcmp(head->recipe->description->ops->name, "swd") == 0)
+		port = iot_swd_probe_port(port);
+	/* A probe on USB has no path here. It is there, and the board on it has to be asked for. */
+	if (port == NULL)
+		return (struct port_sign){.present = true};
 	if (lstat(port, &link) != 0 || stat(port, &target) != 0)
 		return (struct port_sign){0};
 	/* A link made anew is a new device even where the kernel gave it the old one's number. */
@@ -75,9 +82,10 @@ static void add_port(struct station *station, const char *port, bool found)
 	}
 	free(head->port);
 	head->port = iot_strdup(port);
+	head->recipe = recipe_of(station->recipe, port);
 	head->found = found;
 	head->begun_with = (struct port_sign){0};
-	head->now = sign_of(port);
+	head->now = sign_of(head);
 	station->changed = true;
 }
 
@@ -118,7 +126,7 @@ static bool begins(const struct station *station, const struct head *head)
 
 static enum iot_status look_at(struct station *station, struct head *head, struct iot_error *err)
 {
-	struct port_sign now = sign_of(head->port);
+	struct port_sign now = sign_of(head);
 
 	if (!same_sign(&now, &head->now))
 		station->changed = true;

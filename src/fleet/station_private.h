@@ -19,9 +19,9 @@ struct iot_station_recipe {
 	char *name;
 	char *board;
 	struct iot_board_description *description; /* of that board */
-	char *vendor, *model, *version; /* patterns (fnmatch(3)) of what the board says; NULL: any */
-	char *type, *codesign, *alias;  /* alias: a template; each may be NULL */
-	const char **policies, **groups; /* NULL-terminated; NULL: none */
+	char *vendor, *model, *version;            /* patterns (fnmatch(3)) of what the board says; NULL: any */
+	char *type, *codesign, *alias;             /* alias: a template; each may be NULL */
+	const char **policies, **groups;           /* NULL-terminated; NULL: none */
 	char *wifi_ssid, *wifi_password_file, *apn;
 	char *endpoint; /* NULL: the fleet's */
 	int endpoint_port;
@@ -38,11 +38,19 @@ struct iot_station_recipe {
 	const char **hook; /* NULL-terminated; NULL: none */
 	int64_t hook_ms;
 	char digest[IOT_SHA256_HEX_SIZE]; /* of the file */
+	struct station_heads {
+		const char *ports; /* pattern; borrowed from the JSON */
+		struct iot_station_recipe *recipe;
+	} * others; /* recipes of some heads; NULL: none */
+	size_t other_count;
 };
 
+/* The recipe of a port's head: the first of the others whose pattern it matches, else the recipe itself. */
+const struct iot_station_recipe *recipe_of(const struct iot_station_recipe *recipe, const char *port);
+
 /*
- * A template with {serial}, {uid}, {name}, {unit} and so on filled in from the text and integer members of `values`, {{ for
- * a brace. IOT_USAGE: a member that is not there.
+ * A template with {serial}, {uid}, {name}, {unit} and so on filled in from the text and integer members of `values`, {{
+ * for a brace. IOT_USAGE: a member that is not there.
  */
 IOT_CHECK enum iot_status recipe_fill(const char *template, const json_t *values, struct iot_buf *out,
 				      struct iot_error *err);
@@ -56,18 +64,22 @@ IOT_CHECK enum iot_status recipe_fill(const char *template, const json_t *values
 struct chain {
 	int fd;
 	char *path;
-	int64_t seq;                     /* of the last line; 0: none */
-	char last[IOT_SHA256_HEX_SIZE];  /* digest of the last line */
+	int64_t seq;                    /* of the last line; 0: none */
+	char last[IOT_SHA256_HEX_SIZE]; /* digest of the last line */
 	off_t end;
 	bool broken; /* a line could not be written: nothing more may be */
 };
-#define CHAIN_INIT {.fd = -1}
+#define CHAIN_INIT                                                                                                     \
+	{                                                                                                              \
+		.fd = -1                                                                                               \
+	}
 
 /* Start a file: it must not exist. `previous`: digest of the last line of the shift before, or CHAIN_START. */
-IOT_CHECK enum iot_status chain_create(const char *path, const char *previous, struct chain *ret, struct iot_error *err);
+IOT_CHECK enum iot_status chain_create(const char *path, const char *previous, struct chain *ret,
+				       struct iot_error *err);
 /*
- * Go on with a file: its chain is checked, `each` gets every record, a last line without an end is cut off (*ret_torn: so
- * many bytes).
+ * Go on with a file: its chain is checked, `each` gets every record, a last line without an end is cut off (*ret_torn:
+ * so many bytes).
  */
 IOT_CHECK enum iot_status chain_resume(const char *path, void (*each)(const json_t *record, void *data), void *data,
 				       struct chain *ret, size_t *ret_torn, struct iot_error *err);
@@ -106,11 +118,14 @@ IOT_CHECK enum iot_status serials_open(const struct serials_options *options, st
 void serials_free(struct serials *serials);
 /* Somebody has this number already: never hand it out. */
 void serials_used(struct serials *serials, const char *serial);
-/* The next one from the file or the range, NULL: used up. Borrowed. */
-const char *serials_next(struct serials *serials);
-/* May this text be a serial number here? IOT_USAGE says why not. */
+/* The next one from the file or the range for a board of this recipe, NULL: used up. Borrowed. */
+const char *serials_next(struct serials *serials, const struct iot_station_recipe *recipe);
+/* May a board of this recipe have this serial number? IOT_USAGE says why not. */
 IOT_CHECK enum iot_status serials_check(const struct iot_station_recipe *recipe, const char *serial,
 					struct iot_error *err);
+/* The same for any head of the station. */
+IOT_CHECK enum iot_status serials_check_any(const struct iot_station_recipe *recipe, const char *serial,
+					    struct iot_error *err);
 
 /* --- a shift (station_shift.c) -------------------------------------------------------------------------- */
 
@@ -119,14 +134,17 @@ struct shift {
 	int lock;
 	struct iot_key *key;
 	struct chain chain;
-	json_t *boards;  /* uid -> {unit, serial?, result?}: what was begun in this shift */
+	json_t *boards;  /* uid -> {unit, serial?, recipe, blank?, result?}: what was begun in this shift */
 	json_t *serials; /* serial -> uid */
 	json_t *untold;  /* unit -> record: results that the hook has not taken */
 	int64_t units, passed, failed, known;
 	bool resumed;
 	int64_t opened_at; /* ms: of this run */
 };
-#define SHIFT_INIT {.lock = -1, .chain = CHAIN_INIT}
+#define SHIFT_INIT                                                                                                     \
+	{                                                                                                              \
+		.lock = -1, .chain = CHAIN_INIT                                                                        \
+	}
 
 /* Lock the station, make its key if it has none, go on with its open shift or open one. */
 IOT_CHECK enum iot_status shift_open(const char *dir, const char *station, const struct iot_station_recipe *recipe,
@@ -149,20 +167,28 @@ struct worker {
 	pid_t pid; /* 0: none */
 	int fd;    /* messages; -1: none */
 };
-#define WORKER_INIT {0, -1}
+#define WORKER_INIT                                                                                                    \
+	{                                                                                                              \
+		0, -1                                                                                                  \
+	}
 
 struct worker_job {
 	const struct iot_station_options *options;
+	const struct iot_station_recipe *recipe; /* of the head */
 	const char *port;
+	const json_t *boards; /* of the shift */
 };
-/* Start a process for one board: it says who the board is, waits for the word to go, and provisions. */
+/* Start a process for one board: it says who the board is, waits for the word to go, and goes on. */
 IOT_CHECK enum iot_status worker_start(const struct worker_job *job, const int *close_fds, size_t close_count,
 				       struct worker *ret, struct iot_error *err);
 /* The word to go. */
-IOT_CHECK enum iot_status worker_go(struct worker *worker, const char *serial, const char *alias, struct iot_error *err);
+IOT_CHECK enum iot_status worker_go(struct worker *worker, const char *serial, const char *alias,
+				    struct iot_error *err);
 /*
- * The next message, new reference: {"step": text, "at": ms} | {"identity": {...}, "owner": "none"|"done"|"open"|"registry"}
- * | {"device": record} | {"error": {...}} | {"note": text}. NULL: nothing at the moment; *ret_ended: nothing any more.
+ * The next message, new reference: {"step": text, "at": ms} | {"identity": {...}, "owner":
+ * "none"|"done"|"open"|"registry", "serial"?: text, "spare"?: [uid, ...]} | {"device": record} | {"error": {...}} |
+ * {"note": text}. NULL: nothing at the moment; *ret_ended: nothing any more. A board that has no id of its own and was
+ * never here has the uid ""; then `spare` are those that were begun like that, and whose work is in no board.
  */
 json_t *worker_read(struct worker *worker, bool *ret_ended);
 /* Ask it to end: its waits are interrupted. */
@@ -172,7 +198,8 @@ void worker_end(struct worker *worker, int *ret_code);
 
 /* --- labels (station_label.c) --------------------------------------------------------------------------------- */
 
-/* The label files of a board; their base name is set as member "label" of the record. Nothing if the recipe has none. */
+/* The label files of a board; their base name is set as member "label" of the record. Nothing if the recipe has none.
+ */
 IOT_CHECK enum iot_status label_make(const struct iot_station_recipe *recipe, const char *folder, json_t *record,
 				     struct iot_error *err);
 
@@ -191,7 +218,8 @@ struct hooks {
 };
 void hooks_init(struct hooks *hooks, const struct iot_station_recipe *recipe);
 void hooks_add(struct hooks *hooks, const json_t *record);
-/* Start and reap. `ended` is told of each that ended: its exit code, or -1 when it was stopped or could not be started. */
+/* Start and reap. `ended` is told of each that ended: its exit code, or -1 when it was stopped or could not be started.
+ */
 IOT_CHECK enum iot_status hooks_run(struct hooks *hooks,
 				    enum iot_status (*ended)(int64_t unit, int code, void *data, struct iot_error *err),
 				    void *data, struct iot_error *err);
@@ -211,14 +239,16 @@ struct port_sign {
 struct head {
 	int number;
 	char *port;
+	const struct iot_station_recipe *recipe;
 	bool found; /* by a pattern: its place is another port's when it is gone */
 	struct port_sign now, begun_with;
 	enum iot_head_state state;
 	struct worker worker;
-	bool probing;   /* asks only whether there is another board than before */
-	bool gone;      /* a probe got no answer */
-	bool begun;     /* its unit is in the record */
-	bool stopped;   /* its time was up */
+	bool probing; /* asks only whether there is another board than before */
+	bool gone;    /* a probe got no answer */
+	bool begun;   /* its unit is in the record */
+	bool stopped; /* its time was up */
+	bool blank;   /* its board could not say who it is: it is known by the name that it gets */
 	int64_t unit;
 	int attempt;
 	char *uid, *serial, *scanned;

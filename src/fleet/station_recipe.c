@@ -9,67 +9,78 @@
 #include "iotctl/fs.h"
 #include "iotctl/text.h"
 
+#include <fnmatch.h>
 #include <string.h>
 
 enum { RECIPE_MAX = 64 * 1024, TEMPLATE_MAX = 4096, LIST_MAX = 64 };
 
-#define TIMEOUT_MS 180000
-#define CONNECT_MS 60000
-#define HOOK_MS 10000
-#define ATTEMPTS 2
-
-enum member_type { TEXT, FILE_PATH, TEMPLATE, TEXTS, NUMBER, DURATION, SECTION };
+enum member_type { TEXT, FILE_PATH, TEMPLATE, TEXTS, NUMBER, DURATION, WORD, SECTION, HEADS };
 
 struct member {
 	const char *section, *name; /* section "": the top level */
 	enum member_type type;
-	size_t offset;
-	int64_t min, max;
+	size_t offset; /* 0: it is only looked at */
+	int64_t min, max, fallback;
+	const char *const *words; /* NULL-terminated, in the order of their enum */
+	const char *should;       /* the same for people */
 };
 
+static const char *const pulses[] = {"none", "dtr", "rts", NULL};
+/* The line's word for what cannot be taken back: nobody is asked at each board. */
+static const char *const locks[] = {"none", "reversible", "permanent", NULL};
+
 #define AT(field) offsetof(struct iot_station_recipe, field)
+#define ROW(...)                                                                                                       \
+	{                                                                                                              \
+		.section = __VA_ARGS__                                                                                 \
+	}
 static const struct member members[] = {
-	{"", "name", TEXT, AT(name), 0, 0},
-	{"", "description", TEXT, 0, 0, 0},
-	{"", "board", TEXT, AT(board), 0, 0},
-	{"", "baud", NUMBER, AT(baud), 1200, 1000000},
-	{"", "pulse", TEXT, 0, 0, 0},
-	{"", "expect", SECTION, 0, 0, 0},
-	{"expect", "vendor", TEXT, AT(vendor), 0, 0},
-	{"expect", "model", TEXT, AT(model), 0, 0},
-	{"expect", "version", TEXT, AT(version), 0, 0},
-	{"", "device", SECTION, 0, 0, 0},
-	{"device", "name", TEMPLATE, AT(alias), 0, 0},
-	{"device", "type", TEXT, AT(type), 0, 0},
-	{"device", "policies", TEXTS, AT(policies), 0, 0},
-	{"device", "groups", TEXTS, AT(groups), 0, 0},
-	{"device", "codesign", TEXT, AT(codesign), 0, 0},
-	{"", "serial", TEXT, 0, 0, 0},
-	{"", "items", SECTION, 0, 0, 0},
-	{"items", "wifiSsid", TEXT, AT(wifi_ssid), 0, 0},
-	{"items", "wifiPasswordFile", FILE_PATH, AT(wifi_password_file), 0, 0},
-	{"items", "apn", TEXT, AT(apn), 0, 0},
-	{"items", "endpoint", TEXT, AT(endpoint), 0, 0},
-	{"items", "endpointPort", NUMBER, AT(endpoint_port), 1, 65535},
-	{"", "lock", TEXT, 0, 0, 0},
-	{"", "lockAlso", TEXTS, AT(locks), 0, 0},
-	{"", "limits", SECTION, 0, 0, 0},
-	{"limits", "time", DURATION, AT(timeout_ms), 1000, 3600000},
-	{"limits", "connect", DURATION, AT(connect_ms), 1000, 600000},
-	{"limits", "attempts", NUMBER, AT(attempts), 1, 10},
-	{"", "label", SECTION, 0, 0, 0},
-	{"label", "text", TEMPLATE, AT(label_text), 0, 0},
-	{"label", "qr", TEMPLATE, AT(label_qr), 0, 0},
-	{"label", "scale", NUMBER, AT(label_scale), 1, 64},
-	{"", "hook", SECTION, 0, 0, 0},
-	{"hook", "command", TEXTS, AT(hook), 0, 0},
-	{"hook", "time", DURATION, AT(hook_ms), 100, 600000},
+	ROW("", "name", TEXT, AT(name)),
+	ROW("", "description", TEXT),
+	ROW("", "board", TEXT, AT(board)),
+	ROW("", "baud", NUMBER, AT(baud), 1200, 1000000),
+	ROW("", "pulse", WORD, AT(pulse), .words = pulses, .should = "\"none\", \"dtr\" or \"rts\""),
+	ROW("", "expect", SECTION),
+	ROW("expect", "vendor", TEXT, AT(vendor)),
+	ROW("expect", "model", TEXT, AT(model)),
+	ROW("expect", "version", TEXT, AT(version)),
+	ROW("", "device", SECTION),
+	ROW("device", "name", TEMPLATE, AT(alias)),
+	ROW("device", "type", TEXT, AT(type)),
+	ROW("device", "policies", TEXTS, AT(policies)),
+	ROW("device", "groups", TEXTS, AT(groups)),
+	ROW("device", "codesign", TEXT, AT(codesign)),
+	ROW("", "serial", TEXT),
+	ROW("", "items", SECTION),
+	ROW("items", "wifiSsid", TEXT, AT(wifi_ssid)),
+	ROW("items", "wifiPasswordFile", FILE_PATH, AT(wifi_password_file)),
+	ROW("items", "apn", TEXT, AT(apn)),
+	ROW("items", "endpoint", TEXT, AT(endpoint)),
+	ROW("items", "endpointPort", NUMBER, AT(endpoint_port), 1, 65535),
+	ROW("", "lock", WORD, AT(lock), .words = locks, .should = "\"none\", \"reversible\" or \"permanent\""),
+	ROW("", "lockAlso", TEXTS, AT(locks)),
+	ROW("", "limits", SECTION),
+	ROW("limits", "time", DURATION, AT(timeout_ms), 1000, 3600000, 180000),
+	ROW("limits", "connect", DURATION, AT(connect_ms), 1000, 600000, 60000),
+	ROW("limits", "attempts", NUMBER, AT(attempts), 1, 10, 2),
+	ROW("", "label", SECTION),
+	ROW("label", "text", TEMPLATE, AT(label_text)),
+	ROW("label", "qr", TEMPLATE, AT(label_qr)),
+	ROW("label", "scale", NUMBER, AT(label_scale), 1, 64, 8),
+	ROW("", "hook", SECTION),
+	ROW("hook", "command", TEXTS, AT(hook)),
+	ROW("hook", "time", DURATION, AT(hook_ms), 100, 600000, 10000),
+	ROW("", "heads", HEADS),
 };
 
 struct reading {
 	struct iot_station_recipe *recipe;
-	const char *subject, *folder;
+	const char *folder;
+	bool inner; /* a recipe that another one names: it names none itself */
 };
+
+static enum iot_status recipe_load(const char *path, bool inner, struct iot_station_recipe **ret,
+				   struct iot_error *err);
 
 /* --- templates ----------------------------------------------------------------------------- */
 
@@ -162,22 +173,16 @@ static enum iot_status set_text(const struct reading *reading, const struct memb
 static enum iot_status set_texts(const struct reading *reading, const struct member *member, const json_t *value,
 				 struct iot_error *err)
 {
-	const char ***target = field(reading->recipe, member);
-	const char **list;
 	size_t count = json_array_size(value);
+	const char **list = iot_alloc_array(count + 1, sizeof(*list));
+	bool good = count > 0 && count <= LIST_MAX;
 
-	if (!json_is_array(value) || count == 0 || count > LIST_MAX)
-		return wrong(member, "a list of texts", err);
-	list = iot_alloc_array(count + 1, sizeof(*list));
-	*target = list;
-	for (size_t i = 0; i < count; i++) {
-		const char *text = json_string_value(json_array_get(value, i));
-
-		if (text == NULL || *text == '\0')
-			return wrong(member, "a list of texts", err);
-		list[i] = text; /* the document is kept as long as the recipe */
+	*(const char ***)field(reading->recipe, member) = list;
+	for (size_t i = 0; good && i < count; i++) {
+		list[i] = json_string_value(json_array_get(value, i)); /* the document is kept as long as the recipe */
+		good = list[i] != NULL && *list[i] != '\0';
 	}
-	return IOT_OK;
+	return good ? IOT_OK : wrong(member, "a list of texts", err);
 }
 
 static enum iot_status set_number(const struct reading *reading, const struct member *member, const json_t *value,
@@ -185,12 +190,11 @@ static enum iot_status set_number(const struct reading *reading, const struct me
 {
 	IOT_CLEAN(iot_free_p)
 	char *should = iot_strf("a number from %lld to %lld", (long long)member->min, (long long)member->max);
-	int *target = field(reading->recipe, member);
+	int64_t number = json_is_integer(value) ? json_integer_value(value) : member->min - 1;
 
-	if (!json_is_integer(value) || json_integer_value(value) < member->min ||
-	    json_integer_value(value) > member->max)
+	if (number < member->min || number > member->max)
 		return wrong(member, should, err);
-	*target = (int)json_integer_value(value);
+	*(int *)field(reading->recipe, member) = (int)number;
 	return IOT_OK;
 }
 
@@ -200,15 +204,80 @@ static enum iot_status set_duration(const struct reading *reading, const struct 
 	IOT_CLEAN(iot_free_p)
 	char *should = iot_strf("a time from %lldms to %llds, as \"30s\"", (long long)member->min,
 				(long long)member->max / 1000);
-	int64_t *target = field(reading->recipe, member);
+	const char *text = json_string_value(value);
 	int64_t ms;
 
-	if (!json_is_string(value) || iot_parse_duration(json_string_value(value), &ms, NULL) != IOT_OK ||
-	    ms < member->min || ms > member->max)
+	if (text == NULL || iot_parse_duration(text, &ms, NULL) != IOT_OK || ms < member->min || ms > member->max)
 		return wrong(member, should, err);
-	*target = ms;
+	*(int64_t *)field(reading->recipe, member) = ms;
 	return IOT_OK;
 }
+
+static enum iot_status set_word(const struct reading *reading, const struct member *member, const json_t *value,
+				struct iot_error *err)
+{
+	const char *text = json_string_value(value);
+
+	for (int i = 0; text != NULL && member->words[i] != NULL; i++)
+		if (strcmp(text, member->words[i]) == 0) {
+			*(int *)field(reading->recipe, member) = i;
+			return IOT_OK;
+		}
+	return wrong(member, member->should, err);
+}
+
+/* --- other recipes for some of the heads ------------------------------------------------------ */
+
+/* What is the station's and not a head's is in its own recipe alone. */
+static enum iot_status check_other(const struct iot_station_recipe *other, struct iot_error *err)
+{
+	if (other->hook == NULL && other->others == NULL)
+		return IOT_OK;
+	iot_fail(err, IOT_USAGE, "recipe '%s' is for some heads, and has '%s'", other->name,
+		 other->hook != NULL ? "hook" : "heads");
+	iot_error_hint(err, "that belongs into the recipe of the station");
+	return IOT_USAGE;
+}
+
+static enum iot_status add_other(const struct reading *reading, const json_t *value, struct station_heads *heads,
+				 struct iot_error *err)
+{
+	const char *port = iot_json_str(value, "port", ""), *file = iot_json_str(value, "recipe", "");
+	IOT_CLEAN(iot_free_p) char *path = iot_path(reading->folder, file);
+	enum iot_status status;
+
+	if (*port == '\0' || *file == '\0' || json_object_size(value) != 2)
+		return iot_fail(err, IOT_USAGE, "'heads' should be a list of {\"port\": PATTERN, \"recipe\": FILE}");
+	heads->ports = port;
+	status = recipe_load(path, true, &heads->recipe, err);
+	return status == IOT_OK ? check_other(heads->recipe, err) : status;
+}
+
+static enum iot_status set_heads(const struct reading *reading, const struct member *member, const json_t *value,
+				 struct iot_error *err)
+{
+	struct iot_station_recipe *recipe = reading->recipe;
+	size_t count = json_array_size(value);
+	enum iot_status status = IOT_OK;
+
+	if (count == 0 || count > LIST_MAX)
+		return wrong(member, "a list of objects", err);
+	recipe->others = iot_alloc_array(count, sizeof(*recipe->others));
+	for (; status == IOT_OK && !reading->inner && recipe->other_count < count; recipe->other_count++)
+		status = add_other(reading, json_array_get(value, recipe->other_count),
+				   &recipe->others[recipe->other_count], err);
+	return status;
+}
+
+const struct iot_station_recipe *recipe_of(const struct iot_station_recipe *recipe, const char *port)
+{
+	for (size_t i = 0; i < recipe->other_count; i++)
+		if (fnmatch(recipe->others[i].ports, port, 0) == 0)
+			return recipe->others[i].recipe;
+	return recipe;
+}
+
+/* --- sections ------------------------------------------------------------------------------- */
 
 static enum iot_status read_section(const struct reading *reading, const char *section, const json_t *object,
 				    struct iot_error *err);
@@ -223,6 +292,10 @@ static enum iot_status set_member(const struct reading *reading, const struct me
 		return set_number(reading, member, value, err);
 	case DURATION:
 		return set_duration(reading, member, value, err);
+	case WORD:
+		return set_word(reading, member, value, err);
+	case HEADS:
+		return set_heads(reading, member, value, err);
 	case SECTION:
 		if (!json_is_object(value))
 			return wrong(member, "an object", err);
@@ -275,34 +348,8 @@ static enum iot_status set_serial(struct iot_station_recipe *recipe, struct iot_
 	return IOT_OK;
 }
 
-static enum iot_status set_pulse(struct iot_station_recipe *recipe, struct iot_error *err)
+static enum iot_status check_lock(const struct iot_station_recipe *recipe, struct iot_error *err)
 {
-	static const char *const words[] = {"none", "dtr", "rts"};
-	const char *word = iot_json_str(recipe->json, "pulse", "none");
-
-	for (size_t i = 0; i < IOT_LENGTH(words); i++)
-		if (strcmp(word, words[i]) == 0) {
-			recipe->pulse = (int)i;
-			return IOT_OK;
-		}
-	return iot_fail(err, IOT_USAGE, "'pulse' should be \"none\", \"dtr\" or \"rts\"");
-}
-
-/* The line's word for what cannot be taken back: nobody is asked at each board. */
-static enum iot_status set_lock(struct iot_station_recipe *recipe, struct iot_error *err)
-{
-	static const char *const words[] = {
-		[IOT_BOARD_LOCK_NONE] = "none",
-		[IOT_BOARD_LOCK_REVERSIBLE] = "reversible",
-		[IOT_BOARD_LOCK_PERMANENT] = "permanent",
-	};
-	const char *word = iot_json_str(recipe->json, "lock", "none");
-
-	for (size_t i = 0; i < IOT_LENGTH(words); i++)
-		if (strcmp(word, words[i]) == 0)
-			recipe->lock = (int)i;
-	if (strcmp(word, words[recipe->lock]) != 0)
-		return iot_fail(err, IOT_USAGE, "'lock' should be \"none\", \"reversible\" or \"permanent\"");
 	if (recipe->lock != IOT_BOARD_LOCK_NONE && !(recipe->description->ops->capabilities & IOT_BOARD_LOCKS))
 		return iot_fail(err, IOT_USAGE, "boards of kind '%s' cannot be locked", recipe->board);
 	return iot_board_check_locks(recipe->description, (enum iot_board_lock)recipe->lock, recipe->locks, err);
@@ -356,9 +403,7 @@ static enum iot_status check(struct iot_station_recipe *recipe, const char *fold
 	if (json_object_get(recipe->json, "hook") != NULL && recipe->hook == NULL)
 		return iot_fail(err, IOT_USAGE, "'hook.command' is missing");
 	status = set_serial(recipe, err);
-	if (status == IOT_OK)
-		status = set_pulse(recipe, err);
-	return status == IOT_OK ? set_lock(recipe, err) : status;
+	return status == IOT_OK ? check_lock(recipe, err) : status;
 }
 
 /* A program with a slash in its name is found from the recipe's folder, as files are. */
@@ -375,20 +420,25 @@ static void place_hook(const struct reading *reading)
 	hook[0] = json_string_value(json_array_get(list, 0));
 }
 
-enum iot_status iot_station_recipe_parse(const char *text, size_t len, const char *subject, const char *folder,
-					 struct iot_station_recipe **ret, struct iot_error *err)
+static void set_fallbacks(struct iot_station_recipe *recipe)
+{
+	for (size_t i = 0; i < IOT_LENGTH(members); i++)
+		if (members[i].type == DURATION)
+			*(int64_t *)field(recipe, &members[i]) = members[i].fallback;
+		else if (members[i].type == NUMBER)
+			*(int *)field(recipe, &members[i]) = (int)members[i].fallback;
+}
+
+static enum iot_status recipe_parse(const char *text, size_t len, const char *subject, const char *folder, bool inner,
+				    struct iot_station_recipe **ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_station_recipe_free_p) struct iot_station_recipe *recipe = iot_alloc(sizeof(*recipe));
-	struct reading reading = {recipe, subject, folder};
+	struct reading reading = {recipe, folder, inner};
 	enum iot_status status = iot_json_parse(text, len, subject, &recipe->json, err);
 
-	recipe->timeout_ms = TIMEOUT_MS;
-	recipe->connect_ms = CONNECT_MS;
-	recipe->attempts = ATTEMPTS;
-	recipe->hook_ms = HOOK_MS;
-	recipe->label_scale = 8;
 	if (status != IOT_OK)
 		return status;
+	set_fallbacks(recipe);
 	if (!json_is_object(recipe->json))
 		status = iot_fail(err, IOT_USAGE, "it should be a JSON object");
 	if (status == IOT_OK)
@@ -406,7 +456,13 @@ enum iot_status iot_station_recipe_parse(const char *text, size_t len, const cha
 	return IOT_OK;
 }
 
-enum iot_status iot_station_recipe_load(const char *path, struct iot_station_recipe **ret, struct iot_error *err)
+enum iot_status iot_station_recipe_parse(const char *text, size_t len, const char *subject, const char *folder,
+					 struct iot_station_recipe **ret, struct iot_error *err)
+{
+	return recipe_parse(text, len, subject, folder, false, ret, err);
+}
+
+static enum iot_status recipe_load(const char *path, bool inner, struct iot_station_recipe **ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(RECIPE_MAX);
 	IOT_CLEAN(iot_free_p) char *folder = iot_path_absolute(path);
@@ -415,9 +471,14 @@ enum iot_status iot_station_recipe_load(const char *path, struct iot_station_rec
 
 	if (slash != NULL)
 		*slash = '\0';
-	return status == IOT_OK ? iot_station_recipe_parse(iot_buf_str(&text), text.len, path,
-							   *folder != '\0' ? folder : "/", ret, err)
-				: status;
+	if (status != IOT_OK)
+		return status;
+	return recipe_parse(iot_buf_str(&text), text.len, path, *folder != '\0' ? folder : "/", inner, ret, err);
+}
+
+enum iot_status iot_station_recipe_load(const char *path, struct iot_station_recipe **ret, struct iot_error *err)
+{
+	return recipe_load(path, false, ret, err);
 }
 
 void iot_station_recipe_free(struct iot_station_recipe *recipe)
@@ -432,6 +493,9 @@ void iot_station_recipe_free(struct iot_station_recipe *recipe)
 	free((void *)(uintptr_t)recipe->policies);
 	free((void *)(uintptr_t)recipe->groups);
 	free((void *)(uintptr_t)recipe->hook);
+	for (size_t i = 0; i < recipe->other_count; i++)
+		iot_station_recipe_free(recipe->others[i].recipe);
+	free(recipe->others);
 	if (recipe->has_serial)
 		regfree(&recipe->serial);
 	iot_board_description_free(recipe->description);

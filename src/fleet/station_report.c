@@ -22,8 +22,7 @@ static void export_one(const json_t *record, void *data)
 	struct exporting *exporting = data;
 
 	if (exporting->status == IOT_OK && strcmp(iot_json_str(record, "kind", ""), "result") == 0)
-		exporting->status =
-			exporting->each((json_t *)(uintptr_t)record, exporting->data, exporting->err);
+		exporting->status = exporting->each((json_t *)(uintptr_t)record, exporting->data, exporting->err);
 }
 
 enum iot_status iot_station_export(const char *file,
@@ -183,8 +182,8 @@ static json_t *faults(const struct report *report)
 
 		iot_json_set_str(row, "cause", cause);
 		json_object_update(row, fault);
-		while (place < json_array_size(list) && iot_json_int(json_array_get(list, place), "count", 0) >=
-								iot_json_int(fault, "count", 0))
+		while (place < json_array_size(list) &&
+		       iot_json_int(json_array_get(list, place), "count", 0) >= iot_json_int(fault, "count", 0))
 			place++;
 		json_array_insert_new(list, place, row);
 	}
@@ -213,9 +212,9 @@ static void set_yield(json_t *record, const struct report *report)
 		json_object_set_new(record, "firstPassYield", json_real((double)first / (double)boards));
 	}
 	if (report->last_ms > report->first_ms)
-		json_object_set_new(record, "unitsPerHour",
-				    json_real((double)report->passed * MS_PER_HOUR /
-					      (double)(report->last_ms - report->first_ms)));
+		json_object_set_new(
+			record, "unitsPerHour",
+			json_real((double)report->passed * MS_PER_HOUR / (double)(report->last_ms - report->first_ms)));
 }
 
 static void report_release(struct report *report)

@@ -114,17 +114,12 @@ static enum iot_status check_named(struct iot_cloud *cloud, const char *operatio
 	return status;
 }
 
-/* What the recipe names must be there: better now than at every board. The cloud is closed again before a worker is made. */
-static enum iot_status check_fleet(const struct station *station, struct iot_error *err)
+static enum iot_status check_recipe(struct iot_cloud *cloud, struct iot_cloud *fleet,
+				    const struct iot_station_recipe *recipe, struct iot_error *err)
 {
-	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *cloud = NULL;
-	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *fleet = NULL;
 	IOT_CLEAN(iot_free_p) char *key = NULL;
-	const struct iot_station_recipe *recipe = station->recipe;
-	enum iot_status status = station->options->open_cloud(station->options->data, &cloud, &fleet, err);
+	enum iot_status status = check_named(cloud, "GetPolicy", "policyName", recipe->policies, err);
 
-	if (status == IOT_OK)
-		status = check_named(cloud, "GetPolicy", "policyName", recipe->policies, err);
 	if (status == IOT_OK)
 		status = check_named(cloud, "DescribeThingGroup", "thingGroupName", recipe->groups, err);
 	if (status == IOT_OK)
@@ -133,6 +128,22 @@ static enum iot_status check_fleet(const struct station *station, struct iot_err
 		status = iot_fs_check_private(recipe->wifi_password_file, err);
 	if (status != IOT_OK)
 		iot_error_while(err, "looking for what recipe '%s' names", recipe->name);
+	return status;
+}
+
+/* What the recipe names must be there: better now than at every board. The cloud is closed again before a worker is
+ * made. */
+static enum iot_status check_fleet(const struct station *station, struct iot_error *err)
+{
+	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *cloud = NULL;
+	IOT_CLEAN(iot_cloud_free_p) struct iot_cloud *fleet = NULL;
+	const struct iot_station_recipe *recipe = station->recipe;
+	enum iot_status status = station->options->open_cloud(station->options->data, &cloud, &fleet, err);
+
+	if (status == IOT_OK)
+		status = check_recipe(cloud, fleet, recipe, err);
+	for (size_t i = 0; status == IOT_OK && i < recipe->other_count; i++)
+		status = check_recipe(cloud, fleet, recipe->others[i].recipe, err);
 	return status;
 }
 
@@ -207,8 +218,9 @@ static enum iot_status hook_ended(int64_t unit, int code, void *data, struct iot
 	struct station *station = data;
 
 	if (code != 0)
-		station_notice(station, code < 0 ? "the hook was not told of board %lld: it did not run or took too long"
-						  : "the hook failed for board %lld (code %d)",
+		station_notice(station,
+			       code < 0 ? "the hook was not told of board %lld: it did not run or took too long"
+					: "the hook failed for board %lld (code %d)",
 			       (long long)unit, code);
 	return shift_told(&station->shift, unit, code, err);
 }
@@ -219,8 +231,7 @@ static bool is_over(struct station *station)
 
 	if (full || (station->scan_ended && json_array_size(station->scans) == 0))
 		station->ending = true;
-	return station->interrupted ||
-	       (station->ending && station_active(station) == 0 && hooks_idle(&station->hooks));
+	return station->interrupted || (station->ending && station_active(station) == 0 && hooks_idle(&station->hooks));
 }
 
 struct polled {

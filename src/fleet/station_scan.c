@@ -44,8 +44,15 @@ static bool typed_twice(struct station *station, const char *serial)
 	return again || in_work(station, serial);
 }
 
-/* Which head is it for? Aimed at one; else the one that has waited longest. */
-static struct head *wanting(struct station *station)
+static bool takes(const struct head *head, const char *serial)
+{
+	struct iot_error not_for_it = IOT_ERROR_INIT;
+
+	return serials_check(head->recipe, serial, &not_for_it) == IOT_OK;
+}
+
+/* Which head is it for? Aimed at one; else the one that has waited longest, of those whose boards have such numbers. */
+static struct head *wanting(struct station *station, const char *serial)
 {
 	bool starts = station->options->start == IOT_START_SCAN;
 	struct head *best = NULL;
@@ -55,7 +62,8 @@ static struct head *wanting(struct station *station)
 		bool wants = starts ? head->now.present && !head_active(head) : head->state == IOT_HEAD_SCAN;
 
 		if (station->aimed != 0 ? head->number == station->aimed && (wants || !starts) : wants)
-			if (head->scanned == NULL && (best == NULL || head->waits_since < best->waits_since))
+			if (head->scanned == NULL && takes(head, serial) &&
+			    (best == NULL || head->waits_since < best->waits_since))
 				best = head;
 	}
 	return best;
@@ -63,7 +71,7 @@ static struct head *wanting(struct station *station)
 
 static enum iot_status give(struct station *station, const char *serial, struct iot_error *err)
 {
-	struct head *head = wanting(station);
+	struct head *head = wanting(station, serial);
 	bool starts = station->options->start == IOT_START_SCAN;
 
 	if (head == NULL && (station->aimed != 0 || (starts && station_active(station) == 0))) {
@@ -105,7 +113,7 @@ static enum iot_status take_line(struct station *station, const char *line, stru
 		station_notice(station, "serial numbers are not scanned here: '%.60s' was ignored", line);
 		return IOT_OK;
 	}
-	if (serials_check(station->recipe, line, &wrong) != IOT_OK) {
+	if (serials_check_any(station->recipe, line, &wrong) != IOT_OK) {
 		station_notice(station, "%s", wrong.what);
 		return IOT_OK;
 	}
@@ -142,14 +150,17 @@ enum iot_status scan_read(struct station *station, struct iot_error *err)
 
 char *scan_take(struct station *station, struct head *head)
 {
-	json_t *first = json_array_get(station->scans, 0);
-	char *serial;
+	size_t i;
+	json_t *waiting;
 
 	if (head->scanned != NULL)
 		return iot_take(head->scanned);
-	if (first == NULL)
-		return NULL;
-	serial = iot_strdup(json_string_value(first));
-	json_array_remove(station->scans, 0);
-	return serial;
+	json_array_foreach(station->scans, i, waiting)
+		if (takes(head, json_string_value(waiting))) {
+			char *serial = iot_strdup(json_string_value(waiting));
+
+			json_array_remove(station->scans, i);
+			return serial;
+		}
+	return NULL;
 }

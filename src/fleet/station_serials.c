@@ -35,12 +35,22 @@ enum iot_status serials_check(const struct iot_station_recipe *recipe, const cha
 	return IOT_OK;
 }
 
+enum iot_status serials_check_any(const struct iot_station_recipe *recipe, const char *serial, struct iot_error *err)
+{
+	struct iot_error ignored = IOT_ERROR_INIT;
+
+	for (size_t i = 0; i < recipe->other_count; i++)
+		if (serials_check(recipe->others[i].recipe, serial, &ignored) == IOT_OK)
+			return IOT_OK;
+	return serials_check(recipe, serial, err);
+}
+
 /* --- a file -------------------------------------------------------------------------------- */
 
 static enum iot_status add_line(struct serials *serials, const struct serials_options *options, json_t *seen,
 				const char *serial, int64_t number, struct iot_error *err)
 {
-	enum iot_status status = serials_check(options->recipe, serial, err);
+	enum iot_status status = serials_check_any(options->recipe, serial, err);
 
 	if (status == IOT_OK && json_object_get(seen, serial) != NULL)
 		status = iot_fail(err, IOT_USAGE, "serial number '%s' is there twice", serial);
@@ -98,7 +108,6 @@ static enum iot_status read_range(struct serials *serials, const struct serials_
 	const char *first = dots;
 	IOT_CLEAN(iot_free_p) char *digits = NULL;
 	IOT_CLEAN(iot_free_p) char *sample = NULL;
-	enum iot_status status;
 
 	while (first != NULL && first > text && isdigit((unsigned char)first[-1]))
 		first--;
@@ -113,8 +122,7 @@ static enum iot_status read_range(struct serials *serials, const struct serials_
 	if (serials->next > serials->last)
 		return no_range(text, err);
 	sample = iot_strf("%s%s", serials->prefix, digits);
-	status = serials_check(options->recipe, sample, err);
-	return status;
+	return serials_check_any(options->recipe, sample, err);
 }
 
 /* --- one after the other --------------------------------------------------------------------- */
@@ -153,27 +161,49 @@ void serials_used(struct serials *serials, const char *serial)
 		json_object_set_new(serials->used, serial, json_true());
 }
 
-static bool advance(struct serials *serials)
+/* The one at place `at` of those that are left, new memory; NULL: there are no more. */
+static char *at_place(const struct serials *serials, size_t at)
 {
-	free(serials->current);
-	serials->current = NULL;
-	if (serials->list != NULL) {
-		if (serials->next_line < json_array_size(serials->list))
-			serials->current =
-				iot_strdup(json_string_value(json_array_get(serials->list, serials->next_line++)));
-	} else if (serials->next <= serials->last) {
-		serials->current =
-			iot_strf("%s%0*lld", serials->prefix, serials->width, (long long)serials->next++);
-	}
-	return serials->current != NULL;
+	if (serials->list != NULL)
+		return iot_strdup(json_string_value(json_array_get(serials->list, serials->next_line + at)));
+	if (serials->next + (int64_t)at > serials->last)
+		return NULL;
+	return iot_strf("%s%0*lld", serials->prefix, serials->width, (long long)(serials->next + (int64_t)at));
 }
 
-const char *serials_next(struct serials *serials)
+static bool is_used(const struct serials *serials, const char *serial)
 {
-	while (advance(serials))
-		if (json_object_get(serials->used, serials->current) == NULL) {
-			json_object_set_new(serials->used, serials->current, json_true());
-			return serials->current;
+	return json_object_get(serials->used, serial) != NULL;
+}
+
+/* What is used at the front is not looked at again. */
+static void skip_used(struct serials *serials)
+{
+	for (;;) {
+		IOT_CLEAN(iot_free_p) char *serial = at_place(serials, 0);
+
+		if (serial == NULL || !is_used(serials, serial))
+			return;
+		serials->next_line += serials->list != NULL;
+		serials->next += serials->list == NULL;
+	}
+}
+
+const char *serials_next(struct serials *serials, const struct iot_station_recipe *recipe)
+{
+	struct iot_error not_for_it = IOT_ERROR_INIT;
+
+	skip_used(serials);
+	for (size_t at = 0;; at++) {
+		char *serial = at_place(serials, at);
+
+		free(serials->current);
+		serials->current = serial;
+		if (serial == NULL)
+			return NULL;
+		if (!is_used(serials, serial) && serials_check(recipe, serial, &not_for_it) == IOT_OK) {
+			serials_used(serials, serial);
+			return serial;
 		}
-	return NULL;
+	}
 }

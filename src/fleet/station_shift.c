@@ -12,11 +12,12 @@
 #include "iotctl/text.h"
 
 #include <dirent.h>
+#include <poll.h>
 #include <string.h>
 
 #define SUFFIX ".jsonl"
 
-enum { AHEAD_MS = 1000, AHEAD_MAX_MS = 10000 };
+enum { AHEAD_MS = 1000, AHEAD_MAX_MS = 10000, LOCK_MS = 2000, LOCK_POLL_MS = 20 };
 
 static enum iot_status check_station(const char *station, struct iot_error *err)
 {
@@ -38,6 +39,9 @@ static void learn_begin(struct shift *shift, const json_t *record)
 
 	iot_json_set_int(board, "unit", iot_json_int(record, "unit", 0));
 	iot_json_set_str(board, "serial", serial);
+	iot_json_set_str(board, "recipe", iot_json_str(record, "recipe", NULL));
+	if (iot_json_bool(record, "blank", false))
+		iot_json_set_bool(board, "blank", true);
 	json_object_set_new(shift->boards, uid, board);
 	if (serial != NULL)
 		iot_json_set_str(shift->serials, serial, uid);
@@ -197,6 +201,20 @@ static enum iot_status open_key(const char *dir, struct iot_key **ret, struct io
 
 /* --- opening and closing --------------------------------------------------------------------------- */
 
+/* Workers of a station that was killed hold its lock until they are dead, too, which is a moment later. */
+static enum iot_status wait_for_lock(const char *path, int *ret_fd, struct iot_error *err)
+{
+	int64_t deadline = iot_deadline(LOCK_MS);
+	enum iot_status status = iot_fs_lock(path, ret_fd, err);
+
+	while (status == IOT_CONFLICT && iot_left(deadline) > 0) {
+		iot_error_clear(err);
+		poll(NULL, 0, LOCK_POLL_MS);
+		status = iot_fs_lock(path, ret_fd, err);
+	}
+	return status;
+}
+
 static enum iot_status lock_station(const char *dir, const char *station, struct shift *ret, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *lock = iot_path(dir, "lock");
@@ -214,7 +232,7 @@ static enum iot_status lock_station(const char *dir, const char *station, struct
 	if (status == IOT_OK)
 		status = iot_fs_mkdirs(dir, 0700, err);
 	if (status == IOT_OK)
-		status = iot_fs_lock(lock, &ret->lock, err);
+		status = wait_for_lock(lock, &ret->lock, err);
 	if (status == IOT_CONFLICT) {
 		iot_fail(err, IOT_CONFLICT, "station '%s' is run by another process", station);
 		iot_error_hint(err, "end that one, or give this one another name with --station");
@@ -225,6 +243,7 @@ static enum iot_status lock_station(const char *dir, const char *station, struct
 static json_t *open_record(const struct shift *shift, const struct iot_station_recipe *recipe, const char *before)
 {
 	char key_id[IOT_SHA256_HEX_SIZE];
+	IOT_JSON heads = json_array();
 	json_t *record = json_object();
 
 	iot_json_set_str(record, "station", shift->station);
@@ -233,6 +252,14 @@ static json_t *open_record(const struct shift *shift, const struct iot_station_r
 	iot_json_set_str(record, "keyId", iot_key_id(shift->key, key_id));
 	iot_json_set_str(record, "recipe", recipe->name);
 	iot_json_set_str(record, "recipeSha256", recipe->digest);
+	for (size_t i = 0; i < recipe->other_count; i++) {
+		const struct station_heads *other = &recipe->others[i];
+
+		json_array_append_new(heads, json_pack("{s:s, s:s, s:s}", "port", other->ports, "recipe",
+						       other->recipe->name, "recipeSha256", other->recipe->digest));
+	}
+	if (recipe->other_count > 0)
+		json_object_set(record, "heads", heads);
 	return record;
 }
 
@@ -283,7 +310,8 @@ static enum iot_status go_on(struct shift *shift, const char *path, const char *
 	enum iot_status status = chain_resume(path, learn, shift, &shift->chain, &torn, err);
 
 	if (status == IOT_VERIFY)
-		iot_error_hint(err, "find out who changed it; moved elsewhere, the next shift begins a record of its own");
+		iot_error_hint(err,
+			       "find out who changed it; moved elsewhere, the next shift begins a record of its own");
 	if (status != IOT_OK)
 		return status;
 	shift->id = iot_strndup(file, strlen(file) - strlen(SUFFIX));

@@ -232,7 +232,9 @@ static enum iot_status check_end(const char *path, const struct chain_facts *fac
 
 	if (facts->torn > 0 && (facts->closed || !open)) {
 		iot_fail(err, IOT_VERIFY, "record '%s': line %lld has no end", path, (long long)facts->lines + 1);
-		iot_error_hint(err, "the power was cut there, or somebody added it; the station cuts it off when it is started");
+		iot_error_hint(
+			err,
+			"the power was cut there, or somebody added it; the station cuts it off when it is started");
 		return IOT_VERIFY;
 	}
 	if (!facts->closed && !open) {

@@ -60,10 +60,10 @@ static json_t *receive(int fd, int flags, bool *ret_ended)
 /* --- in the worker ---------------------------------------------------------------------------- */
 
 struct work {
-	const struct iot_station_options *options;
-	const char *port;
+	const struct worker_job *job;
 	int fd;
 	struct iot_cloud *cloud, *fleet;
+	json_t *go; /* the word to go: it lends name and serial number */
 };
 
 static void tell_step(const char *step, void *data)
@@ -90,25 +90,98 @@ static json_t *error_message(const struct iot_error *err)
 			 iot_error_line(err, line, sizeof(line)));
 }
 
-/* Was this board here before? By the journal of this station. */
-static enum iot_status ask_journal(const struct work *work, const char *uid, const char **ret, char **ret_serial,
-				   struct iot_error *err)
+/* What is known of a board that has said who it is. */
+struct found {
+	const char *owner; /* "none", "done", "open" or "registry" */
+	char *uid, *serial;
+	json_t *spare;
+};
+
+static enum iot_status look_up(struct iot_store *journal, const char *sql, const char *fleet, const char *value,
+			       struct found *ret, struct iot_error *err)
 {
-	IOT_CLEAN(iot_store_close_p) struct iot_store *journal = NULL;
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
-	const struct provision named = {.cloud = work->cloud};
 	bool any = false;
-	enum iot_status status = journal_open(work->options->journal, &journal, err);
+	enum iot_status status = iot_stmt_query(journal, &stmt, &any, err, sql, "ss", fleet, value);
+
+	if (status != IOT_OK || !any)
+		return status;
+	ret->owner = strcmp(iot_stmt_text(stmt, 0), "done") == 0 ? "done" : "open";
+	ret->serial = iot_strdup(iot_stmt_text(stmt, 1));
+	ret->uid = iot_strdup(iot_stmt_text(stmt, 2));
+	return IOT_OK;
+}
+
+/* May another board go on with what was begun under this name? Not if one may hold its key. */
+static enum iot_status is_spare(struct iot_store *journal, const char *fleet, const char *uid, bool key_here, bool *ret,
+				struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool any = false;
+	enum iot_status status = iot_stmt_query(journal, &stmt, &any, err,
+						"SELECT state = 'open' AND NOT EXISTS (SELECT 1 FROM steps WHERE board "
+						"= boards.id AND name = 'program'),"
+						" key_id IS NULL FROM boards WHERE fleet = ? AND uid = ?",
+						"ss", fleet, uid);
 
 	if (status == IOT_OK)
-		status = iot_stmt_query(journal, &stmt, &any, err,
-					"SELECT state, serial_number FROM boards WHERE fleet = ? AND uid = ?", "ss",
-					provision_fleet(&named), uid);
-	if (status == IOT_OK && any) {
-		*ret = strcmp(iot_stmt_text(stmt, 0), "done") == 0 ? "done" : "open";
-		*ret_serial = iot_strdup(iot_stmt_text(stmt, 1));
-	}
+		*ret = !any || (iot_stmt_int(stmt, 0) != 0 && (key_here || iot_stmt_int(stmt, 1) != 0));
 	return status;
+}
+
+/*
+ * A board that cannot say who it is may be any of those that a kill left without a key: their numbers are not lost. The
+ * name that it may have been given before the kill makes one the first choice, and nothing more: it is no key.
+ */
+static enum iot_status find_spare(const struct work *work, struct iot_store *journal, const char *fleet,
+				  const char *hint, struct found *ret, struct iot_error *err)
+{
+	bool key_here = work->job->recipe->description->key != IOT_BOARD_KEY_BOARD, spare;
+	enum iot_status status = IOT_OK;
+	const char *uid;
+	json_t *board;
+
+	ret->spare = json_array();
+	json_object_foreach((json_t *)(uintptr_t)work->job->boards, uid, board) {
+		if (!iot_json_bool(board, "blank", false) || json_object_get(board, "result") != NULL ||
+		    strcmp(iot_json_str(board, "recipe", ""), work->job->recipe->name) != 0)
+			continue;
+		status = is_spare(journal, fleet, uid, key_here, &spare, err);
+		if (status != IOT_OK)
+			return status;
+		if (spare)
+			json_array_insert_new(ret->spare, strcmp(uid, hint) == 0 ? 0 : json_array_size(ret->spare),
+					      json_string(uid));
+	}
+	return IOT_OK;
+}
+
+#define ROW "SELECT state, serial_number, uid FROM boards WHERE fleet = ? AND "
+
+/*
+ * Was this board here before? By the journal of this station, which knows one without an id of its own by its key, or
+ * by the name that it was given.
+ */
+static enum iot_status ask_journal(const struct work *work, const struct iot_board_identity *identity,
+				   struct found *ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_store_close_p) struct iot_store *journal = NULL;
+	const char *key = NULL, *fleet = provision_fleet(&(const struct provision){.cloud = work->cloud});
+	char id[IOT_SHA256_HEX_SIZE];
+	enum iot_status status = journal_open(work->job->options->journal, &journal, err);
+
+	if (status == IOT_OK && *identity->uid != '\0')
+		return look_up(journal, ROW "uid = ?", fleet, identity->uid, ret, err);
+	if (status == IOT_OK)
+		status = provision_held_key(identity, id, &key, err);
+	if (status == IOT_OK && key != NULL && *key != '\0')
+		status = look_up(journal, ROW "key_id = ?", fleet, key, ret, err);
+	if (status == IOT_OK && ret->uid == NULL && *identity->thing_name != '\0')
+		status = look_up(journal, ROW "(key_id IS NOT NULL OR state = 'done') AND uid = ?", fleet,
+				 identity->thing_name, ret, err);
+	if (status != IOT_OK || ret->uid != NULL)
+		return status;
+	return find_spare(work, journal, fleet, identity->thing_name, ret, err);
 }
 
 static enum iot_status found_one(json_t *item, void *data, struct iot_error *err)
@@ -120,79 +193,73 @@ static enum iot_status found_one(json_t *item, void *data, struct iot_error *err
 }
 
 /* Has another station made it a device of this fleet? One that is too small for a certificate has a shared secret. */
-static enum iot_status ask_registry(const struct work *work, const char *uid, const char **ret, struct iot_error *err)
+static enum iot_status ask_registry(const struct work *work, const struct iot_board_identity *identity,
+				    struct found *ret, struct iot_error *err)
 {
-	bool psk = work->options->recipe->description->key == IOT_BOARD_KEY_PSK, any = false;
+	const char *name = *identity->thing_name != '\0' ? identity->thing_name : identity->uid;
+	bool psk = work->job->recipe->description->key == IOT_BOARD_KEY_PSK, any = false;
 	enum iot_status status;
 
-	if (iot_cert_check_name(uid, NULL) != IOT_OK)
+	if (iot_cert_check_name(name, NULL) != IOT_OK)
 		return IOT_OK;
 	status = fleet_each(work->cloud, psk ? "iotctl:ListPsks" : "ListThingPrincipals",
-			    json_pack("{s:s}", "thingName", uid), psk ? "psks" : "principals", found_one, &any, err);
+			    json_pack("{s:s}", "thingName", name), psk ? "psks" : "principals", found_one, &any, err);
 	if (status != IOT_OK && fleet_missing(err)) {
 		iot_error_clear(err);
 		return IOT_OK;
 	}
-	if (status == IOT_OK && any)
-		*ret = "registry";
-	return status;
-}
-
-static enum iot_status identify(const struct work *work, struct iot_board_identity *ret, struct iot_error *err)
-{
-	const struct iot_station_recipe *recipe = work->options->recipe;
-	struct iot_board_options options = {
-		.serial = {.path = work->port,
-			   .baud = recipe->baud,
-			   .interrupt_fd = work->fd,
-			   .pulse = (enum iot_serial_pulse)recipe->pulse},
-		.description = recipe->description,
-	};
-	IOT_CLEAN(iot_board_close_p) struct iot_board *board = NULL;
-	enum iot_status status;
-
-	iot_board_description_line(recipe->description, &options.serial);
-	status = iot_board_open(recipe->description->ops, &options, &board, err);
-	tell_step("identify", (void *)(uintptr_t)work);
-	return status == IOT_OK ? iot_board_identify(board, ret, err) : status;
-}
-
-static enum iot_status introduce(struct work *work, struct iot_error *err)
-{
-	struct iot_board_identity identity = IOT_BOARD_IDENTITY_INIT;
-	IOT_CLEAN(iot_free_p) char *serial = NULL;
-	const char *owner = "none";
-	json_t *message;
-	enum iot_status status = identify(work, &identity, err);
-
-	if (status == IOT_OK)
-		status = work->options->open_cloud(work->options->data, &work->cloud, &work->fleet, err);
-	if (status == IOT_OK)
-		status = ask_journal(work, identity.uid, &owner, &serial, err);
-	if (status == IOT_OK && strcmp(owner, "none") == 0)
-		status = ask_registry(work, identity.uid, &owner, err);
-	if (status == IOT_OK) {
-		message = json_pack("{s:{s:s, s:s, s:s, s:s}, s:s}", "identity", "uid", identity.uid, "vendor",
-				    identity.vendor, "model", identity.model, "version", identity.version, "owner",
-				    owner);
-		iot_json_set_str(message, "serial", serial);
-		if (!send_message(work->fd, message))
-			status = iot_fail(err, IOT_INTERRUPTED, "the station is gone");
+	if (status == IOT_OK && any) {
+		ret->owner = "registry";
+		ret->uid = iot_strdup(*identity->uid != '\0' ? identity->uid : name);
 	}
-	iot_board_identity_release(&identity);
 	return status;
 }
 
-static enum iot_status provision(struct work *work, const json_t *go, struct iot_error *err)
+static json_t *introduction(const struct iot_board_identity *identity, const struct found *found)
 {
-	const struct iot_station_recipe *recipe = work->options->recipe;
+	json_t *message = json_pack("{s:{s:s, s:s, s:s, s:s}, s:s}", "identity", "uid",
+				    found->uid != NULL ? found->uid : identity->uid, "vendor", identity->vendor,
+				    "model", identity->model, "version", identity->version, "owner", found->owner);
+
+	iot_json_set_str(message, "serial", found->serial);
+	if (found->spare != NULL)
+		json_object_set(message, "spare", found->spare);
+	return message;
+}
+
+/* The board has said who it is. The station decides: it gives the word to go, or ends this process. */
+static enum iot_status introduce(const struct iot_board_identity *identity, const char **name, const char **serial,
+				 void *data, struct iot_error *err)
+{
+	struct work *work = data;
+	struct found found = {.owner = "none"};
+	struct pollfd waiting = {.fd = work->fd, .events = POLLIN};
+	bool ended = false;
+	enum iot_status status = ask_journal(work, identity, &found, err);
+
+	if (status == IOT_OK && strcmp(found.owner, "none") == 0)
+		status = ask_registry(work, identity, &found, err);
+	if (status == IOT_OK && send_message(work->fd, introduction(identity, &found)) && poll(&waiting, 1, GO_MS) > 0)
+		work->go = receive(work->fd, MSG_DONTWAIT, &ended);
+	if (status == IOT_OK && work->go == NULL)
+		status = iot_fail(err, IOT_INTERRUPTED, "the station is gone");
+	*name = iot_json_str(work->go, "alias", NULL);
+	*serial = iot_json_str(work->go, "serial", NULL);
+	free(found.uid);
+	free(found.serial);
+	json_decref(found.spare);
+	return status;
+}
+
+static enum iot_status provision(struct work *work, struct iot_error *err)
+{
+	const struct iot_station_options *options = work->job->options;
+	const struct iot_station_recipe *recipe = work->job->recipe;
 	struct iot_secret_source password = iot_secret_from_file(recipe->wifi_password_file);
 	const struct iot_provision_spec spec = {
 		.board = recipe->board,
-		.port = work->port,
+		.port = work->job->port,
 		.baud = recipe->baud,
-		.name = iot_json_str(go, "alias", NULL),
-		.serial_number = iot_json_str(go, "serial", NULL),
 		.type = recipe->type,
 		.policies = recipe->policies,
 		.groups = recipe->groups,
@@ -203,17 +270,18 @@ static enum iot_status provision(struct work *work, const json_t *go, struct iot
 		.endpoint_port = recipe->endpoint_port,
 		.codesign = recipe->codesign,
 		.fleet = work->fleet,
-		.aws_issues = work->options->aws_issues,
-		.root_ca = work->options->root_ca,
-		.watch = work->options->watch,
-		.replace = work->options->replace,
+		.aws_issues = options->aws_issues,
+		.root_ca = options->root_ca,
+		.watch = options->watch,
+		.replace = options->replace,
 		.lock = recipe->lock,
 		.locks = recipe->locks,
 		.pulse = recipe->pulse,
-		.journal = work->options->journal,
+		.journal = options->journal,
 		.interrupt_fd = work->fd,
 		.connect_timeout_ms = (int)recipe->connect_ms,
 		.progress = tell_step,
+		.check = introduce,
 		.data = work,
 	};
 	IOT_JSON record = NULL;
@@ -227,24 +295,20 @@ static enum iot_status provision(struct work *work, const json_t *go, struct iot
 static void work_on(struct work *work)
 {
 	struct iot_error err = IOT_ERROR_INIT;
-	struct pollfd waiting = {.fd = work->fd, .events = POLLIN};
-	IOT_JSON go = NULL;
-	bool ended = false;
-	enum iot_status status = introduce(work, &err);
 
-	if (status == IOT_OK && poll(&waiting, 1, GO_MS) > 0)
-		go = receive(work->fd, MSG_DONTWAIT, &ended);
-	if (go != NULL)
-		status = provision(work, go, &err);
-	if (status != IOT_OK)
+	const struct iot_station_options *options = work->job->options;
+
+	if (options->open_cloud(options->data, &work->cloud, &work->fleet, &err) != IOT_OK ||
+	    provision(work, &err) != IOT_OK)
 		(void)send_message(work->fd, error_message(&err));
+	json_decref(work->go);
 	iot_cloud_free(work->cloud);
 	iot_cloud_free(work->fleet);
 }
 
 static _Noreturn void be_worker(const struct worker_job *job, int fd, pid_t station)
 {
-	struct work work = {.options = job->options, .port = job->port, .fd = fd};
+	struct work work = {.job = job, .fd = fd};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != station)

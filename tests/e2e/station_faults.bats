@@ -252,3 +252,88 @@ outcomes() { jq -rs 'sort_by(.head) | map("\(.head) \(.result) \(.serial // "-")
   grep -q 'closed and signed: 1 passed' screen.log
   not grep -q $'\033\\[1;37;42m' screen.log # NO_COLOR
 }
+
+# --- heads of several kinds ----------------------------------------------------------------------------------
+
+# line_of HEAD KIND...: a board of each kind in the heads from 1 on; ports in $ports
+line_of() {
+  local kind head=0
+  ports=()
+  write_recipes "del(.hook)"
+  for kind in "$@"; do
+    head=$((head + 1))
+    [ "$kind" = expresslink ] || kind_at[$head]=$kind
+    put_in "$head"
+    pids+=("$board_pid")
+    ports+=(--port "$(port_of "$head")")
+    until_true 20 test -L "$(link_of "$head")"
+  done
+}
+
+@test "OpenOCD is missing, of another version, killed, or hangs: its head fails, the other goes on" {
+  local how says
+  line_of expresslink swd
+  jq '.limits.attempts = 1 | .limits.time = "3s"' swd.json >short.json
+  mv short.json swd.json
+  mkdir fake
+  while IFS='|' read -r how script says; do
+    rm -rf "$fleet/stations" fake/openocd
+    [ "$how" = missing ] || { printf '#!/bin/bash\necho "$$" >%q/openocd.pid\n%s\n' "$work" "$script" >fake/openocd && chmod +x fake/openocd; }
+    if [ "$how" = missing ]; then path=$IOTCTL_BIN; else path=$work/fake:$PATH; fi
+    # a board that passed is done: it is done again
+    PATH=$path expect 6 "$IOTCTL_BIN/iotctl" -q station run recipe.json --station line1 "${ports[@]}" --range 0001..0009 --count 2 --replace -o jsonl
+    [ "$(jq -rs 'sort_by(.head) | map(.result) | join(" ")' <<<"$out")" = "pass fail" ]
+    [[ $(jq -r 'select(.head == 2).error.line' <<<"$out") == *"$says"* ]] || { echo "$how: $out" >&2; false; }
+    [ ! -e openocd.pid ] || until_true 10 gone "$(cat openocd.pid)"
+  done <<'TABLE'
+missing||program 'openocd' is not there
+old|echo "Open On-Chip Debugger 0.8.0"; echo "Error: Can't find target/stm32f1x.cfg"; exit 1|is OpenOCD new enough
+killed|kill -9 $$|ended by signal 9
+hanging|exec sleep 100|longer than 3 seconds
+TABLE
+  [ "$(iotctl cert list --query length)" = 1 ]
+}
+
+@test "two heads that name one debug probe: one of them gets it" {
+  line_of swd
+  ln -s head1.swd head2.swd
+  expect 6 iotctl -q station run recipe.json --station line1 --port buspirate:./head1.swd --port buspirate:./head2.swd \
+    --range 0001..0009 --count 2 -o jsonl
+  [ "$(jq -rs 'map(.result) | sort | join(" ")' <<<"$out")" = "fail pass" ]
+  [[ $(jq -r 'select(.result == "fail").error.line' <<<"$out") == *"is in use by"* ]] ||
+    [[ $(jq -r 'select(.result == "fail").error.line' <<<"$out") == *"is in head"*already* ]]
+  [ "$(iotctl cert list --query length)" = 1 ]
+}
+
+@test "a board of another kind than the head's recipe is refused, and nothing is written" {
+  local before
+  line_of freertos sim7600 zephyr
+  before=$(cat board.*.state/state.json; fleet_state | grep -v stations)
+  # each kind in a head of the next
+  mv head1.freertos swapped.sim7600
+  mv head2.sim7600 swapped.zephyr
+  mv head3.zephyr swapped.freertos
+  sed -i 's|head\*|swapped|' recipe.json
+  expect 6 iotctl -q station run recipe.json --station line1 --port ./swapped.sim7600 --port ./swapped.zephyr \
+    --port ./swapped.freertos --range 0001..0009 --count 3 -o jsonl
+  [ "$(jq -rs 'map(.result) | join(" ")' <<<"$out")" = "fail fail fail" ]
+  [ "$(cat board.*.state/state.json; fleet_state | grep -v stations)" = "$before" ]
+}
+
+@test "boards that cannot say who they are get numbers of their own, and are known afterwards" {
+  line_of freertos freertos
+  expect 0 iotctl -q station run recipe.json --station line1 "${ports[@]}" --range 0001..0009 --count 2 -o jsonl
+  one_each 2
+  timeout -s INT 6 iotctl -q station run recipe.json --station line1 "${ports[@]}" --range 0003..0009 -o jsonl >again.out 2>again.err || true
+  [ "$(jq -rs 'map(.result) | join(" ")' again.out)" = "known known" ]
+  # a blank one that is given the number of another fails, and nothing is written into it
+  iotctl -q station close --station line1 >/dev/null
+  rm "$(link_of 1)"
+  put_in 1
+  pids+=("$board_pid")
+  until_true 20 test -L "$(link_of 1)"
+  shift_of 0001 -- --port "$(port_of 1)" --count 1 || true
+  [ "$(jq -r .result out)" = fail ]
+  [[ $(jq -r .error.line out) == *"'pump-0001' had another key"* ]]
+  [ "$(iotctl cert list --query length)" = 2 ]
+}

@@ -23,6 +23,7 @@ enum { KEY_ID_MAX = 32, SECRET_MAX = 64, IMPLEMENTATION_SIZE = 32 };
 
 struct swd_board {
 	struct iot_board_options options;
+	int probe_fd; /* holds a probe that is a serial port; -1 */
 	struct iot_swd_target *target;
 	struct iot_swd_options swd;
 	struct iot_swd_identity identity;
@@ -80,7 +81,16 @@ static void close_board(void *self)
 	for (int i = 0; i < IOT_CREDENTIAL_TAGS; i++)
 		iot_buf_release(&board->wanted[i]);
 	iot_swd_target_free(board->target);
+	iot_close_p(&board->probe_fd);
 	free(board);
+}
+
+/* Two that talk to one probe at once would spoil both boards. A probe on USB is taken by OpenOCD itself. */
+static enum iot_status hold_probe(struct swd_board *board, struct iot_error *err)
+{
+	const char *port = iot_swd_probe_port(board->swd.probe);
+
+	return port != NULL ? iot_serial_hold(port, &board->probe_fd, err) : IOT_OK;
 }
 
 static enum iot_status open_board(const struct iot_board_options *options, void **ret_self, struct iot_error *err)
@@ -92,6 +102,7 @@ static enum iot_status open_board(const struct iot_board_options *options, void 
 		return iot_fail(err, IOT_USAGE, "a board on a debug probe needs a description");
 	board = iot_alloc(sizeof(*board));
 	board->options = *options;
+	board->probe_fd = -1;
 	for (int i = 0; i < IOT_SWD_PARTITIONS; i++)
 		board->held[i].image = (struct iot_buf)IOT_BUF_SECRET(1024 * 1024);
 	for (int i = 0; i < IOT_CREDENTIAL_TAGS; i++)
@@ -99,6 +110,8 @@ static enum iot_status open_board(const struct iot_board_options *options, void 
 	status = iot_swd_target_parse(options->description->json, &board->target, err);
 	board->swd = (struct iot_swd_options){
 		.target = board->target, .probe = options->serial.path, .log = options->serial.transcript};
+	if (status == IOT_OK)
+		status = hold_probe(board, err);
 	if (status == IOT_OK)
 		status = iot_swd_identify(&board->swd, &board->identity, err);
 	if (status == IOT_OK)

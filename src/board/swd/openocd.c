@@ -99,6 +99,13 @@ static enum iot_status check_probe(const char *probe, struct iot_error *err)
 	return IOT_USAGE;
 }
 
+const char *iot_swd_probe_port(const char *probe)
+{
+	const char *colon = strchr(probe, ':');
+
+	return colon != NULL && strchr(colon, '/') != NULL ? colon + 1 : NULL;
+}
+
 static void add_interface(struct iot_buf *script, const char *probe)
 {
 	const char *colon = strchr(probe, ':');

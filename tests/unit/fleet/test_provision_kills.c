@@ -570,7 +570,31 @@ static void test_random(void)
 	}
 }
 
+/* Between overwriting a key and removing it: no point of the journal, so it is laid out by hand. */
+static void test_half_wiped(void)
+{
+	static const char zeros[256];
+	IOT_CLEAN(iot_free_p) char *key = NULL;
+	IOT_CLEAN(iot_free_p) char *aside = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+	int count;
+
+	make_world(&kinds[1]);
+	count = count_points();
+	end_world();
+	make_world(&kinds[1]);
+	CU_ASSERT_EQUAL(wait_for(start_victim(count - 4)), SIGKILL); /* tidy has begun; record comes after it */
+	key = iot_path(dir, "state/keys/1/private.key");
+	aside = iot_strf("%s.wiped", key);
+	CU_ASSERT_TRUE(iot_fs_exists(key));
+	ASSERT_OK(iot_fs_remove(key, &err), &err);
+	ASSERT_OK(iot_fs_write(aside, 0600, zeros, sizeof(zeros), &err), &err);
+	finish(false);
+	end_world();
+}
+
 UNIT_MAIN("fleet/provision_kills", NULL, NULL, {"victim", test_victim}, {"worker", test_worker},
 	  {"console", test_console}, {"swd", test_swd}, {"swd-psk", test_swd_psk}, {"sim7600", test_sim7600},
 	  {"nrf91", test_nrf91}, {"nrf91-psk", test_nrf91_psk}, {"zephyr", test_zephyr},
-	  {"zephyr-psk", test_zephyr_psk}, {"random", test_random})
+	  {"zephyr-psk", test_zephyr_psk}, {"half wiped", test_half_wiped},
+	  {"random", test_random})

@@ -342,11 +342,52 @@ static void test_a_kind_of_board_that_is_not_there(void)
 	ASSERT_CONTAINS(err.what, "/line/toaster.json");
 }
 
+/* Some heads have a recipe of their own; what is the station's is not in it. */
+static void test_recipes_of_heads(void)
+{
+	static const char station[] =
+		"{\"name\":\"line\",\"board\":\"expresslink\",\"serial\":\"P[0-9]+\",\"heads\":["
+		"{\"port\":\"*/con?\",\"recipe\":\"u5.json\"},{\"port\":\"buspirate:*\",\"recipe\":\"f1.json\"}]}";
+	static const struct {
+		const char *u5, *says;
+	} wrong[] = {
+		{"{\"name\":\"u\",\"board\":\"stm32u5\",\"hook\":{\"command\":[\"x\"]}}", "has 'hook'"},
+		{"{\"name\":\"u\",\"board\":\"stm32u5\",\"heads\":[{\"port\":\"*\",\"recipe\":\"line.json\"}]}",
+		 "has 'heads'"},
+		{"{\"name\":\"u\",\"board\":\"stm32u5\",\"lock\":\"permanent\"}", "cannot be locked"},
+	};
+	IOT_CLEAN(iot_free_p) char *line = iot_path(dir, "line.json");
+	IOT_CLEAN(iot_free_p) char *u5 = iot_path(dir, "u5.json");
+	IOT_CLEAN(iot_free_p) char *f1 = iot_path(dir, "f1.json");
+	static const char console[] = "{\"name\":\"u\",\"board\":\"stm32u5\",\"serial\":\"U[0-9]+\"}";
+	static const char chip[] = "{\"name\":\"f\",\"board\":\"stm32f1\"}";
+	struct iot_station_recipe *recipe = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_fs_write(line, 0600, station, strlen(station), &err), &err);
+	ASSERT_STATUS(iot_station_recipe_load(line, &recipe, &err), IOT_NOT_FOUND, &err);
+	ASSERT_OK(iot_fs_write(u5, 0600, console, strlen(console), &err), &err);
+	ASSERT_OK(iot_fs_write(f1, 0600, chip, strlen(chip), &err), &err);
+	ASSERT_OK(iot_station_recipe_load(line, &recipe, &err), &err);
+	CU_ASSERT_STRING_EQUAL(recipe_of(recipe, "./con1")->name, "u");
+	CU_ASSERT_STRING_EQUAL(recipe_of(recipe, "buspirate:./probe")->name, "f");
+	CU_ASSERT_STRING_EQUAL(recipe_of(recipe, "./head1")->name, "line");
+	ASSERT_OK(serials_check_any(recipe, "U1", &err), &err);
+	ASSERT_STATUS(serials_check(recipe, "U1", &err), IOT_USAGE, &err);
+	iot_station_recipe_free(recipe);
+	for (size_t i = 0; i < IOT_LENGTH(wrong); i++) {
+		ASSERT_OK(iot_fs_write(u5, 0600, wrong[i].u5, strlen(wrong[i].u5), &err), &err);
+		ASSERT_STATUS(iot_station_recipe_load(line, &recipe, &err), IOT_USAGE, &err);
+		ASSERT_CONTAINS(err.what, wrong[i].says);
+	}
+}
+
 /* --- serial numbers ------------------------------------------------------------------------------------ */
+
+static const struct iot_station_recipe any = {.name = (char *)(uintptr_t) "p"};
 
 static enum iot_status range(const char *text, struct serials **ret, struct iot_error *err)
 {
-	static const struct iot_station_recipe any = {.name = (char *)(uintptr_t) "p"};
 	const struct serials_options options = {.range = text, .recipe = &any};
 
 	return serials_open(&options, ret, err);
@@ -361,10 +402,10 @@ static void test_ranges(void)
 
 	ASSERT_OK(range("PUMP-0998..1001", &serials, &err), &err);
 	serials_used(serials, "PUMP-0999");
-	CU_ASSERT_STRING_EQUAL(serials_next(serials), "PUMP-0998");
-	CU_ASSERT_STRING_EQUAL(serials_next(serials), "PUMP-1000");
-	CU_ASSERT_STRING_EQUAL(serials_next(serials), "PUMP-1001");
-	CU_ASSERT_PTR_NULL(serials_next(serials));
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "PUMP-0998");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "PUMP-1000");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "PUMP-1001");
+	CU_ASSERT_PTR_NULL(serials_next(serials, &any));
 	serials_free(serials);
 	for (size_t i = 0; i < IOT_LENGTH(wrong); i++)
 		ASSERT_STATUS(range(wrong[i], &serials, &err), IOT_USAGE, &err);
@@ -372,7 +413,6 @@ static void test_ranges(void)
 
 static void test_a_list_with_a_number_twice(void)
 {
-	static const struct iot_station_recipe any = {.name = (char *)(uintptr_t) "p"};
 	IOT_CLEAN(iot_free_p) char *list = iot_path(dir, "list");
 	const struct serials_options options = {.file = list, .recipe = &any};
 	struct serials *serials = NULL;
@@ -383,11 +423,34 @@ static void test_a_list_with_a_number_twice(void)
 	ASSERT_CONTAINS(err.doing, "line 4");
 	ASSERT_OK(iot_fs_write(list, 0600, "A\r\n\n B \nC", 9, &err), &err);
 	ASSERT_OK(serials_open(&options, &serials, &err), &err);
-	CU_ASSERT_STRING_EQUAL(serials_next(serials), "A");
-	CU_ASSERT_STRING_EQUAL(serials_next(serials), "B");
-	CU_ASSERT_STRING_EQUAL(serials_next(serials), "C");
-	CU_ASSERT_PTR_NULL(serials_next(serials));
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "A");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "B");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "C");
+	CU_ASSERT_PTR_NULL(serials_next(serials, &any));
 	serials_free(serials);
+}
+
+/* Each recipe gets the next number that its boards may have; the others stay for the others. */
+static void test_numbers_of_two_kinds(void)
+{
+	static struct iot_station_recipe of_pumps = {.name = (char *)(uintptr_t) "p"};
+	IOT_CLEAN(iot_free_p) char *list = iot_path(dir, "list");
+	const struct serials_options options = {.file = list, .recipe = &any};
+	struct serials *serials = NULL;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	CU_ASSERT_EQUAL(regcomp(&of_pumps.serial, "^P[0-9]$", REG_EXTENDED | REG_NOSUB), 0);
+	of_pumps.has_serial = true;
+	ASSERT_OK(iot_fs_write(list, 0600, "U1\nP1\nU2\nP2\n", 12, &err), &err);
+	ASSERT_OK(serials_open(&options, &serials, &err), &err);
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &of_pumps), "P1");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "U1");
+	serials_used(serials, "P2");
+	CU_ASSERT_PTR_NULL(serials_next(serials, &of_pumps));
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "U2");
+	CU_ASSERT_PTR_NULL(serials_next(serials, &any));
+	serials_free(serials);
+	regfree(&of_pumps.serial);
 }
 
 /* --- labels --------------------------------------------------------------------------------------------------- */
@@ -431,11 +494,11 @@ static void test_what_a_qr_code_cannot_hold(void)
 	CU_ASSERT_EQUAL(png.len, 0);
 }
 
-UNIT_MAIN("fleet/station", set_up, tear_down, {"whole", test_whole_record_verifies},
-	  {"altered", test_each_altered_line_is_named}, {"removed", test_each_removed_line_is_named},
-	  {"added", test_added_lines_are_named}, {"anew", test_a_chain_made_anew_is_not_signed},
-	  {"torn", test_cut_off_anywhere_it_goes_on}, {"full", test_a_full_disk_leaves_whole_lines},
-	  {"recipe", test_recipe}, {"refused", test_recipes_that_are_refused},
-	  {"no-board", test_a_kind_of_board_that_is_not_there}, {"ranges", test_ranges},
-	  {"list", test_a_list_with_a_number_twice}, {"qr", test_a_qr_code_has_its_corners},
+UNIT_MAIN("fleet/station", set_up, tear_down, {"whole", test_whole_record_verifies}, {"heads", test_recipes_of_heads},
+	  {"two kinds", test_numbers_of_two_kinds}, {"altered", test_each_altered_line_is_named},
+	  {"removed", test_each_removed_line_is_named}, {"added", test_added_lines_are_named},
+	  {"anew", test_a_chain_made_anew_is_not_signed}, {"torn", test_cut_off_anywhere_it_goes_on},
+	  {"full", test_a_full_disk_leaves_whole_lines}, {"recipe", test_recipe},
+	  {"refused", test_recipes_that_are_refused}, {"no-board", test_a_kind_of_board_that_is_not_there},
+	  {"ranges", test_ranges}, {"list", test_a_list_with_a_number_twice}, {"qr", test_a_qr_code_has_its_corners},
 	  {"qr-limits", test_what_a_qr_code_cannot_hold})
