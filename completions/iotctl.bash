@@ -71,6 +71,12 @@ _iotctl_value() {
 	'device update -t' | 'device update --type') echo 'live type' ;;
 	'device update -g' | 'device update --group') echo 'live group' ;;
 	'device update -a' | 'device update --attribute') echo 'none' ;;
+	'device update --from') echo 'file' ;;
+	'device update --resume') echo 'file' ;;
+	'device update --max-failures') echo 'none' ;;
+	'device retire --from') echo 'file' ;;
+	'device retire --resume') echo 'file' ;;
+	'device retire --max-failures') echo 'none' ;;
 	'device rotate --out') echo 'dir' ;;
 	'device rotate --csr') echo 'file' ;;
 	'device rotate --days') echo 'none' ;;
@@ -107,6 +113,9 @@ _iotctl_value() {
 	'policy delete --version') echo 'none' ;;
 	'policy attach --to') echo 'live device' ;;
 	'policy attach -g' | 'policy attach --group') echo 'live group' ;;
+	'policy attach --from') echo 'file' ;;
+	'policy attach --resume') echo 'file' ;;
+	'policy attach --max-failures') echo 'none' ;;
 	'policy detach --to') echo 'live device' ;;
 	'policy detach -g' | 'policy detach --group') echo 'live group' ;;
 	'policy generate --layout') echo 'file' ;;
@@ -490,7 +499,7 @@ _iotctl_node() {
 		;;
 	'device update')
 		subs=''
-		opts+=' --alias --type --group --attribute'
+		opts+=' --alias --type --group --attribute --from --resume --retry-failed --max-failures'
 		args=('live device')
 		;;
 	'device delete')
@@ -510,7 +519,7 @@ _iotctl_node() {
 		;;
 	'device retire')
 		subs=''
-		opts+=' --yes --dry-run'
+		opts+=' --yes --dry-run --from --resume --retry-failed --max-failures'
 		args=('live device')
 		;;
 	'device rotate')
@@ -650,7 +659,7 @@ _iotctl_node() {
 		;;
 	'policy attach')
 		subs=''
-		opts+=' --to --group'
+		opts+=' --to --group --from --resume --retry-failed --max-failures'
 		args=('live policy')
 		;;
 	'policy detach')

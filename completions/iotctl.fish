@@ -175,6 +175,10 @@ complete -c iotctl -n "__iotctl_at 'device update'" -l alias -x -d 'second name,
 complete -c iotctl -n "__iotctl_at 'device update'" -s t -l type -x -a '(__iotctl_live type)' -d 'thing type; made when it is new'
 complete -c iotctl -n "__iotctl_at 'device update'" -s g -l group -x -a '(__iotctl_live group)' -d 'join this group; may be repeated'
 complete -c iotctl -n "__iotctl_at 'device update'" -s a -l attribute -x -d 'attribute; may be repeated'
+complete -c iotctl -n "__iotctl_at 'device update'" -l from -r -F -d 'update what this CSV file lists'
+complete -c iotctl -n "__iotctl_at 'device update'" -l resume -r -F -d 'with --from: journal of the rows that had their result'
+complete -c iotctl -n "__iotctl_at 'device update'" -l retry-failed -d 'with --resume: try those again that failed'
+complete -c iotctl -n "__iotctl_at 'device update'" -l max-failures -x -d 'with --from: end when so many have failed (exit code 7)'
 complete -c iotctl -n "__iotctl_at 'device update'" -x -a '(__iotctl_live device)'
 
 complete -c iotctl -n "__iotctl_at 'device delete'" -s y -l yes -d 'do not ask'
@@ -186,6 +190,10 @@ complete -c iotctl -n "__iotctl_at 'device disable'" -x -a '(__iotctl_live devic
 
 complete -c iotctl -n "__iotctl_at 'device retire'" -s y -l yes -d 'do not ask'
 complete -c iotctl -n "__iotctl_at 'device retire'" -s n -l dry-run -d 'only list the calls'
+complete -c iotctl -n "__iotctl_at 'device retire'" -l from -r -F -d 'retire what this CSV file lists'
+complete -c iotctl -n "__iotctl_at 'device retire'" -l resume -r -F -d 'with --from: journal of the rows that had their result'
+complete -c iotctl -n "__iotctl_at 'device retire'" -l retry-failed -d 'with --resume: try those again that failed'
+complete -c iotctl -n "__iotctl_at 'device retire'" -l max-failures -x -d 'with --from: end when so many have failed (exit code 7)'
 complete -c iotctl -n "__iotctl_at 'device retire'" -x -a '(__iotctl_live device)'
 
 complete -c iotctl -n "__iotctl_at 'device rotate'" -l out -x -a '(__fish_complete_directories (commandline -ct))' -d 'new folder for key and certificate'
@@ -305,6 +313,10 @@ complete -c iotctl -n "__iotctl_at 'policy delete'" -x -a '(__iotctl_live policy
 
 complete -c iotctl -n "__iotctl_at 'policy attach'" -l to -x -a '(__iotctl_live device)' -d 'the certificates of this device'
 complete -c iotctl -n "__iotctl_at 'policy attach'" -s g -l group -x -a '(__iotctl_live group)' -d 'this group'
+complete -c iotctl -n "__iotctl_at 'policy attach'" -l from -r -F -d 'attach it to the devices of this CSV file'
+complete -c iotctl -n "__iotctl_at 'policy attach'" -l resume -r -F -d 'with --from: journal of the rows that had their result'
+complete -c iotctl -n "__iotctl_at 'policy attach'" -l retry-failed -d 'with --resume: try those again that failed'
+complete -c iotctl -n "__iotctl_at 'policy attach'" -l max-failures -x -d 'with --from: end when so many have failed (exit code 7)'
 complete -c iotctl -n "__iotctl_at 'policy attach'" -x -a '(__iotctl_live policy)'
 
 complete -c iotctl -n "__iotctl_at 'policy detach'" -l to -x -a '(__iotctl_live device)' -d 'the certificates of this device'
@@ -817,7 +829,7 @@ complete -c iotctl -n "__iotctl_at 'attest policy'" -a assign -d 'Let a policy c
 complete -c iotctl -n "__iotctl_at 'attest policy'" -a unassign -d 'Let a policy no longer count for a device, a group or a type'
 
 complete -c iotctl -n "__iotctl_at 'attest policy make'" -l later -d 'later versions of the same signer will do, too'
-complete -c iotctl -n "__iotctl_at 'attest policy make'" -l implementation-id -x -d '32 bytes; may be given again'
+complete -c iotctl -n "__iotctl_at 'attest policy make'" -l implementation-id -x -d '32 bytes'
 complete -c iotctl -n "__iotctl_at 'attest policy make'" -l out -r -F -d 'write it there, not to stdout'
 complete -c iotctl -n "__iotctl_at 'attest policy make'" -r -F
 
@@ -958,7 +970,7 @@ complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l auto-accept -d 'downloa
 complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l pem-prompt -d 'say OK before a PEM is pasted and OK COMPLETE after it, as some modules do'
 complete -c iotctl -n "__iotctl_at 'sim expresslink'" -l exit-after -x -d 'end after this'
 
-complete -c iotctl -n "__iotctl_at 'sim board'" -l kind -x -a 'freertos nrf91 sim7600 zephyr' -d 'which board'
+complete -c iotctl -n "__iotctl_at 'sim board'" -l kind -x -a 'freertos nrf91 sim7600 zephyr' -d 'which board: freertos, nrf91, sim7600 or zephyr'
 complete -c iotctl -n "__iotctl_at 'sim board'" -l link -r -F -d 'where its serial port appears'
 complete -c iotctl -n "__iotctl_at 'sim board'" -l state -x -a '(__fish_complete_directories (commandline -ct))' -d 'its flash; by default PATH.state'
 complete -c iotctl -n "__iotctl_at 'sim board'" -l baud -x -d 'pace bytes as a wire of this rate would'
