@@ -62,7 +62,7 @@ told() { jq -r 'select(.error == null).thingName' "$1" | sort -u | wc -l; }
     {"fault": "drop", "operation": "CreateThing", "times": 3}, {"fault": "throttle", "operation": "AttachPolicy", "times": 5},
     {"fault": "html500", "operation": "DescribeThing", "times": 3}, {"fault": "drop", "operation": "AttachThingPrincipal", "times": 2}' \
     '"latency": [20, 40]'
-  export IOTCTL_AWS_RATES='*=200'
+  export IOTCTL_AWS_RATES='*=200,CreateCertificateFromCsr=6'
   bulk_create=(iotctl -q device create --from pumps.csv --policy device --issuer aws --out pumps --resume journal -o jsonl)
   for goal in 6 16 28; do
     "${bulk_create[@]}" >>rows.jsonl 2>>err &

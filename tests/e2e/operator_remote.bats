@@ -42,6 +42,35 @@ start_remote() { # ROLE...: a fleet with its API, and an operator for each role
   [ ! -e away/data/iotctl ]
 }
 
+@test "many devices are made and retired from elsewhere, killed on the way: none is lost and none is there twice" {
+  start_remote admin
+  {
+    echo name
+    for i in {1..40}; do echo "pump-$i"; done
+  } >pumps.csv
+  bulk=(device create --from pumps.csv --type pump --policy device --out away/pumps --resume away/journal -o jsonl)
+  certificates() { iotctl api ListCertificates pageSize:=250 --query '.certificates | length'; }
+  before=$(certificates)
+  # As away does, but the process that is killed is iotctl's.
+  env HOME="$work/away" XDG_CONFIG_HOME="$work/away/config" XDG_DATA_HOME="$work/away/data" XDG_STATE_HOME="$work/away/state" \
+    IOTCTL_PROFILE="$work/admin.profile" iotctl -q "${bulk[@]}" >rows.jsonl 2>err 3>&- &
+  pids+=($!)
+  until_true 30 test -s rows.jsonl
+  kill -9 "$!"
+  wait "$!" || true
+  away admin -q "${bulk[@]}" >>rows.jsonl
+  [ "$(jq -r 'select(.error == null).thingName' rows.jsonl | sort -u | wc -l)" = 40 ]
+  [ "$(iotctl device list --query length)" = 40 ]
+  is "$(certificates)" "$((before + 40))"
+  for folder in away/pumps/*/; do
+    [ "$(openssl x509 -in "$folder/certificate.pem" -noout -pubkey)" = "$(openssl pkey -in "$folder/private.key" -pubout)" ]
+  done
+  away admin -q device retire --from pumps.csv --yes -o jsonl >rows.jsonl
+  [ "$(jq -s 'map(select(.changed)) | length' rows.jsonl)" = 40 ]
+  [ "$(iotctl device list --query length)" = 0 ]
+  is "$(certificates)" "$before"
+}
+
 @test "each role may what it says, and no more: one line, exit code 5" {
   start_remote observe deploy
   make_device pump-0001
