@@ -164,11 +164,12 @@ void serials_used(struct serials *serials, const char *serial)
 /* The one at place `at` of those that are left, new memory; NULL: there are no more. */
 static char *at_place(const struct serials *serials, size_t at)
 {
+	long long number = serials->next;
+
 	if (serials->list != NULL)
 		return iot_strdup(json_string_value(json_array_get(serials->list, serials->next_line + at)));
-	if (serials->next + (int64_t)at > serials->last)
-		return NULL;
-	return iot_strf("%s%0*lld", serials->prefix, serials->width, (long long)(serials->next + (int64_t)at));
+	number += (long long)at;
+	return number <= serials->last ? iot_strf("%s%0*lld", serials->prefix, serials->width, number) : NULL;
 }
 
 static bool is_used(const struct serials *serials, const char *serial)

@@ -312,18 +312,19 @@ enum iot_status iot_serial_open(const struct iot_serial_options *options, struct
 enum iot_status iot_serial_hold(const char *path, int *ret_fd, struct iot_error *err)
 {
 	struct iot_serial looked = {.path = (char *)(uintptr_t)path};
-	IOT_CLEAN(iot_close_p) int fd = -1;
 	enum iot_status status = look(&looked, NULL, err);
+	int fd;
 
 	if (status != IOT_OK)
 		return status;
 	fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return open_fault(path, NULL, errno, err);
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		close(fd);
 		return in_use(path, NULL, err);
+	}
 	*ret_fd = fd;
-	fd = -1;
 	return IOT_OK;
 }
 

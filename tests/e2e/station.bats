@@ -83,7 +83,7 @@ people() { # KIND...: somebody who never ends at a head for each
 }
 
 @test "killed at every point of the journal, for every kind of board, the same command goes on" {
-  local journal=$XDG_STATE_HOME/iotctl/default/journal.db kinds=() left=() place ports kills=0 code
+  local journal=$XDG_STATE_HOME/iotctl/default/journal.db kinds=() left=() ports kills=0 code
   start_fleet
   write_recipes
   # A debug probe is slow, and killed at each of its points elsewhere, too (fleet/provision_kills).
