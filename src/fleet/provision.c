@@ -62,9 +62,6 @@ static enum iot_status prepare(struct provision *run, struct iot_error *err)
 		status = iot_cert_check_name(spec->name, err);
 	if (status == IOT_OK && spec->lock != IOT_BOARD_LOCK_NONE && run->description->ops->lock == NULL)
 		status = iot_fail(err, IOT_USAGE, "a board of kind '%s' cannot be locked", spec->board);
-	if (status == IOT_OK && provision_has_psk(run) && provision_at_aws(run))
-		status = iot_fail(err, IOT_USAGE, "a board of kind '%s' has a shared secret, which AWS does not take",
-				  spec->board);
 	if (status == IOT_OK && provision_has_psk(run))
 		status = check_without_certificate(run, err);
 	if (status == IOT_OK)

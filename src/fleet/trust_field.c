@@ -408,8 +408,10 @@ static enum iot_status not_longer(const struct field *field, int64_t deadline, s
 	else if (spec->timeout_ms > 0 && iot_left(deadline) == 0)
 		status = iot_fail(err, IOT_TIMEOUT, "'%s' has not ended within %lld s; it goes on", field->id,
 				  (long long)(spec->timeout_ms / 1000));
-	if (status != IOT_OK)
+	if (status != IOT_OK && spec->journal != NULL)
 		iot_error_hint(err, "the same command with the same --resume goes on watching");
+	else if (status != IOT_OK)
+		iot_error_hint(err, "'iotctl job list' shows it; with --resume the same command would go on watching");
 	return status;
 }
 

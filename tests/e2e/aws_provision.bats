@@ -168,7 +168,7 @@ stopped_at() { [ "$(done_of "$1")" -ge 1 ] || { gone "$2" && echo "ended without
 @test "what AWS cannot do is refused before anything is done" {
   start_board b1
   faults ''
-  fault 2 "a shared secret, which AWS does not take" iotctl provision --board zephyr-psk --port ./b1 --name z-1
+  fault 2 'AWS IoT knows no shared secrets' iotctl provision --board zephyr-psk --port ./b1 --name z-1
   fault 3 "no fleet directory with code-signing key 'release'" iotctl --fleet nowhere provision --board stm32u5 --port ./b1 --name z-1 \
     --codesign release
   fault 3 "nothing" iotctl provision --board stm32u5 --port ./b1 --name z-1 --policy nothing
