@@ -136,7 +136,9 @@ static enum iot_status write_children(struct iot_cloud *cloud, const char *gatew
 				      int64_t *ret_children, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *path = iot_path(out, IOT_GATEWAY_EXPORT);
-	IOT_CLEAN(iot_free_p) char *temporary = iot_strf("%s.%ld.new", path, (long)getpid());
+	/* Not in `out`, which is copied elsewhere: a kill would leave a file of secrets in it that nobody asked for. */
+	IOT_CLEAN(iot_free_p) char *temporary =
+		iot_strf("%s/" IOT_GATEWAY_EXPORT ".%ld.new", iot_local_paths(cloud)->dir, (long)getpid());
 	IOT_CLEAN(iot_buf_release) struct iot_buf bytes = IOT_BUF_SECRET(IOT_GATEWAY_EXPORT_MAX);
 	IOT_JSON layouts = NULL;
 	enum iot_status status = own_layouts(cloud, &layouts, err);

@@ -374,11 +374,18 @@ static enum iot_status look(struct field *field, json_t **ret_devices, struct ta
 static enum iot_status cancel(struct field *field, int64_t failed, struct iot_error *err)
 {
 	for (size_t i = 0; i < PARTS; i++) {
-		struct iot_error late = IOT_ERROR_INIT;
+		const char *job = field->parts[i].job;
+		enum iot_status status = IOT_OK;
 
-		if (field->parts[i].job != NULL)
-			(void)!fleet_call(field->cloud, "CancelJob", json_pack("{s:s}", "jobId", field->parts[i].job),
-					  NULL, &late);
+		if (job != NULL)
+			status = fleet_call(field->cloud, "CancelJob", json_pack("{s:s}", "jobId", job), NULL, err);
+		if (status != IOT_OK && strcmp(err->code, "InvalidStateTransitionException") == 0) {
+			iot_error_clear(err); /* that one has ended */
+		} else if (status != IOT_OK) {
+			iot_error_while(err, "stopping after %lld failures", (long long)failed);
+			iot_error_hint(err, "others go on; stop them with 'iotctl job cancel %s'", job);
+			return status;
+		}
 	}
 	iot_fail(err, IOT_ABORTED, "%lld devices did not take the new trust: the others are left as they are",
 		 (long long)failed);
