@@ -66,7 +66,7 @@ struct iot_station_view {
 	const struct iot_station_head_view *heads;
 	size_t head_count;
 	int64_t passed, failed, known;
-	double per_hour;        /* boards that passed, over the time of this run */
+	double per_hour;        /* boards that passed, over the time of this run; below 0 in its first minute */
 	const char *last_fault; /* NULL: none yet */
 	const char *notice;     /* for the operator; NULL: nothing */
 	bool ending;            /* no new boards are taken */

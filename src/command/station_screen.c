@@ -11,7 +11,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BIG_WIDTH = 26, BIG_HEIGHT = 9, SMALL_WIDTH = 26, SMALL_HEIGHT = 5, LETTER_ROWS = 5, FRAME_ROWS = 5, TEXT_MAX = 512 };
+enum {
+	BIG_WIDTH = 26,
+	BIG_HEIGHT = 9,
+	SMALL_WIDTH = 26,
+	SMALL_HEIGHT = 5,
+	LETTER_ROWS = 5,
+	FRAME_ROWS = 5,
+	TEXT_MAX = 512
+};
 
 /* Letters of the words below, five rows of five cells. */
 static const struct letter {
@@ -36,10 +44,10 @@ struct look {
 static struct look look_of(enum iot_head_state state)
 {
 	static const struct look looks[] = {
-		[IOT_HEAD_EMPTY] = {"----", "2"},    [IOT_HEAD_READY] = {"LOAD", "1"},
+		[IOT_HEAD_EMPTY] = {"----", "2"},       [IOT_HEAD_READY] = {"LOAD", "1"},
 		[IOT_HEAD_IDENTIFY] = {"WORK", "1;33"}, [IOT_HEAD_SCAN] = {"SCAN", "1;36"},
-		[IOT_HEAD_WORK] = {"WORK", "1;33"},  [IOT_HEAD_RETRY] = {"WORK", "1;33"},
-		[IOT_HEAD_PASS] = {"PASS", "1;37;42"}, [IOT_HEAD_FAIL] = {"FAIL", "1;37;41"},
+		[IOT_HEAD_WORK] = {"WORK", "1;33"},     [IOT_HEAD_RETRY] = {"WORK", "1;33"},
+		[IOT_HEAD_PASS] = {"PASS", "1;37;42"},  [IOT_HEAD_FAIL] = {"FAIL", "1;37;41"},
 		[IOT_HEAD_KNOWN] = {"DONE", "1;30;46"},
 	};
 
@@ -76,6 +84,20 @@ static void add_styled(struct iot_buf *out, const char *text, int width, const c
 		iot_buf_adds(out, "\033[0m");
 }
 
+static bool is_asked(const struct iot_station_head_view *head)
+{
+	return head->step == NULL || strcmp(head->step, "identify") == 0;
+}
+
+/* A fault for who stands there: what is wrong and what to do, not what the program was doing. */
+static void plain(const char *fault, char *out, size_t size)
+{
+	const char *doing = strstr(fault, ", while "), *hint = doing != NULL ? strstr(doing, "; ") : NULL;
+	int length = doing != NULL ? (int)(doing - fault) : (int)strlen(fault);
+
+	snprintf(out, size, "%.*s%s", length, fault, hint != NULL ? hint : "");
+}
+
 /* What is going on in a head, in a few words. */
 static void describe(const struct iot_station_head_view *head, char *out, size_t size)
 {
@@ -95,7 +117,7 @@ static void describe(const struct iot_station_head_view *head, char *out, size_t
 		snprintf(out, size, "tries again (%d)", head->attempt);
 		break;
 	case IOT_HEAD_FAIL:
-		snprintf(out, size, "%s", head->fault != NULL ? head->fault : "failed");
+		plain(head->fault != NULL ? head->fault : "failed", out, size);
 		break;
 	case IOT_HEAD_KNOWN:
 		snprintf(out, size, "has an identity already");
@@ -104,7 +126,7 @@ static void describe(const struct iot_station_head_view *head, char *out, size_t
 		snprintf(out, size, "%.1f s", seconds);
 		break;
 	default:
-		snprintf(out, size, "%s %.0f s", head->step != NULL ? head->step : "looks", seconds);
+		snprintf(out, size, "%s %.0f s", is_asked(head) ? "asks who it is" : head->step, seconds);
 	}
 }
 
@@ -164,9 +186,11 @@ static void cell_row(const struct iot_station_head_view *head, bool big, int row
 
 #define END_LINE "\033[K\r\n"
 
-static void draw_cells(const struct iot_station_view *view, bool big, int width, bool color, struct iot_buf *out)
+/* `rows`: of a cell; the last one of its height is empty and may be left out. */
+static void draw_cells(const struct iot_station_view *view, int rows, int width, bool color, struct iot_buf *out)
 {
-	int cell = big ? BIG_WIDTH : SMALL_WIDTH, rows = (big ? BIG_HEIGHT : SMALL_HEIGHT);
+	bool big = rows > SMALL_HEIGHT;
+	int cell = big ? BIG_WIDTH : SMALL_WIDTH;
 	size_t across = (size_t)(width / cell);
 
 	for (size_t first = 0; first < view->head_count; first += across)
@@ -206,45 +230,82 @@ static bool fits(const struct iot_station_view *view, int cell, int rows, int wi
 	return across > 0 && ((int)view->head_count + across - 1) / across * rows <= height;
 }
 
+/* Rows of a head's cell, as big as they fit: block letters stay readable without the empty row below. 0: a line each.
+ */
+static int cell_rows(const struct iot_station_view *view, int width, int room)
+{
+	if (fits(view, BIG_WIDTH, BIG_HEIGHT, width, room))
+		return BIG_HEIGHT;
+	if (fits(view, BIG_WIDTH, BIG_HEIGHT - 1, width, room))
+		return BIG_HEIGHT - 1;
+	return fits(view, SMALL_WIDTH, SMALL_HEIGHT, width, room) ? SMALL_HEIGHT : 0;
+}
+
 /* --- the whole ------------------------------------------------------------------------------------------ */
 
 static void draw_counts(const struct iot_station_view *view, int width, bool color, struct iot_buf *out)
 {
 	int64_t tried = view->passed + view->failed;
-	char text[TEXT_MAX];
+	char text[TEXT_MAX], yield[32] = "--", hour[32] = "--";
 
-	snprintf(text, sizeof(text), " PASS %lld   FAIL %lld   done before %lld   yield %s%.1f %%   %.0f an hour",
-		 (long long)view->passed, (long long)view->failed, (long long)view->known, tried == 0 ? "-- " : "",
-		 tried == 0 ? 0.0 : (double)view->passed * 100 / (double)tried, view->per_hour);
+	if (tried > 0)
+		snprintf(yield, sizeof(yield), "%.1f %%", (double)view->passed * 100 / (double)tried);
+	if (view->per_hour >= 0)
+		snprintf(hour, sizeof(hour), "%.0f", view->per_hour);
+	snprintf(text, sizeof(text), " PASS %lld   FAIL %lld   done before %lld   yield %s   %s an hour",
+		 (long long)view->passed, (long long)view->failed, (long long)view->known, yield, hour);
 	add_styled(out, text, width, "1", color);
+	iot_buf_adds(out, END_LINE);
+}
+
+/* The last fault: a line, or two where there is room for them. */
+static void draw_fault(const struct iot_station_view *view, int width, bool room, struct iot_buf *out)
+{
+	char text[TEXT_MAX] = "", fault[TEXT_MAX];
+	const char *rest = "";
+
+	if (view->last_fault != NULL) {
+		plain(view->last_fault, fault, sizeof(fault));
+		snprintf(text, sizeof(text), " last fault: %.480s", fault);
+	}
+	if (room && strlen(text) > (size_t)width) {
+		size_t cut = (size_t)width;
+
+		while (cut > (size_t)width / 2 && text[cut] != ' ')
+			cut--;
+		if (text[cut] == ' ') {
+			text[cut] = '\0';
+			rest = text + cut + 1;
+		}
+	}
+	add_fit(out, text, width);
+	iot_buf_adds(out, END_LINE);
+	if (!room)
+		return;
+	iot_buf_addc(out, ' ');
+	add_fit(out, rest, width - 1);
 	iot_buf_adds(out, END_LINE);
 }
 
 void station_screen_draw(const struct iot_station_view *view, int width, int height, bool color, struct iot_buf *out)
 {
-	int room = height - FRAME_ROWS;
+	int room = height - FRAME_ROWS < 1 ? 1 : height - FRAME_ROWS, rows;
 	char text[TEXT_MAX];
 
 	width = width < 20 ? 20 : width - 1; /* a full last column would wrap */
-	room = room < 1 ? 1 : room;
+	rows = cell_rows(view, width, room);
 	iot_buf_adds(out, "\033[H");
 	snprintf(text, sizeof(text), " %s   %s   shift %s%s", view->station, view->recipe, view->shift,
 		 view->ending ? "   ENDS: no new boards" : "");
 	add_styled(out, text, width, "7", color);
 	iot_buf_adds(out, END_LINE);
 	draw_counts(view, width, color, out);
-	if (fits(view, BIG_WIDTH, BIG_HEIGHT, width, room))
-		draw_cells(view, true, width, color, out);
-	else if (fits(view, SMALL_WIDTH, SMALL_HEIGHT, width, room))
-		draw_cells(view, false, width, color, out);
+	if (rows > 0)
+		draw_cells(view, rows, width, color, out);
 	else
 		draw_lines(view, width, room, color, out);
-	if (view->last_fault != NULL)
-		snprintf(text, sizeof(text), " last fault: %s", view->last_fault);
-	else
-		text[0] = '\0';
-	add_fit(out, text, width);
-	iot_buf_adds(out, END_LINE);
+	draw_fault(view, width,
+		   rows > 0 && fits(view, rows > SMALL_HEIGHT ? BIG_WIDTH : SMALL_WIDTH, rows, width, room - 1), out);
 	snprintf(text, sizeof(text), " %s", view->notice != NULL ? view->notice : "");
 	add_fit(out, text, width);
 	iot_buf_adds(out, END_LINE);

@@ -306,6 +306,34 @@ enum iot_status journal_thing(struct iot_store *journal, const char *fleet, cons
 		       err);
 }
 
+enum iot_status journal_idle(struct iot_store *journal, const char *fleet, const char *uid, bool issued_here,
+			     int64_t *ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool any = false;
+	enum iot_status status = iot_stmt_query(
+		journal, &stmt, &any, err,
+		"SELECT id FROM boards WHERE fleet = ? AND uid = ? AND state = 'open' AND replaces IS NULL"
+		" AND (? OR certificate_id IS NULL) AND NOT EXISTS (SELECT 1 FROM steps WHERE"
+		" board = boards.id AND name IN ('register', 'secret', 'policy', 'program'))",
+		"ssi", fleet, uid, (int64_t)issued_here);
+
+	if (status == IOT_OK)
+		*ret = any ? iot_stmt_int(stmt, 0) : 0;
+	return status;
+}
+
+enum iot_status journal_forget(struct iot_store *journal, int64_t board, struct iot_error *err)
+{
+	enum iot_status status = begin(journal, true, err);
+
+	if (status == IOT_OK)
+		status = iot_store_run(journal, NULL, err, "DELETE FROM steps WHERE board = ?", "i", board);
+	if (status == IOT_OK)
+		status = iot_store_run(journal, NULL, err, "DELETE FROM boards WHERE id = ?", "i", board);
+	return commit(journal, status, err);
+}
+
 /* --- key and certificate --------------------------------------------------------------- */
 
 enum iot_status journal_key(struct iot_store *journal, int64_t board, const char *key_id, struct iot_error *err)

@@ -58,6 +58,15 @@ IOT_CHECK enum iot_status journal_endpoint(struct iot_store *journal, const char
 /* The thing that the board with this id is in this fleet: new memory, NULL if none. */
 IOT_CHECK enum iot_status journal_thing(struct iot_store *journal, const char *fleet, const char *uid, char **ret,
 					struct iot_error *err);
+/*
+ * The row of a board whose work ended before anything lasting was made for it: no certificate that is known elsewhere,
+ * nothing in the board but a key. 0: there is none. `issued_here`: a certificate is the fleet's business only once
+ * it is registered.
+ */
+IOT_CHECK enum iot_status journal_idle(struct iot_store *journal, const char *fleet, const char *uid, bool issued_here,
+				       int64_t *ret, struct iot_error *err);
+/* Take that row away, with its names. On the disk when it returns. */
+IOT_CHECK enum iot_status journal_forget(struct iot_store *journal, int64_t board, struct iot_error *err);
 /* The board's key was made. On the disk when it returns. IOT_CONFLICT: it is another board's. */
 IOT_CHECK enum iot_status journal_key(struct iot_store *journal, int64_t board, const char *key_id,
 				      struct iot_error *err);

@@ -346,16 +346,37 @@ enum iot_status provision_wipe_file(const char *path, struct iot_error *err)
 	return iot_fs_remove(aside, err);
 }
 
-enum iot_status provision_tidy(struct provision *run, struct iot_error *err)
+static enum iot_status remove_keys(const struct provision *run, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *folder = provision_key_folder(run);
 	IOT_CLEAN(iot_free_p) char *key = iot_path(folder, "private.key");
 	IOT_CLEAN(iot_free_p) char *secrets = iot_path(folder, PROVISION_SECRETS);
-	enum iot_status status = provision_drop_replaced(run, err);
+	enum iot_status status = provision_wipe_file(key, err);
 
-	if (status == IOT_OK)
-		status = provision_wipe_file(key, err);
 	if (status == IOT_OK)
 		status = provision_wipe_file(secrets, err);
 	return status == IOT_OK ? iot_fs_remove_tree(folder, err) : status;
+}
+
+enum iot_status provision_tidy(struct provision *run, struct iot_error *err)
+{
+	enum iot_status status = provision_drop_replaced(run, err);
+
+	return status == IOT_OK ? remove_keys(run, err) : status;
+}
+
+enum iot_status provision_forget(struct iot_cloud *cloud, const char *journal_path, const char *uid,
+				 struct iot_error *err)
+{
+	IOT_CLEAN(iot_store_close_p) struct iot_store *journal = NULL;
+	const struct iot_provision_spec spec = {.journal = journal_path};
+	struct provision run = {.cloud = cloud, .spec = &spec};
+	enum iot_status status = journal_open(journal_path, &journal, err);
+
+	if (status == IOT_OK)
+		status = journal_idle(journal, provision_fleet(&run), uid, fleet_is_local(cloud), &run.entry.id, err);
+	if (status != IOT_OK || run.entry.id == 0)
+		return status;
+	status = remove_keys(&run, err);
+	return status == IOT_OK ? journal_forget(journal, run.entry.id, err) : status;
 }

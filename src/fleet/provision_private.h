@@ -73,6 +73,12 @@ IOT_CHECK enum iot_status provision_key(struct provision *run, struct iot_error 
 IOT_CHECK enum iot_status provision_certificate(struct provision *run, struct iot_error *err);
 /* The board is proved: its key here is wiped, and an identity that it had before is taken away. */
 IOT_CHECK enum iot_status provision_tidy(struct provision *run, struct iot_error *err);
+/*
+ * Forget a board whose work ended in a conflict before anything lasting was made for it: its row in the journal and its
+ * keys. One that is further, or not there, stays as it is.
+ */
+IOT_CHECK enum iot_status provision_forget(struct iot_cloud *cloud, const char *journal, const char *uid,
+					   struct iot_error *err);
 
 /* --- provision_secret.c --- */
 /* The journal has a board's shared secret as its certificate: this, and the identity. */

@@ -52,7 +52,7 @@ static enum iot_status start_worker(struct station *station, struct head *head, 
 
 static void forget(struct head *head)
 {
-	head->blank = false;
+	head->blank = head->fresh = false;
 	set_text(&head->uid, NULL);
 	set_text(&head->serial, NULL);
 	set_text(&head->step, NULL);
@@ -137,8 +137,10 @@ static void show_result(struct station *station, struct head *head, const char *
 	head->waits_since = iot_monotonic_ms();
 	head->probe_at = head->waits_since + PROBE_MS;
 	set_text(&head->fault, iot_json_str(head->failure, "line", NULL));
-	if (strcmp(result, "fail") == 0)
-		set_text(&station->last_fault, head->fault);
+	if (strcmp(result, "fail") == 0) {
+		free(station->last_fault);
+		station->last_fault = iot_strf("head %d: %s", head->number, head->fault != NULL ? head->fault : "");
+	}
 	station->changed = true;
 }
 
@@ -227,18 +229,15 @@ static enum iot_status check_alone(const struct station *station, const struct h
 	return IOT_OK;
 }
 
-static enum iot_status check_serial(const struct station *station, const struct head *head, struct iot_error *err)
+/* The board of this shift that has the number; NULL: no other one. */
+static const char *other_board(const struct station *station, const struct head *head)
 {
 	const char *other = head->serial != NULL ? iot_json_str(station->shift.serials, head->serial, NULL) : NULL;
 	const json_t *before = json_object_get(station->shift.boards, head->uid);
 	bool done = strcmp(iot_json_str(before, "result", ""), "pass") == 0;
 
 	/* One that could not say who it is has the name of another, if that name is a board's already. */
-	if (other == NULL || (strcmp(other, head->uid) == 0 && !(head->blank && done)))
-		return IOT_OK;
-	iot_fail(err, IOT_CONFLICT, "serial number '%s' belongs to board '%s' already", head->serial, other);
-	iot_error_hint(err, "nothing was changed on this one; give it a number of its own");
-	return IOT_CONFLICT;
+	return other != NULL && strcmp(other, head->uid) == 0 && !(head->blank && done) ? NULL : other;
 }
 
 /* Has it an identity that is none of the work that was left undone? */
@@ -262,7 +261,7 @@ static void adopt(const struct station *station, struct head *head, const json_t
 	json_array_foreach(spare, i, uid) {
 		const char *name = json_string_value(uid);
 		const json_t *board = json_object_get(station->shift.boards, name);
-		bool taken = json_object_get(board, "result") != NULL;
+		bool taken = board == NULL || json_object_get(board, "result") != NULL;
 
 		for (size_t other = 0; other < station->head_count; other++)
 			taken = taken || works_on(&station->heads[other], name);
@@ -272,6 +271,15 @@ static void adopt(const struct station *station, struct head *head, const json_t
 		set_text(&head->serial, iot_json_str(board, "serial", NULL));
 		return;
 	}
+}
+
+/* One that no board had here: of the file, the range, or the scanner. */
+static void next_number(struct station *station, struct head *head)
+{
+	IOT_CLEAN(iot_free_p) char *scanned = station->serials == NULL ? scan_take(station, head) : NULL;
+
+	head->fresh = station->serials != NULL;
+	set_text(&head->serial, head->fresh ? serials_next(station->serials, head->recipe) : scanned);
 }
 
 /* A board keeps the number it was given, unless another one was scanned for it. False: there is none at the moment. */
@@ -286,12 +294,8 @@ static bool choose_serial(struct station *station, struct head *head, const char
 		set_text(&head->scanned, NULL);
 	} else if (before != NULL) {
 		set_text(&head->serial, before);
-	} else if (station->serials != NULL) {
-		set_text(&head->serial, serials_next(station->serials, head->recipe));
 	} else {
-		IOT_CLEAN(iot_free_p) char *scanned = scan_take(station, head);
-
-		set_text(&head->serial, scanned);
+		next_number(station, head);
 	}
 	return head->serial != NULL;
 }
@@ -382,7 +386,10 @@ static enum iot_status begin(struct station *station, struct head *head, const c
 	return shift_begin(&station->shift, record, err);
 }
 
-static enum iot_status go(struct station *station, struct head *head, struct iot_error *err)
+static enum iot_status taken(struct station *station, struct head *head, const char *owner, struct iot_error *err);
+
+/* First the number is offered; once it is nobody else's (`free_number`), the board begins. */
+static enum iot_status go(struct station *station, struct head *head, bool free_number, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *alias = NULL;
 	struct iot_error fault = IOT_ERROR_INIT, ignored = IOT_ERROR_INIT;
@@ -390,12 +397,21 @@ static enum iot_status go(struct station *station, struct head *head, struct iot
 
 	if (head->unit == 0)
 		head->unit = ++station->shift.units;
-	if (name_of(station, head, &alias, &fault) != IOT_OK || call_it(head, alias, &fault) != IOT_OK ||
-	    check_serial(station, head, &fault) != IOT_OK)
+	if (name_of(station, head, &alias, &fault) != IOT_OK || call_it(head, alias, &fault) != IOT_OK)
 		return fail_with(station, head, &fault, err);
+	if (other_board(station, head) != NULL) {
+		IOT_CLEAN(iot_free_p) char *owner = iot_strf("board '%s'", other_board(station, head));
+
+		return taken(station, head, owner, err);
+	}
+	if (head->serial != NULL && !free_number) {
+		(void)!worker_offer(&head->worker, head->serial, alias, head->fresh, &ignored);
+		return IOT_OK;
+	}
 	status = begin(station, head, alias, err);
 	if (status != IOT_OK)
 		return status;
+	head->fresh = false;
 	head->state = IOT_HEAD_WORK;
 	station->changed = true;
 	(void)!worker_go(&head->worker, head->serial, alias, &ignored); /* one that is gone is noticed by its silence */
@@ -439,11 +455,73 @@ static enum iot_status identified(struct station *station, struct head *head, js
 		set_failure(head, &fault);
 		return finish(station, head, "known", NULL, err);
 	}
-	if (head->blank && !head->begun && head->scanned == NULL)
+	if (head->blank && !head->begun && head->scanned == NULL && head->serial == NULL)
 		adopt(station, head, json_object_get(message, "spare"));
 	if (!choose_serial(station, head, iot_json_str(message, "serial", NULL)))
 		return wait_for_serial(station, head);
-	return go(station, head, err);
+	return go(station, head, false, err);
+}
+
+/* --- a number that somebody else has, such as another station that took it meanwhile
+ * ------------------------------------------------------------ */
+
+static enum iot_status record_skip(struct station *station, const struct head *head, const char *owner,
+				   struct iot_error *err)
+{
+	json_t *record = json_object();
+
+	iot_json_set_int(record, "head", head->number);
+	iot_json_set_str(record, "port", head->port);
+	/* One without a name of its own, and not begun, has the name of who has the number. */
+	if (!head->blank || head->begun)
+		iot_json_set_str(record, "uid", head->uid);
+	iot_json_set_str(record, "serial", head->serial);
+	iot_json_set_str(record, "owner", owner);
+	return shift_skip(&station->shift, record, err);
+}
+
+static bool may_be_scanned(const struct station *station)
+{
+	return station->serials == NULL && !station->scan_ended && station->options->scan_fd >= 0;
+}
+
+/* Its work had begun with the number: a worker that begins anew does it, with the next one. */
+static enum iot_status begin_anew(struct station *station, struct head *head)
+{
+	worker_end(&head->worker, NULL);
+	set_text(&head->step, NULL);
+	head->begun = false;
+	head->state = IOT_HEAD_RETRY;
+	head->retry_at = iot_monotonic_ms();
+	station->changed = true;
+	return IOT_OK;
+}
+
+static enum iot_status taken(struct station *station, struct head *head, const char *owner, struct iot_error *err)
+{
+	struct iot_error fault = IOT_ERROR_INIT;
+	bool begun = head->begun;
+	enum iot_status status = record_skip(station, head, owner, err);
+
+	if (status != IOT_OK)
+		return status;
+	serials_used(station->serials, head->serial);
+	if (station->serials == NULL && !may_be_scanned(station) && json_array_size(station->scans) == 0) {
+		iot_fail(&fault, IOT_CONFLICT, "serial number '%s' belongs to %s already", head->serial, owner);
+		iot_error_hint(&fault, "give it a number of its own");
+		return fail_with(station, head, &fault, err);
+	}
+	station_notice(station,
+		       station->serials != NULL
+			       ? "serial number '%s' was skipped: %s has it already"
+			       : "serial number '%s' is taken, %s has it: scan another one for head %d",
+		       head->serial, owner, head->number);
+	if (head->blank)
+		iot_json_set_str(head->identity, "uid", "");
+	next_number(station, head);
+	if (head->serial == NULL)
+		return wait_for_serial(station, head);
+	return begun ? begin_anew(station, head) : go(station, head, false, err);
 }
 
 /* --- what its worker says ---------------------------------------------------------------------------------- */
@@ -554,6 +632,10 @@ static enum iot_status heard(struct station *station, struct head *head, json_t 
 	}
 	if (identity != NULL)
 		return identified(station, head, message, err);
+	if (json_object_get(message, "free") != NULL)
+		return go(station, head, true, err);
+	if (json_object_get(message, "taken") != NULL && !head->stopped)
+		return taken(station, head, iot_json_str(message, "owner", ""), err);
 	if (device != NULL) {
 		set_json(&head->failure, NULL);
 		return finish(station, head, "pass", device, err);

@@ -28,8 +28,8 @@ struct iot_station_recipe {
 	bool has_serial;
 	regex_t serial; /* what a serial number looks like */
 	int baud;
-	int pulse; /* enum iot_serial_pulse */
-	int lock;  /* enum iot_board_lock */
+	int pulse;          /* enum iot_serial_pulse */
+	int lock;           /* enum iot_board_lock */
 	const char **locks; /* optional ones besides; NULL-terminated; NULL: none */
 	int64_t timeout_ms, connect_ms;
 	int attempts;
@@ -127,6 +127,19 @@ IOT_CHECK enum iot_status serials_check(const struct iot_station_recipe *recipe,
 IOT_CHECK enum iot_status serials_check_any(const struct iot_station_recipe *recipe, const char *serial,
 					    struct iot_error *err);
 
+struct taken_question {
+	struct iot_cloud *cloud;
+	const char *journal;
+	const struct iot_board_description *description;
+	const char *uid;   /* "": the board could not say who it is */
+	const char *alias; /* that it would get; NULL: none */
+	const char *serial;
+	bool fresh; /* of a file or a range: no board ever had it here */
+	bool replace, psk;
+};
+/* Who else has this serial number, in the journal or in the fleet (new memory)? NULL: nobody. */
+IOT_CHECK enum iot_status serial_taken(const struct taken_question *question, char **ret_owner, struct iot_error *err);
+
 /* --- a shift (station_shift.c) -------------------------------------------------------------------------- */
 
 struct shift {
@@ -136,6 +149,7 @@ struct shift {
 	struct chain chain;
 	json_t *boards;  /* uid -> {unit, serial?, recipe, blank?, result?}: what was begun in this shift */
 	json_t *serials; /* serial -> uid */
+	json_t *skipped; /* serial -> who had it: another station's */
 	json_t *untold;  /* unit -> record: results that the hook has not taken */
 	int64_t units, passed, failed, known;
 	bool resumed;
@@ -153,6 +167,8 @@ IOT_CHECK enum iot_status shift_open(const char *dir, const char *station, const
 IOT_CHECK enum iot_status shift_resume(const char *dir, const char *station, struct shift *ret, struct iot_error *err);
 /* Records are released. */
 IOT_CHECK enum iot_status shift_begin(struct shift *shift, json_t *record, struct iot_error *err);
+/* A board did not get the number "serial", because "owner" has it. */
+IOT_CHECK enum iot_status shift_skip(struct shift *shift, json_t *record, struct iot_error *err);
 IOT_CHECK enum iot_status shift_result(struct shift *shift, json_t *record, bool hook, struct iot_error *err);
 IOT_CHECK enum iot_status shift_told(struct shift *shift, int64_t unit, int code, struct iot_error *err);
 IOT_CHECK enum iot_status shift_close(struct shift *shift, struct iot_error *err);
@@ -181,12 +197,16 @@ struct worker_job {
 /* Start a process for one board: it says who the board is, waits for the word to go, and goes on. */
 IOT_CHECK enum iot_status worker_start(const struct worker_job *job, const int *close_fds, size_t close_count,
 				       struct worker *ret, struct iot_error *err);
+/* Ask whether the board may have this number. `fresh` as in struct taken_question. */
+IOT_CHECK enum iot_status worker_offer(struct worker *worker, const char *serial, const char *alias, bool fresh,
+				       struct iot_error *err);
 /* The word to go. */
 IOT_CHECK enum iot_status worker_go(struct worker *worker, const char *serial, const char *alias,
 				    struct iot_error *err);
 /*
  * The next message, new reference: {"step": text, "at": ms} | {"identity": {...}, "owner":
- * "none"|"done"|"open"|"registry", "serial"?: text, "spare"?: [uid, ...]} | {"device": record} | {"error": {...}} |
+ * "none"|"done"|"open"|"registry", "serial"?: text, "spare"?: [uid, ...]} | {"free": serial} | {"taken": serial,
+ * "owner": text} | {"device": record} | {"error": {...}} |
  * {"note": text}. NULL: nothing at the moment; *ret_ended: nothing any more. A board that has no id of its own and was
  * never here has the uid ""; then `spare` are those that were begun like that, and whose work is in no board.
  */
@@ -248,6 +268,7 @@ struct head {
 	bool gone;    /* a probe got no answer */
 	bool begun;   /* its unit is in the record */
 	bool stopped; /* its time was up */
+	bool fresh;   /* its number is from the file or the range, and was not begun with */
 	bool blank;   /* its board could not say who it is: it is known by the name that it gets */
 	int64_t unit;
 	int attempt;

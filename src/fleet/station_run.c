@@ -16,7 +16,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, SHOW_MS = 500, PORTS_MS = 200, STOP_MS = 2000, TYPED_MAX = 256, MS_PER_HOUR = 3600000 };
+enum {
+	TICK_MS = 100,
+	SHOW_MS = 500,
+	PORTS_MS = 200,
+	STOP_MS = 2000,
+	TYPED_MAX = 256,
+	MS_PER_HOUR = 3600000,
+	RATE_MS = 60000
+};
 
 void station_notice(struct station *station, const char *fmt, ...)
 {
@@ -93,7 +101,8 @@ static void show(struct station *station, bool always)
 
 	if (station->options->show == NULL || (!station->changed && !always && now - station->shown_at < SHOW_MS))
 		return;
-	if (run_ms > 0)
+	view.per_hour = -1;
+	if (run_ms >= RATE_MS)
 		view.per_hour = (double)(station->shift.passed - station->passed_before) * MS_PER_HOUR / (double)run_ms;
 	for (size_t i = 0; i < station->head_count; i++)
 		view_head(&station->heads[i], &heads[i], now);
@@ -153,7 +162,7 @@ static enum iot_status learn_serials(struct station *station, struct iot_error *
 	IOT_CLEAN(iot_store_close_p) struct iot_store *journal = NULL;
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	const char *serial;
-	json_t *uid;
+	json_t *ignored;
 	bool any = true;
 	enum iot_status status = journal_open(station->options->journal, &journal, err);
 
@@ -165,7 +174,9 @@ static enum iot_status learn_serials(struct station *station, struct iot_error *
 		if (status == IOT_OK && any)
 			serials_used(station->serials, iot_stmt_text(stmt, 0));
 	}
-	json_object_foreach(station->shift.serials, serial, uid)
+	json_object_foreach(station->shift.serials, serial, ignored)
+		serials_used(station->serials, serial);
+	json_object_foreach(station->shift.skipped, serial, ignored)
 		serials_used(station->serials, serial);
 	return status;
 }

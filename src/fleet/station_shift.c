@@ -47,6 +47,23 @@ static void learn_begin(struct shift *shift, const json_t *record)
 		iot_json_set_str(shift->serials, serial, uid);
 }
 
+/* What was begun with that number is begun anew with another. */
+static void learn_skip(struct shift *shift, const json_t *record)
+{
+	const char *uid = iot_json_str(record, "uid", ""), *serial = iot_json_str(record, "serial", "");
+	json_t *board = json_object_get(shift->boards, uid);
+
+	iot_json_set_str(shift->skipped, serial, iot_json_str(record, "owner", ""));
+	if (strcmp(iot_json_str(shift->serials, serial, ""), uid) == 0)
+		json_object_del(shift->serials, serial);
+	if (board == NULL || strcmp(iot_json_str(board, "serial", ""), serial) != 0)
+		return;
+	if (iot_json_bool(board, "blank", false))
+		json_object_del(shift->boards, uid);
+	else
+		json_object_del(board, "serial");
+}
+
 static void learn_result(struct shift *shift, const json_t *record)
 {
 	const char *result = iot_json_str(record, "result", "");
@@ -74,6 +91,8 @@ static void learn(const json_t *record, void *data)
 	shift->units = unit > shift->units ? unit : shift->units;
 	if (strcmp(kind, "begin") == 0)
 		learn_begin(shift, record);
+	else if (strcmp(kind, "skip") == 0)
+		learn_skip(shift, record);
 	else if (strcmp(kind, "result") == 0)
 		learn_result(shift, record);
 	else if (strcmp(kind, "told") == 0) {
@@ -100,6 +119,11 @@ static enum iot_status add(struct shift *shift, const char *kind, json_t *record
 enum iot_status shift_begin(struct shift *shift, json_t *record, struct iot_error *err)
 {
 	return add(shift, "begin", record, err);
+}
+
+enum iot_status shift_skip(struct shift *shift, json_t *record, struct iot_error *err)
+{
+	return add(shift, "skip", record, err);
 }
 
 enum iot_status shift_result(struct shift *shift, json_t *record, bool hook, struct iot_error *err)
@@ -223,6 +247,7 @@ static enum iot_status lock_station(const char *dir, const char *station, struct
 	*ret = (struct shift)SHIFT_INIT;
 	ret->boards = json_object();
 	ret->serials = json_object();
+	ret->skipped = json_object();
 	ret->untold = json_object();
 	ret->opened_at = iot_now_ms();
 	ret->dir = iot_strdup(dir);
@@ -417,6 +442,7 @@ void shift_release(struct shift *shift)
 	iot_key_free(shift->key);
 	json_decref(shift->boards);
 	json_decref(shift->serials);
+	json_decref(shift->skipped);
 	json_decref(shift->untold);
 	iot_close_p(&shift->lock);
 	free(shift->id);

@@ -64,6 +64,8 @@ struct work {
 	int fd;
 	struct iot_cloud *cloud, *fleet;
 	json_t *go; /* the word to go: it lends name and serial number */
+	char *uid;  /* of the board; "": it could not say, and was never here */
+	bool blank; /* it could not say */
 };
 
 static void tell_step(const char *step, void *data)
@@ -227,22 +229,72 @@ static json_t *introduction(const struct iot_board_identity *identity, const str
 	return message;
 }
 
+static enum iot_status find_owner(const struct work *work, const json_t *number, char **ret, struct iot_error *err)
+{
+	const struct iot_station_recipe *recipe = work->job->recipe;
+	const struct taken_question question = {
+		.cloud = work->cloud,
+		.journal = work->job->options->journal,
+		.description = recipe->description,
+		.uid = work->uid,
+		.alias = iot_json_str(number, "alias", NULL),
+		.serial = iot_json_str(number, "serial", ""),
+		.fresh = iot_json_bool(number, "fresh", false),
+		.replace = work->job->options->replace,
+		.psk = recipe->description->key == IOT_BOARD_KEY_PSK,
+	};
+
+	return serial_taken(&question, ret, err);
+}
+
+static json_t *taken_message(const json_t *number, const char *owner)
+{
+	return json_pack("{s:s, s:s}", "taken", iot_json_str(number, "serial", ""), "owner", owner);
+}
+
+/* Numbers are offered until one is nobody else's; then comes the word to go. */
+static enum iot_status hear_station(struct work *work, struct iot_error *err)
+{
+	for (;;) {
+		IOT_JSON message = NULL;
+		IOT_CLEAN(iot_free_p) char *owner = NULL;
+		struct pollfd waiting = {.fd = work->fd, .events = POLLIN};
+		bool ended = false;
+		enum iot_status status;
+
+		if (poll(&waiting, 1, GO_MS) > 0)
+			message = receive(work->fd, MSG_DONTWAIT, &ended);
+		if (message == NULL)
+			return iot_fail(err, IOT_INTERRUPTED, "the station is gone");
+		if (!iot_json_bool(message, "offer", false)) {
+			work->go = json_incref(message);
+			return IOT_OK;
+		}
+		status = find_owner(work, message, &owner, err);
+		if (status != IOT_OK)
+			return status;
+		(void)send_message(work->fd, owner != NULL
+						     ? taken_message(message, owner)
+						     : json_pack("{s:s}", "free", iot_json_str(message, "serial", "")));
+	}
+}
+
 /* The board has said who it is. The station decides: it gives the word to go, or ends this process. */
 static enum iot_status introduce(const struct iot_board_identity *identity, const char **name, const char **serial,
 				 void *data, struct iot_error *err)
 {
 	struct work *work = data;
 	struct found found = {.owner = "none"};
-	struct pollfd waiting = {.fd = work->fd, .events = POLLIN};
-	bool ended = false;
 	enum iot_status status = ask_journal(work, identity, &found, err);
 
 	if (status == IOT_OK && strcmp(found.owner, "none") == 0)
 		status = ask_registry(work, identity, &found, err);
-	if (status == IOT_OK && send_message(work->fd, introduction(identity, &found)) && poll(&waiting, 1, GO_MS) > 0)
-		work->go = receive(work->fd, MSG_DONTWAIT, &ended);
-	if (status == IOT_OK && work->go == NULL)
-		status = iot_fail(err, IOT_INTERRUPTED, "the station is gone");
+	work->blank = *identity->uid == '\0';
+	work->uid = iot_strdup(found.uid != NULL ? found.uid : identity->uid);
+	if (status == IOT_OK) {
+		(void)send_message(work->fd, introduction(identity, &found));
+		status = hear_station(work, err);
+	}
 	*name = iot_json_str(work->go, "alias", NULL);
 	*serial = iot_json_str(work->go, "serial", NULL);
 	free(found.uid);
@@ -292,16 +344,41 @@ static enum iot_status provision(struct work *work, struct iot_error *err)
 	return status;
 }
 
+/* A board that could not say who it is had its name from the number: its work begins anew under the next one. */
+static enum iot_status forget_name(const struct work *work, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p)
+	char *thing = provision_name_for(work->job->recipe->description, "", iot_json_str(work->go, "alias", NULL),
+					 iot_json_str(work->go, "serial", NULL));
+	const char *name = *work->uid != '\0' ? work->uid : thing;
+
+	return work->blank && name != NULL ? provision_forget(work->cloud, work->job->options->journal, name, err)
+					   : IOT_OK;
+}
+
+/* A conflict may be another station that took the number since it was offered: then that is what is said. */
+static json_t *fault_message(const struct work *work, const struct iot_error *fault)
+{
+	IOT_CLEAN(iot_free_p) char *owner = NULL;
+	struct iot_error ignored = IOT_ERROR_INIT;
+
+	if (fault->status == IOT_CONFLICT && iot_json_str(work->go, "serial", NULL) != NULL &&
+	    find_owner(work, work->go, &owner, &ignored) == IOT_OK && owner != NULL &&
+	    forget_name(work, &ignored) == IOT_OK)
+		return taken_message(work->go, owner);
+	return error_message(fault);
+}
+
 static void work_on(struct work *work)
 {
-	struct iot_error err = IOT_ERROR_INIT;
-
 	const struct iot_station_options *options = work->job->options;
+	struct iot_error err = IOT_ERROR_INIT;
 
 	if (options->open_cloud(options->data, &work->cloud, &work->fleet, &err) != IOT_OK ||
 	    provision(work, &err) != IOT_OK)
-		(void)send_message(work->fd, error_message(&err));
+		(void)send_message(work->fd, fault_message(work, &err));
 	json_decref(work->go);
+	free(work->uid);
 	iot_cloud_free(work->cloud);
 	iot_cloud_free(work->fleet);
 }
@@ -346,6 +423,15 @@ enum iot_status worker_start(const struct worker_job *job, const int *close_fds,
 	ret->pid = pid;
 	ret->fd = ends[0];
 	return IOT_OK;
+}
+
+enum iot_status worker_offer(struct worker *worker, const char *serial, const char *alias, bool fresh,
+			     struct iot_error *err)
+{
+	json_t *offer = json_pack("{s:b, s:s, s:b}", "offer", 1, "serial", serial, "fresh", fresh);
+
+	iot_json_set_str(offer, "alias", alias);
+	return send_message(worker->fd, offer) ? IOT_OK : iot_fail(err, IOT_FAILURE, "the worker is gone");
 }
 
 enum iot_status worker_go(struct worker *worker, const char *serial, const char *alias, struct iot_error *err)

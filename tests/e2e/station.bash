@@ -10,6 +10,7 @@ expresslink | expresslink | ./head% | iotctl -v sim expresslink
 freertos | stm32u5 | ./head%.freertos | iotctl -v sim board --kind freertos
 sim7600 | sim7600 | ./head%.sim7600 | iotctl -v sim board --kind sim7600
 zephyr | zephyr-app.json | ./head%.zephyr | iotctl -v sim board --kind zephyr
+nrf91 | nrf91 | ./head%.nrf91 | iotctl -v sim board --kind nrf91
 swd | stm32f1 | buspirate:./head%.swd | swd_target
 END_ROWS
 }
@@ -52,7 +53,8 @@ write_recipes() {
     kind=${kind% } board=${board# } port=${port# }
     board=${board% } port=${port% }
     [ "$kind" != expresslink ] || continue
-    write_recipe "$kind.json" "del(.hook) | ${1:-.} | .name = \"$kind line\" | .board = \"$board\""
+    write_recipe "$kind.json" "del(.hook) | ${1:-.} | .name = \"$kind line\" | .board = \"$board\"
+      | if .board == \"nrf91\" then del(.device.name) else . end" # its application connects as nrf-IMEI, whatever it is called
     heads=$(jq -c --arg port "${port/\%/*}" --arg recipe "$kind.json" '. + [{port: $port, recipe: $recipe}]' <<<"$heads")
   done < <(kind_rows)
   cp "$BATS_TEST_DIRNAME/zephyr-app.json" .
@@ -73,6 +75,7 @@ turn_on() {
   kind=$(kind_of "$head")
   read -r -a program < <(kind_part "$kind" 4)
   [ "$kind" != expresslink ] || set -- --broker-port "$port" "$@"
+  [ "$kind" != nrf91 ] || set -- --endpoint "localhost:$port" "$@" # its application is built for one
   "${program[@]}" --link "$(link_of "$head")" --state "${state:-board.$head.state}" "$@" >>"board.$head.log" 2>&1 3>&- &
   board_pid=$!
 }

@@ -76,12 +76,76 @@ outcomes() { jq -rs 'sort_by(.head) | map("\(.head) \(.result) \(.serial // "-")
   XDG_STATE_HOME=$work/state2 iotctl station run recipe.json --station b --port ./head3 --port ./head4 --range 0001..0004 \
     --count 2 -o jsonl >b.out 2>b.err 3>&- &
   pid2=$!
-  wait "$pid1" || true
-  wait "$pid2" || true
-  [ "$(cat a.out b.out | wc -l)" = 4 ]
-  [ "$(jq -s 'map(select(.result == "pass") | .serial) | length == (unique | length)' a.out b.out)" = true ]
-  [ "$(iotctl device list --query '[.[].attributes.serialNumber] | length == (unique | length)')" = true ]
-  for pid1 in $(jq -r 'select(.result == "fail") | .error.line' a.out b.out | grep -vc 'already'); do [ "$pid1" = 0 ]; done
+  wait "$pid1"
+  wait "$pid2"
+  [ "$(jq -rs 'map("\(.result) \(.serial)") | sort | join(", ")' a.out b.out)" = "pass 0001, pass 0002, pass 0003, pass 0004" ]
+  [ "$(iotctl device list --query '[.[].attributes.serialNumber] | sort | join(" ")')" = "0001 0002 0003 0004" ]
+}
+
+@test "a number that another station took is skipped, recorded, and not asked for again" {
+  local head pid1 pid2 file
+  for head in 1 2 3 4; do board "$head"; done
+  # b starts where a is half through: 0001 is taken, 0002 perhaps in the same moment
+  XDG_STATE_HOME=$work/state1 expect 0 iotctl -q station run recipe.json --station a --port ./head1 --range 0001..0004 --count 1 -o jsonl
+  XDG_STATE_HOME=$work/state1 iotctl station run recipe.json --station a --port ./head2 --range 0001..0004 --count 1 -o jsonl \
+    >a.out 2>a.err </dev/null 3>&- &
+  pid1=$!
+  XDG_STATE_HOME=$work/state2 iotctl station run recipe.json --station b --port ./head3 --port ./head4 --range 0001..0004 --count 2 \
+    -o jsonl >b.out 2>b.err </dev/null 3>&- &
+  pid2=$!
+  wait "$pid1"
+  wait "$pid2"
+  [ "$(jq -rs 'map("\(.result) \(.serial)") | sort | join(", ")' a.out b.out)" = "pass 0002, pass 0003, pass 0004" ]
+  [ "$(iotctl device list --query '[.[].attributes.serialNumber] | sort | join(" ")')" = "0001 0002 0003 0004" ]
+  [ "$(grep -c "serial number '0001' was skipped: device '$(board_uid 1)' has it already" b.err)" = 1 ]
+  file=$(echo "$fleet"/stations/b/*.jsonl)
+  [ "$(jq -rs --arg uid "$(board_uid 1)" '[.[] | select(.kind == "skip" and .serial == "0001" and .owner == "device \u0027\($uid)\u0027")] | length' "$file")" = 1 ]
+  expect 0 iotctl station verify "$file"
+  # there is nothing left to give
+  board 5
+  XDG_STATE_HOME=$work/state3 expect 0 iotctl station run recipe.json --station c --port ./head5 --range 0001..0004 -o jsonl
+  [ -z "$out" ]
+  [ "$(grep -c 'was skipped' <<<"$err")" = 4 ]
+  [[ $err == *"used up"* ]]
+}
+
+@test "a number that another station takes while a board makes its key: the board gets the next one" {
+  local file
+  line_of freertos expresslink
+  rm "$(link_of 1)"
+  kill "${pids[0]}"
+  put_in 1 --fault slow=300ms
+  pids+=("$board_pid")
+  until_true 20 test -L "$(link_of 1)"
+  XDG_STATE_HOME=$work/state1 iotctl station run recipe.json --station a "${ports[@]:0:2}" --range 0001..0004 --count 1 -o jsonl \
+    >a.out 2>a.err </dev/null 3>&- &
+  pids+=($!)
+  until_true 20 grep -rqs '"kind":"begin"' "$fleet/stations/a"
+  XDG_STATE_HOME=$work/state2 expect 0 iotctl -q station run recipe.json --station b "${ports[@]:2}" --range 0001..0004 --count 1 -o jsonl
+  [ "$(jq -r .serial <<<"$out")" = 0001 ]
+  wait "${pids[-1]}" || { cat a.out a.err >&2; false; }
+  [ "$(jq -r '"\(.result) \(.serial)"' a.out)" = "pass 0002" ]
+  file=$(echo "$fleet"/stations/a/*.jsonl)
+  [ "$(jq -rs 'map(select(.kind == "begin" or .kind == "skip") | "\(.kind) \(.serial)") | join(", ")' "$file")" = \
+    "begin 0001, skip 0001, begin 0002" ]
+  expect 0 iotctl station verify "$file"
+}
+
+@test "who scans a number that is taken is told, and the head waits for another scan" {
+  board 1
+  board 2
+  XDG_STATE_HOME=$work/state1 expect 0 iotctl -q station run recipe.json --station a --port ./head1 --range 0001..0001 --count 1 -o jsonl
+  mkfifo scanner
+  iotctl station run recipe.json --station line1 --port ./head2 --count 1 -o jsonl >out 2>err <scanner 3>&- &
+  pids+=($!)
+  exec {scanner}>scanner
+  echo 0001 >&"$scanner"
+  until_true 20 grep -q "'0001' is taken, device '$(board_uid 1)' has it: scan another one for head 1" err
+  echo 0002 >&"$scanner"
+  until_true 20 gone "${pids[-1]}"
+  exec {scanner}>&-
+  [ "$(outcomes)" = "1 pass 0002" ]
+  [ "$(jq -s '[.[] | select(.kind == "begin")] | length' "$(records)")" = 1 ]
 }
 
 @test "one station is run once; its port may be another's" {

@@ -453,6 +453,50 @@ static void test_numbers_of_two_kinds(void)
 	regfree(&of_pumps.serial);
 }
 
+static json_t *skip_of(const char *uid, const char *serial)
+{
+	return json_pack("{s:s, s:s, s:s}", "uid", uid, "serial", serial, "owner", "device 'x'");
+}
+
+static json_t *begin_of(const char *uid, const char *serial, bool blank)
+{
+	return json_pack("{s:i, s:s, s:s, s:b}", "unit", 1, "uid", uid, "serial", serial, "blank", blank);
+}
+
+/* What a skip leaves behind in a shift, and when it goes on after a kill. */
+static void check_skipped(const struct shift *shift)
+{
+	CU_ASSERT_STRING_EQUAL(iot_json_str(shift->skipped, "0001", ""), "device 'x'");
+	CU_ASSERT_STRING_EQUAL(iot_json_str(shift->skipped, "0003", ""), "device 'x'");
+	/* A board that can say who it is stays and gets another number; the name of a blank one was the number's. */
+	CU_ASSERT_PTR_NOT_NULL(json_object_get(shift->boards, "A"));
+	CU_ASSERT_PTR_NULL(iot_json_str(json_object_get(shift->boards, "A"), "serial", NULL));
+	CU_ASSERT_PTR_NULL(json_object_get(shift->boards, "p-0003"));
+	CU_ASSERT_PTR_NULL(json_object_get(shift->serials, "0001"));
+	/* Who tried to take the number of B changed nothing about B. */
+	CU_ASSERT_STRING_EQUAL(iot_json_str(shift->serials, "0002", ""), "B");
+	CU_ASSERT_STRING_EQUAL(iot_json_str(json_object_get(shift->boards, "B"), "serial", ""), "0002");
+}
+
+static void test_a_skipped_number_is_in_the_record(void)
+{
+	IOT_CLEAN(shift_release) struct shift shift = SHIFT_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(shift_open(dir, "line1", &any, &shift, &err), &err);
+	ASSERT_OK(shift_begin(&shift, begin_of("A", "0001", false), &err), &err);
+	ASSERT_OK(shift_begin(&shift, begin_of("B", "0002", false), &err), &err);
+	ASSERT_OK(shift_begin(&shift, begin_of("p-0003", "0003", true), &err), &err);
+	ASSERT_OK(shift_skip(&shift, skip_of("A", "0001"), &err), &err);
+	ASSERT_OK(shift_skip(&shift, skip_of("A", "0002"), &err), &err);
+	ASSERT_OK(shift_skip(&shift, skip_of("p-0003", "0003"), &err), &err);
+	check_skipped(&shift);
+	shift_release(&shift);
+	ASSERT_OK(shift_resume(dir, "line1", &shift, &err), &err);
+	check_skipped(&shift);
+	ASSERT_OK(shift_close(&shift, &err), &err);
+}
+
 /* --- labels --------------------------------------------------------------------------------------------------- */
 
 static void test_a_qr_code_has_its_corners(void)
@@ -500,5 +544,6 @@ UNIT_MAIN("fleet/station", set_up, tear_down, {"whole", test_whole_record_verifi
 	  {"anew", test_a_chain_made_anew_is_not_signed}, {"torn", test_cut_off_anywhere_it_goes_on},
 	  {"full", test_a_full_disk_leaves_whole_lines}, {"recipe", test_recipe},
 	  {"refused", test_recipes_that_are_refused}, {"no-board", test_a_kind_of_board_that_is_not_there},
-	  {"ranges", test_ranges}, {"list", test_a_list_with_a_number_twice}, {"qr", test_a_qr_code_has_its_corners},
+	  {"ranges", test_ranges}, {"list", test_a_list_with_a_number_twice},
+	  {"skipped", test_a_skipped_number_is_in_the_record}, {"qr", test_a_qr_code_has_its_corners},
 	  {"qr-limits", test_what_a_qr_code_cannot_hold})
