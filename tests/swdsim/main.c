@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,16 @@ static void set_uid(const char *hex)
 	}
 }
 
+static const char *link_path;
+
+/* A link that stayed would soon lead to another's pseudo-terminal: the system gives their numbers out again. */
+static void on_end(int number)
+{
+	(void)number;
+	(void)unlink(link_path);
+	_exit(0);
+}
+
 static int open_terminal(const char *link)
 {
 	struct termios settings;
@@ -156,6 +167,9 @@ static int open_terminal(const char *link)
 	unlink(link);
 	if (symlink(ptsname(fd), link) != 0)
 		die("cannot link the pseudo-terminal");
+	link_path = link;
+	(void)signal(SIGTERM, on_end);
+	(void)signal(SIGINT, on_end);
 	return fd;
 }
 

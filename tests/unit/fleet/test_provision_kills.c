@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static const struct kind {
 	const char *name;
@@ -92,7 +93,10 @@ static void power_on(void)
 
 static void power_off(void)
 {
+	IOT_CLEAN(iot_free_p) char *link = iot_path(dir, "board");
+
 	iot_process_stop(&board, 5000);
+	(void)unlink(link); /* it would lead to whoever has that pseudo-terminal next */
 	iot_process_release(&board);
 	board = (struct iot_process)IOT_PROCESS_INIT;
 	free(port);
