@@ -20,6 +20,9 @@ teardown() {
     sed "s/iotctl init demo/& --port $port/; s/8443/$api/; s/8886/$staging/
       s/iotctl sim expresslink/& --broker-port $port --staging localhost:$staging/" >readme.sh
   [ "$(grep -c '^iotctl' readme.sh)" -gt 25 ]
+  # a prompt gives the number of a job that has ended to the next one, a script may not: %1 is then another
+  # shellcheck disable=SC2016 # for that script to expand
+  echo 'for job in $(jobs -p); do kill "$job" 2>/dev/null; done; true' >>readme.sh
   # -m: jobs as at a prompt
   timeout 200 bash -m readme.sh >readme.out 2>readme.err </dev/null 3>&- || { cat readme.err; return 1; }
   cat readme.err
