@@ -211,6 +211,21 @@ static enum iot_status key_of_certificate(struct provision *run, struct iot_erro
 	return status;
 }
 
+/*
+ * A repetition that was killed while it looked what the board holds, or wrote some of it anew, has not touched the key.
+ * Where the board shows that it has lost it in the middle of that, it gets another one.
+ */
+static bool may_hold_key(const struct provision *run)
+{
+	char held[IOT_SHA256_HEX_SIZE], ours[IOT_SHA256_HEX_SIZE];
+	struct iot_error ignored = IOT_ERROR_INIT;
+	const char *id = NULL;
+
+	if (provision_held_key(&run->identity, held, &id, &ignored) != IOT_OK)
+		return false;
+	return id == NULL || strcmp(id, iot_key_id(run->key, ours)) == 0;
+}
+
 static enum iot_status key_here(struct provision *run, struct iot_error *err)
 {
 	IOT_CLEAN(iot_free_p) char *folder = provision_key_folder(run);
@@ -220,8 +235,12 @@ static enum iot_status key_here(struct provision *run, struct iot_error *err)
 	if (iot_fs_exists(path))
 		return iot_key_load(path, NULL, &run->key, err);
 	/* It was wiped when the board had proved that it holds it. */
-	if (run->entry.programmed && run->entry.certificate != NULL)
-		return key_of_certificate(run, err);
+	if (run->entry.certificate != NULL) {
+		status = key_of_certificate(run, err);
+		if (status != IOT_OK || run->entry.programmed || may_hold_key(run))
+			return status;
+		iot_key_free(iot_take(run->key));
+	}
 	status = iot_fs_remove_tree(folder, err); /* the rest of one that was not written whole */
 	if (status == IOT_OK)
 		status = iot_fs_mkdirs(folder, 0700, err);

@@ -53,21 +53,26 @@ static enum iot_status ask_journal(struct asking *asking, struct iot_error *err)
 	return status;
 }
 
+/* What the journal knows of a board: its certificate, and the one that this replaces, until that is taken away. */
+struct own {
+	const char *certificate_id, *replaces;
+};
+
 static enum iot_status is_stranger(json_t *item, void *data, struct iot_error *err)
 {
-	const char *own = data;
+	const struct own *own = data;
+	const char *id = fleet_arn_name(json_string_value(item));
 
 	(void)err;
-	return same(fleet_arn_name(json_string_value(item)), own) ? IOT_OK : IOT_CONFLICT;
+	return same(id, own->certificate_id) || same(id, own->replaces) ? IOT_OK : IOT_CONFLICT;
 }
 
 /* A device of the name that this board would get: is it what this station began for the board, or another's? */
-static enum iot_status ask_device(struct asking *asking, const char *certificate_id, bool *ret_ours,
-				  struct iot_error *err)
+static enum iot_status ask_device(struct asking *asking, struct own own, bool *ret_ours, struct iot_error *err)
 {
-	enum iot_status status = fleet_each(asking->question->cloud, "ListThingPrincipals",
-					    json_pack("{s:s}", "thingName", asking->thing), "principals", is_stranger,
-					    (void *)(uintptr_t)(certificate_id != NULL ? certificate_id : ""), err);
+	enum iot_status status =
+		fleet_each(asking->question->cloud, "ListThingPrincipals",
+			   json_pack("{s:s}", "thingName", asking->thing), "principals", is_stranger, &own, err);
 
 	*ret_ours = status == IOT_OK;
 	if (status == IOT_CONFLICT || (status != IOT_OK && fleet_missing(err))) {
@@ -85,18 +90,22 @@ static enum iot_status note_device(json_t *item, void *data, struct iot_error *e
 	const char *name = iot_json_str(item, "thingName", "");
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool any = false, ours = false, named = same(name, asking->thing);
+	struct own own = {0};
 	enum iot_status status = iot_stmt_query(asking->journal, &stmt, &any, err,
-						"SELECT uid, certificate_id FROM boards WHERE fleet = ? AND thing = ?",
+						"SELECT uid, certificate_id, replaces FROM boards WHERE"
+						" fleet = ? AND thing = ?",
 						"ss", asking->fleet, name);
 
 	if (status != IOT_OK)
 		return status;
-	if (any)
+	if (any) {
 		ours = same(iot_stmt_text(stmt, 0), asking->uid);
+		own = (struct own){iot_stmt_text(stmt, 1), iot_stmt_text(stmt, 2)};
+	}
 	if (named && (question->replace || question->psk))
 		ours = true;
 	else if (named)
-		status = ask_device(asking, any ? iot_stmt_text(stmt, 1) : NULL, &ours, err);
+		status = ask_device(asking, own, &ours, err);
 	if (status == IOT_OK && !ours && asking->owner == NULL)
 		asking->owner = iot_strf("device '%s'", name);
 	return status;

@@ -1,11 +1,11 @@
 /*
- * Kills a station where its journal says that a board is at a wanted step. With the journal's write lock in hand nobody
- * gets on to the next step, so what the journal says then is where the kill strikes.
+ * Kills a station where its journal says that a board is at a wanted step. While somebody has the journal's write lock
+ * nobody gets on to the next step; what the journal says after the kill is where it struck.
  *
  *   e2e_killpoint JOURNAL PID SECONDS KIND:STEP...
  *
- * Says on stdout where each board was that was worked on, as KIND:STEP lines, and ends with 0. 3: the station ended by
- * itself; 4: no board came to a wanted step in that time, and nothing was done.
+ * Says on stdout where each board was that was worked on, as KIND:STEP lines, and ends with 0 (none of them may be
+ * wanted). 3: the station ended by itself; 4: no board came to a wanted step in that time, and nothing was done.
  */
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
@@ -29,7 +29,8 @@ struct places {
  * is over as soon as it begins: a board that is done since a moment, which the station may not have heard of, counts as
  * being there.
  */
-static enum iot_status read_places(struct iot_store *journal, int64_t since, struct places *ret, struct iot_error *err)
+static enum iot_status read_places(struct iot_store *journal, int64_t since, int64_t now, struct places *ret,
+				   struct iot_error *err)
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
 	bool any = false;
@@ -38,7 +39,7 @@ static enum iot_status read_places(struct iot_store *journal, int64_t since, str
 		"SELECT kind || ':' || CASE state WHEN 'done' THEN 'record' ELSE ifnull((SELECT name FROM steps WHERE"
 		" board = boards.id AND state = 'begun' AND begun_at >= ?1), 'reserve') END FROM boards"
 		" WHERE updated_at >= ?1 AND (state = 'open' OR updated_at >= ?2)",
-		"ii", since, iot_now_ms() - JUST_NOW_MS);
+		"ii", since, now - JUST_NOW_MS);
 
 	for (ret->count = 0; status == IOT_OK && any && ret->count < AT_ONCE; ret->count++) {
 		snprintf(ret->names[ret->count], NAME_SIZE, "%s", iot_stmt_text(stmt, 0));
@@ -56,22 +57,24 @@ static bool is_wanted(const struct places *places, char *const wanted[], int cou
 	return false;
 }
 
-/* True: it was killed. */
+/*
+ * True: it was killed, and *ret is where. Who has the journal's write lock in hand goes no further; if that is the
+ * station itself, then what it had not written yet is lost with it.
+ */
 static bool strike(struct iot_store *journal, int64_t since, pid_t station, char *const wanted[], int count,
-		   struct iot_error *err)
+		   struct places *ret, struct iot_error *err)
 {
-	struct places places = {0};
-	bool good = iot_store_begin(journal, err) == IOT_OK;
-	bool killed = good && read_places(journal, since, &places, err) == IOT_OK &&
-		      is_wanted(&places, wanted, count) && kill(station, SIGKILL) == 0;
+	bool locked = iot_store_begin(journal, err) == IOT_OK, killed;
+	int64_t now = iot_now_ms();
 
+	killed = (!locked || (read_places(journal, since, now, ret, err) == IOT_OK && is_wanted(ret, wanted, count))) &&
+		 kill(station, SIGKILL) == 0;
 	if (killed)
 		poll(NULL, 0, 50); /* its workers die with it, before they could get on */
-	if (good)
+	if (locked)
 		iot_store_rollback(journal);
-	for (size_t i = 0; killed && i < places.count; i++)
-		puts(places.names[i]);
-	return killed;
+	iot_error_clear(err);
+	return killed && read_places(journal, since, now, ret, err) == IOT_OK;
 }
 
 static int watch(const char *path, pid_t station, int64_t seconds, char *const wanted[], int count)
@@ -89,9 +92,13 @@ static int watch(const char *path, pid_t station, int64_t seconds, char *const w
 	while (iot_left(deadline) > 0) {
 		if (kill(station, 0) != 0)
 			return ENDED;
-		if (read_places(journal, since, &places, &err) == IOT_OK && is_wanted(&places, wanted, count) &&
-		    strike(journal, since, station, wanted, count, &err))
+		if (read_places(journal, since, iot_now_ms(), &places, &err) == IOT_OK &&
+		    is_wanted(&places, wanted, count) &&
+		    strike(journal, since, station, wanted, count, &places, &err)) {
+			for (size_t i = 0; i < places.count; i++)
+				puts(places.names[i]);
 			return 0;
+		}
 		iot_error_clear(&err);
 		poll(NULL, 0, 1);
 	}

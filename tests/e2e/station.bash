@@ -152,10 +152,20 @@ station() { # options: in the foreground
 records() { echo "$fleet"/stations/line1/*.jsonl; }
 results() { jq -s "[.[] | select(.kind == \"result\")] | $1" "$fleet"/stations/line1/*.jsonl; } # jq FILTER
 
+# What the journal says of boards that were not finished, and what the station said last: for who reads why a test failed.
+open_boards() {
+  sqlite3 "$XDG_STATE_HOME/iotctl/default/journal.db" "SELECT boards.*, (SELECT group_concat(name || '=' || steps.state, ' ')
+    FROM steps WHERE board = id) FROM boards WHERE state = 'open'"
+  tail -5 err
+}
+
 # One identity per board, one board per identity, and the record agrees: N boards passed.
 one_each() { # N
   [ "$(iotctl device list --query length) $(iotctl cert list --query length)" = "$1 $1" ] || {
-    iotctl device list >&2
+    echo "$1 boards passed, $(iotctl device list --query length) things, $(iotctl cert list --query length) certificates" >&2
+    diff <(iotctl device list --query '.[].attributes.serialNumber' | sort) \
+      <(results 'map(select(.result == "pass") | .serial)[]' | jq -r . | sort) >&2
+    open_boards >&2
     return 1
   }
   [ "$(results 'map(select(.result == "pass")) | [length, (map(.uid) | unique | length), (map(.serial) | unique | length)]

@@ -97,11 +97,12 @@ people() { # KIND...: somebody who never ends at a head for each
     WHERE boards.state = 'done' UNION SELECT DISTINCT kind || ':reserve' FROM boards")
   echo "${#left[@]} points" >&2
   [ "${#left[@]}" -ge $((${#kinds[@]} * 8)) ]
+  linger "$journal" stm32f1
   while [ "${#left[@]}" -gt 0 ]; do
     run_station "${ports[@]}" --range 0001..9999
     code=0
     "${IOTCTL_BUILD:-$IOTCTL_BIN/..}/tests/e2e_killpoint" "$journal" "$station_pid" 40 "${left[@]}" >places || code=$?
-    [ "$code" = 0 ] || { echo "never at: ${left[*]}" >&2; false; }
+    [ "$code" = 0 ] || { echo "never at: ${left[*]}" >&2; open_boards >&2; false; }
     kill_station || true # it is dead
     kills=$((kills + 1))
     mapfile -t left < <(printf '%s\n' "${left[@]}" | grep -v -x -F -f places)
@@ -109,6 +110,15 @@ people() { # KIND...: somebody who never ends at a head for each
   finish_shift "${ports[@]}" --range 0001..9999
   nothing_lost
   echo "$kills kills, $(results 'map(select(.result == "pass")) | length') boards, nothing lost" >&2
+}
+
+# A board behind a debug probe comes by once in some seconds, and is at some steps for less than a millisecond: there it
+# stays a little before it may write the next one.
+linger() { # JOURNAL KIND
+  sqlite3 "$1" "CREATE VIEW a_moment AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 100000)
+      SELECT count(x) AS ticks FROM n;
+    CREATE TRIGGER before_step BEFORE INSERT ON steps WHEN (SELECT kind FROM boards WHERE id = NEW.board) = '$2'
+      BEGIN SELECT ticks FROM a_moment; END;"
 }
 
 all_kinds_done() {
