@@ -194,23 +194,29 @@ static enum iot_status fetch(struct provision *run, struct iot_error *err)
 	const char *identity = own_identity(run);
 	IOT_CLEAN(iot_free_p) char *attest = attest_identity(identity);
 	IOT_JSON known = NULL;
+	IOT_JSON known_attest = NULL;
 	bool found = false, found_attest = !attests(run);
 	enum iot_status status = fetch_one(run, identity, "connect", &run->psk, &found, err);
 
 	if (status == IOT_OK && !found_attest)
 		status = fetch_one(run, attest, "attest", &run->attest, &found_attest, err);
+	if (status == IOT_OK && !found)
+		status = look_up(run, identity, &known, err);
 	if (status == IOT_OK && !found_attest)
-		status = look_up(run, attest, &known, err);
+		status = look_up(run, attest, &known_attest, err);
 	if (status != IOT_OK)
 		return status;
-	if (found && (found_attest || known == NULL)) {
+	if (found && (found_attest || known_attest == NULL)) {
 		run->psk_identity = iot_strdup(identity);
 		run->attest_identity = run->attest.len > 0 ? iot_strdup(attest) : NULL;
 		return IOT_OK;
 	}
 	iot_buf_clear(&run->psk);
 	iot_buf_clear(&run->attest);
-	return run->spec->replace ? IOT_OK : revoked(run, found ? attest : identity, err);
+	/* One that neither the registry nor a board ever had is made anew. */
+	if (run->spec->replace || (!found && known == NULL && !run->entry.programmed))
+		return IOT_OK;
+	return revoked(run, found ? attest : identity, err);
 }
 
 /* --- new ones ------------------------------------------------------------------------------------ */
@@ -330,7 +336,7 @@ enum iot_status provision_secret(struct provision *run, struct iot_error *err)
 	IOT_CLEAN(iot_free_p) char *path = iot_path(folder, PROVISION_SECRETS);
 	enum iot_status status = iot_fs_exists(path) ? read_file(run, path, err) : IOT_OK;
 
-	if (status == IOT_OK && run->psk_identity == NULL && run->entry.programmed && own_identity(run) != NULL)
+	if (status == IOT_OK && run->psk_identity == NULL && own_identity(run) != NULL)
 		status = fetch(run, err);
 	if (status == IOT_OK)
 		status = complete(run, folder, path, err);
