@@ -246,7 +246,7 @@ IOT_CHECK enum iot_status hooks_run(struct hooks *hooks,
 bool hooks_idle(const struct hooks *hooks);
 void hooks_release(struct hooks *hooks); /* ends what runs */
 
-/* --- heads (station_head.c, station_ports.c, station_scan.c) and the loop around them (station_run.c) -------- */
+/* --- heads (station_head.c, station_begin.c, station_ports.c, station_scan.c) and their loop (station_run.c) -- */
 
 /* What a port's path leads to: another one is another board, or the same one plugged in again. */
 struct port_sign {
@@ -309,6 +309,27 @@ IOT_CHECK enum iot_status head_start(struct station *station, struct head *head,
 IOT_CHECK enum iot_status head_read(struct station *station, struct head *head, struct iot_error *err);
 IOT_CHECK enum iot_status head_tick(struct station *station, struct head *head, struct iot_error *err);
 void head_release(struct head *head);
+
+/* A member takes a copy of the text, or the reference; what it had is released. */
+void head_text(char **target, const char *text);
+void head_json(json_t **target, json_t *value);
+/* What went wrong, for the record. */
+void head_failure(struct head *head, const struct iot_error *err);
+/* The board is done: "pass" with its `device`, "fail" or "known" for the failure that is set. */
+IOT_CHECK enum iot_status head_finish(struct station *station, struct head *head, const char *result,
+				      const json_t *device, struct iot_error *err);
+IOT_CHECK enum iot_status head_fail(struct station *station, struct head *head, const struct iot_error *fault,
+				    struct iot_error *err);
+
+/*
+ * What its worker found out before the board is touched (station_begin.c): who is there; that the number which was
+ * offered is `free_number` (false: offer it first), or whose it is.
+ */
+IOT_CHECK enum iot_status head_identified(struct station *station, struct head *head, json_t *message,
+					  struct iot_error *err);
+IOT_CHECK enum iot_status head_go(struct station *station, struct head *head, bool free_number, struct iot_error *err);
+IOT_CHECK enum iot_status head_taken(struct station *station, struct head *head, const char *owner,
+				     struct iot_error *err);
 
 /* Look at all ports: new ones, gone ones. */
 IOT_CHECK enum iot_status ports_look(struct station *station, struct iot_error *err);
