@@ -61,7 +61,12 @@ const char *iot_board_proof_name(enum iot_board_proof proof);
 /* The word for an item in a description: "code-signing", "wifi-ssid". */
 const char *iot_board_item_word(enum iot_board_item_kind kind);
 
-/* Line settings of the description, where `serial` leaves them open (baud 0, no pulse). */
-void iot_board_description_line(const struct iot_board_description *description, struct iot_serial_options *serial);
+/*
+ * iot_board_open() of a board of this kind: with the description, which must outlive the board, and with its line settings
+ * where the options leave them open (baud 0, no pulse).
+ */
+IOT_CHECK enum iot_status iot_board_open_described(const struct iot_board_description *description,
+						   const struct iot_board_options *options, struct iot_board **ret,
+						   struct iot_error *err);
 
 #endif

@@ -9,6 +9,7 @@
 #ifndef IOTCTL_EXPRESSLINK_H
 #define IOTCTL_EXPRESSLINK_H
 
+#include "iotctl/at.h"
 #include "iotctl/buf.h"
 #include "iotctl/error.h"
 
@@ -54,6 +55,8 @@ struct iot_el_answer {
 };
 /* False: the line is no answer (noise, a log line, a line of a message). */
 bool iot_el_answer_parse(const char *line, size_t len, struct iot_el_answer *ret);
+/* The same as the AT engine asks for it (struct iot_at_dialect). */
+enum iot_at_verdict iot_el_judge(const char *line, size_t len, struct iot_at_answer *answer, int *ret_more);
 
 /* "{0|1} {0|1} CONNECTED STAGING" of CONNECT?; v0.5 has the first number only. */
 struct iot_el_status {

@@ -25,6 +25,9 @@ IOT_CHECK enum iot_status iot_fs_write(const char *path, mode_t mode, const void
  */
 IOT_CHECK enum iot_status iot_fs_create_private(const char *path, const void *data, size_t len, struct iot_error *err);
 
+/* Write all of it, in as many turns as that takes. 0, or the errno of what failed; some of it may be written then. */
+int iot_fs_write_all(int fd, const void *data, size_t len);
+
 /* Make a folder and its missing parents with mode (parents 0755); fine if it exists as a folder. */
 IOT_CHECK enum iot_status iot_fs_mkdirs(const char *path, mode_t mode, struct iot_error *err);
 

@@ -122,18 +122,18 @@ enum iot_status iot_fs_read(const char *path, struct iot_buf *buf, struct iot_er
 	return status;
 }
 
-static int write_all(int fd, const char *data, size_t len)
+int iot_fs_write_all(int fd, const void *data, size_t len)
 {
+	const char *at = data;
+
 	while (len > 0) {
-		ssize_t n = write(fd, data, len);
+		ssize_t n = write(fd, at, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0) {
-			errno = n == 0 ? ENOSPC : errno;
-			return -1;
-		}
-		data += n;
+		if (n <= 0)
+			return n == 0 ? ENOSPC : errno;
+		at += n;
 		len -= (size_t)n;
 	}
 	return 0;
@@ -142,7 +142,10 @@ static int write_all(int fd, const char *data, size_t len)
 /* Write, flush to the disk and close; network file systems report a full disk only then. Closes fd in any case. */
 static int write_and_close(int fd, const void *data, size_t len)
 {
-	if (write_all(fd, data, len) != 0 || fsync(fd) != 0) {
+	int fault = iot_fs_write_all(fd, data, len);
+
+	if (fault != 0 || fsync(fd) != 0) {
+		errno = fault != 0 ? fault : errno;
 		iot_close_p(&fd);
 		return -1;
 	}

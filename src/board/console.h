@@ -15,6 +15,15 @@
 
 struct console;
 
+/* How patient dialects are with what is behind a console. */
+enum {
+	CONSOLE_ANSWER_MS = 5000,
+	CONSOLE_GRACE_MS = 1000, /* after a prompt an answer may still come */
+	CONSOLE_ASK_TRIES = 3,
+	CONSOLE_READ_TRIES = 8, /* until something came twice the same */
+	CONSOLE_WRITE_TRIES = 4
+};
+
 /*
  * The last line of a terminal, as a person would see it: what the board says byte by byte, sequences taken out. Of
  * those only the cursor's way to the left counts: boards that say something in the middle of a line take the line away

@@ -57,12 +57,18 @@ const char *iot_board_item_word(enum iot_board_item_kind kind)
 	return item_words[kind];
 }
 
-void iot_board_description_line(const struct iot_board_description *description, struct iot_serial_options *serial)
+enum iot_status iot_board_open_described(const struct iot_board_description *description,
+					 const struct iot_board_options *options, struct iot_board **ret,
+					 struct iot_error *err)
 {
-	if (serial->baud == 0)
-		serial->baud = description->baud;
-	if (serial->pulse == IOT_SERIAL_NO_PULSE)
-		serial->pulse = description->pulse;
+	struct iot_board_options own = *options;
+
+	own.description = description;
+	if (own.serial.baud == 0)
+		own.serial.baud = description->baud;
+	if (own.serial.pulse == IOT_SERIAL_NO_PULSE)
+		own.serial.pulse = description->pulse;
+	return iot_board_open(description->ops, &own, ret, err);
 }
 
 /* --- words and lists of them ------------------------------------------------------------ */

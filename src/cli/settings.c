@@ -3,20 +3,15 @@
  * once, when it is loaded: a broken file is reported at the start of a command,
  * not in the middle.
  */
-#include "iotctl/settings.h"
+#include "cli/settings_private.h"
 
-#include "cli/settings_file.h"
 #include "iotctl/base.h"
 #include "iotctl/buf.h"
 #include "iotctl/cli.h"
 #include "iotctl/fs.h"
-#include "iotctl/text.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <string.h>
-
-#define FILES 3
 
 const struct setting settings_builtin[] = {
 	{.name = "profile", .help = "profile whose section of the settings files is used", .fallback = "default"},
@@ -49,27 +44,11 @@ const struct setting settings_builtin[] = {
 	{0},
 };
 
-struct value {
-	const struct setting *row;
-	char *value;
-	char *origin;
-	bool from_option;
-};
-
-struct settings {
-	struct value *values;
-	size_t count;
-	char *profile;
-	struct settings_file files[FILES];
-	struct settings_file own; /* the chosen profile's own file; path NULL: it has none */
-	char *folder;             /* of imported profiles */
-};
-
 static size_t add_rows(struct settings *settings, const struct setting *rows, size_t count)
 {
 	for (; rows != NULL && rows->name != NULL; rows++) {
 		settings->values = iot_realloc(settings->values, (count + 1) * sizeof(*settings->values));
-		settings->values[count++] = (struct value){.row = rows};
+		settings->values[count++] = (struct settings_value){.row = rows};
 	}
 	return count;
 }
@@ -99,7 +78,7 @@ void settings_free(struct settings *settings)
 		forget(settings->values[i].value);
 		free(settings->values[i].origin);
 	}
-	for (size_t i = 0; i < FILES; i++)
+	for (size_t i = 0; i < SETTINGS_FILES; i++)
 		settings_file_release(&settings->files[i]);
 	settings_file_release(&settings->own);
 	free(settings->folder);
@@ -108,7 +87,7 @@ void settings_free(struct settings *settings)
 	free(settings);
 }
 
-static struct value *find(const struct settings *settings, const char *name)
+static struct settings_value *find(const struct settings *settings, const char *name)
 {
 	for (size_t i = 0; i < settings->count; i++) {
 		if (strcmp(settings->values[i].row->name, name) == 0)
@@ -117,7 +96,7 @@ static struct value *find(const struct settings *settings, const char *name)
 	return NULL;
 }
 
-static void set(struct value *value, const char *text, char *origin)
+static void set(struct settings_value *value, const char *text, char *origin)
 {
 	forget(value->value);
 	free(value->origin);
@@ -127,7 +106,7 @@ static void set(struct value *value, const char *text, char *origin)
 
 /* ---- the sources, strongest first; each returns true if it had a value ---- */
 
-static bool from_overrides(struct value *value, const char *const *overrides)
+static bool from_overrides(struct settings_value *value, const char *const *overrides)
 {
 	for (; overrides != NULL && overrides[0] != NULL; overrides += 2) {
 		if (strcmp(overrides[0], value->row->name) == 0) {
@@ -139,7 +118,7 @@ static bool from_overrides(struct value *value, const char *const *overrides)
 	return false;
 }
 
-static bool from_variable(struct value *value, const char *variable)
+static bool from_variable(struct settings_value *value, const char *variable)
 {
 	const char *text = getenv(variable);
 
@@ -149,7 +128,7 @@ static bool from_variable(struct value *value, const char *variable)
 	return true;
 }
 
-static bool from_environment(struct value *value)
+static bool from_environment(struct settings_value *value)
 {
 	IOT_CLEAN(iot_free_p) char *variable = iot_strf("IOTCTL_%s", value->row->name);
 
@@ -159,7 +138,7 @@ static bool from_environment(struct value *value)
 }
 
 /* What other programs call it. */
-static bool from_other_variables(struct value *value)
+static bool from_other_variables(struct settings_value *value)
 {
 	const char *const *also = value->row->also;
 
@@ -170,7 +149,7 @@ static bool from_other_variables(struct value *value)
 	return false;
 }
 
-static bool from_file(struct value *value, const struct settings_file *file, const char *section)
+static bool from_file(struct settings_value *value, const struct settings_file *file, const char *section)
 {
 	const struct settings_entry *entry = settings_file_find(file, section, value->row->name);
 
@@ -180,9 +159,9 @@ static bool from_file(struct value *value, const struct settings_file *file, con
 	return true;
 }
 
-static bool from_section(struct value *value, const struct settings *settings, const char *section)
+static bool from_section(struct settings_value *value, const struct settings *settings, const char *section)
 {
-	for (size_t i = 0; i < FILES; i++)
+	for (size_t i = 0; i < SETTINGS_FILES; i++)
 		if (from_file(value, &settings->files[i], section))
 			return true;
 	return false;
@@ -193,7 +172,7 @@ static bool has_profile(const struct settings *settings)
 	return settings->profile != NULL && strcmp(settings->profile, "default") != 0;
 }
 
-static void resolve(struct value *value, const struct settings *settings, const struct settings_source *source)
+static void resolve(struct settings_value *value, const struct settings *settings, const struct settings_source *source)
 {
 	IOT_CLEAN(iot_free_p)
 	char *section = has_profile(settings) ? iot_strf("profile %s", settings->profile) : NULL;
@@ -225,7 +204,7 @@ static bool is_choice(const struct setting *row, const char *text, struct iot_bu
 	return false;
 }
 
-static enum iot_status check_choice(const struct value *value, struct iot_error *err)
+static enum iot_status check_choice(const struct settings_value *value, struct iot_error *err)
 {
 	enum iot_status status = value->from_option ? IOT_USAGE : IOT_SETTINGS;
 	IOT_CLEAN(iot_buf_release) struct iot_buf list = IOT_BUF_INIT(200);
@@ -252,8 +231,8 @@ static void hint_nearest(const struct settings *settings, const char *name, stru
 		iot_error_hint(err, "did you mean '%s'?", near);
 }
 
-static enum iot_status check_known(const struct settings *settings, const struct settings_file *file,
-				   struct iot_error *err)
+enum iot_status settings_check_known(const struct settings *settings, const struct settings_file *file,
+				     struct iot_error *err)
 {
 	for (size_t i = 0; i < file->count; i++) {
 		const struct settings_entry *entry = &file->entries[i];
@@ -284,197 +263,27 @@ static enum iot_status read_files(struct settings *settings, const struct settin
 	IOT_CLEAN(iot_free_p)
 	char *user = source->user_file != NULL ? iot_strdup(source->user_file) : settings_user_file();
 	const char *system = source->system_file != NULL ? source->system_file : "/etc/iotctl/iotctl.conf";
-	const char *paths[FILES] = {local, user, system};
+	const char *paths[SETTINGS_FILES] = {local, user, system};
 	enum iot_status status = IOT_OK;
 
 	settings->folder = iot_strf("%.*s/profiles", (int)(strrchr(user, '/') != NULL ? strrchr(user, '/') - user : 1),
 				    strrchr(user, '/') != NULL ? user : ".");
-	for (size_t i = 0; i < FILES && status == IOT_OK && !source->only_profile; i++) {
+	for (size_t i = 0; i < SETTINGS_FILES && status == IOT_OK && !source->only_profile; i++) {
 		status = settings_file_read(paths[i], i == 0 ? SETTINGS_NOT_WRITTEN_BY_OTHERS : SETTINGS_ANY,
 					    &settings->files[i], err);
 		if (status == IOT_OK)
-			status = check_known(settings, &settings->files[i], err);
+			status = settings_check_known(settings, &settings->files[i], err);
 	}
 	return status;
 }
 
-/* ---- profile ---- */
-
-static enum iot_status read_profile_file(const struct settings *settings, const char *path, struct settings_file *ret,
-					 struct iot_error *err)
-{
-	enum iot_status status = settings_file_read(path, SETTINGS_NOT_READ_BY_OTHERS, ret, err);
-
-	if (status != IOT_OK)
-		return status;
-	status = check_known(settings, ret, err);
-	if (status == IOT_OK && settings_file_profile(ret) == NULL) {
-		status = iot_fail(err, IOT_SETTINGS, "'%s' is no profile: it must have one section, [profile NAME]",
-				  path);
-		iot_error_hint(err, "'iotctl operator create' makes one");
-	}
-	if (status != IOT_OK)
-		settings_file_release(ret);
-	return status;
-}
-
-/* The path of a profile's own file: as it is named, or where imported ones are; NULL: it has none. New memory. */
-static char *profile_path(const struct settings *settings, const char *name)
-{
-	IOT_CLEAN(iot_free_p) char *path = NULL;
-
-	if (strchr(name, '/') != NULL)
-		return iot_strdup(name);
-	path = iot_strf("%s/%s.conf", settings->folder, name);
-	return iot_fs_exists(path) ? iot_take(path) : NULL;
-}
-
-static enum iot_status open_profile(struct settings *settings, const struct value *value, struct iot_error *err)
-{
-	IOT_CLEAN(iot_free_p) char *path = profile_path(settings, value->value);
-	enum iot_status status;
-
-	if (path == NULL)
-		return IOT_OK;
-	if (!iot_fs_exists(path))
-		return iot_fail(err, IOT_SETTINGS, "there is no profile file '%s' (%s)", path, value->origin);
-	status = read_profile_file(settings, path, &settings->own, err);
-	if (status == IOT_OK) {
-		free(settings->profile);
-		settings->profile = iot_strdup(settings_file_profile(&settings->own));
-	}
-	return status;
-}
-
-const char *settings_profile_file(const struct settings *settings)
-{
-	return settings->own.path;
-}
-
-static enum iot_status same_profile(const char *path, const struct iot_buf *text, bool *ret, struct iot_error *err)
-{
-	IOT_CLEAN(iot_buf_release) struct iot_buf there = IOT_BUF_SECRET(text->max);
-	enum iot_status status = iot_fs_read(path, &there, err);
-
-	if (status == IOT_OK)
-		*ret = there.len == text->len && memcmp(iot_buf_str(&there), iot_buf_str(text), text->len) == 0;
-	return status;
-}
-
-static enum iot_status put_profile(const char *path, const struct iot_buf *text, bool replace, bool *ret_changed,
-				   struct iot_error *err)
-{
-	bool same = false;
-	enum iot_status status = iot_fs_create_private(path, text->data, text->len, err);
-
-	*ret_changed = true;
-	if (status != IOT_CONFLICT)
-		return status;
-	iot_error_clear(err);
-	status = same_profile(path, text, &same, err);
-	if (status == IOT_OK && same)
-		*ret_changed = false;
-	else if (status == IOT_OK && replace)
-		status = iot_fs_write(path, 0600, text->data, text->len, err);
-	else if (status == IOT_OK) {
-		status = iot_fail(err, IOT_CONFLICT, "there is another profile '%s'", path);
-		iot_error_hint(err, "--replace takes the new one");
-	}
-	return status;
-}
-
-enum iot_status settings_import(const struct settings *settings, const char *path, bool replace, char **ret_name,
-				char **ret_path, bool *ret_changed, struct iot_error *err)
-{
-	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_SECRET((size_t)256 * 1024);
-	IOT_CLEAN(iot_free_p) char *target = NULL;
-	IOT_CLEAN(iot_free_p) char *name = NULL;
-	struct settings_file file = {0};
-	enum iot_status status;
-
-	if (!iot_fs_exists(path))
-		return iot_fail(err, IOT_NOT_FOUND, "there is no file '%s'", path);
-	status = read_profile_file(settings, path, &file, err);
-	if (status != IOT_OK)
-		return status;
-	name = iot_strdup(settings_file_profile(&file));
-	settings_file_release(&file);
-	if (strchr(name, '/') != NULL || name[0] == '.' || strcmp(name, "default") == 0)
-		return iot_fail(err, IOT_SETTINGS, "'%s' is no name for a profile", name);
-	target = iot_strf("%s/%s.conf", settings->folder, name);
-	status = iot_fs_read(path, &text, err);
-	if (status == IOT_OK)
-		status = iot_fs_mkdirs(settings->folder, 0700, err);
-	if (status == IOT_OK)
-		status = put_profile(target, &text, replace, ret_changed, err);
-	if (status == IOT_OK) {
-		*ret_name = iot_take(name);
-		*ret_path = iot_take(target);
-	}
-	return status;
-}
-
-static void imported_profiles(const struct settings *settings, void (*each)(void *data, const char *name), void *data)
-{
-	DIR *dir = settings->folder != NULL ? opendir(settings->folder) : NULL;
-	const struct dirent *entry;
-
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		IOT_CLEAN(iot_free_p) char *name = iot_strdup(entry->d_name);
-
-		if (name[0] == '.' || !iot_ends_with(name, ".conf"))
-			continue;
-		name[strlen(name) - strlen(".conf")] = '\0';
-		each(data, name);
-	}
-	if (dir != NULL)
-		closedir(dir);
-}
-
-void settings_profiles(const struct settings *settings, void (*each)(void *data, const char *name), void *data)
-{
-	for (size_t f = 0; f < FILES; f++) {
-		const char *before = "";
-
-		for (size_t i = 0; i < settings->files[f].count; i++) {
-			const char *section = settings->files[f].entries[i].section;
-
-			if (strcmp(section, before) != 0 && strcmp(section, "default") != 0)
-				each(data, section + strlen("profile "));
-			before = section;
-		}
-	}
-	imported_profiles(settings, each, data);
-}
-
-struct profile_search {
-	const char *wanted;
-	char *names[64];
-	size_t count;
-	bool found;
-};
-
-static void release_search(struct profile_search *search)
-{
-	for (size_t i = 0; i < search->count; i++)
-		free(search->names[i]);
-}
-
-static void note_profile(void *data, const char *name)
-{
-	struct profile_search *search = data;
-
-	search->found = search->found || strcmp(name, search->wanted) == 0;
-	if (search->count < IOT_LENGTH(search->names))
-		search->names[search->count++] = iot_strdup(name);
-}
+/* ---- whole ---- */
 
 static enum iot_status choose_profile(struct settings *settings, const struct settings_source *source,
 				      struct iot_error *err)
 {
-	struct value *value = find(settings, "profile");
-	IOT_CLEAN(release_search) struct profile_search search = {0};
-	const char *near;
+	struct settings_value *value = find(settings, "profile");
+	IOT_CLEAN(iot_free_p) char *near = NULL;
 	enum iot_status status;
 
 	if (source->profile != NULL) {
@@ -484,23 +293,19 @@ static enum iot_status choose_profile(struct settings *settings, const struct se
 		resolve(value, settings, source);
 	}
 	settings->profile = iot_strdup(value->value);
-	status = open_profile(settings, value, err);
+	status = settings_open_profile(settings, value, err);
 	if (status != IOT_OK || settings->own.path != NULL)
 		return status;
-	search.wanted = value->value;
-	settings_profiles(settings, note_profile, &search);
-	if (search.found || source->new_profile || strcmp(search.wanted, "default") == 0)
+	if (settings_has_profile(settings, value->value, &near) || source->new_profile ||
+	    strcmp(value->value, "default") == 0)
 		return IOT_OK;
 	iot_fail(err, IOT_SETTINGS, "no profile '%s' in the settings files (%s)", value->value, value->origin);
-	near = cli_nearest(search.wanted, (const char *const *)search.names, search.count);
 	if (near != NULL)
 		iot_error_hint(err, "did you mean '%s'?", near);
 	else
 		iot_error_hint(err, "a profile is a section [profile %s] of %s", value->value, settings->files[1].path);
 	return IOT_SETTINGS;
 }
-
-/* ---- whole ---- */
 
 enum iot_status settings_load(const struct settings_source *source, struct settings **ret, struct iot_error *err)
 {
@@ -538,7 +343,7 @@ enum iot_status settings_check(const struct settings *settings, const char *name
 			       struct iot_error *err)
 {
 	IOT_CLEAN(iot_buf_release) struct iot_buf list = IOT_BUF_INIT(200);
-	const struct value *value = find(settings, name);
+	const struct settings_value *value = find(settings, name);
 
 	if (value == NULL) {
 		iot_fail(err, IOT_USAGE, "unknown setting '%s'", name);
@@ -556,20 +361,17 @@ enum iot_status settings_check(const struct settings *settings, const char *name
 		return IOT_USAGE;
 	}
 	if (strcmp(name, "profile") == 0 && text != NULL && strcmp(text, "default") != 0) {
-		IOT_CLEAN(release_search) struct profile_search search = {.wanted = text};
-
 		if (strcmp(settings->profile, "default") != 0)
 			return iot_fail(err, IOT_USAGE, "a profile cannot choose a profile");
-		settings_profiles(settings, note_profile, &search);
-		if (!search.found)
+		if (!settings_has_profile(settings, text, NULL))
 			return iot_fail(err, IOT_USAGE, "there is no profile '%s'", text);
 	}
 	return IOT_OK;
 }
 
-static const struct value *known(const struct settings *settings, const char *name)
+static const struct settings_value *known(const struct settings *settings, const char *name)
 {
-	const struct value *value = find(settings, name);
+	const struct settings_value *value = find(settings, name);
 
 	if (value == NULL)
 		abort();
@@ -583,7 +385,7 @@ const char *settings_get(const struct settings *settings, const char *name)
 
 int settings_choice(const struct settings *settings, const char *name)
 {
-	const struct value *value = known(settings, name);
+	const struct settings_value *value = known(settings, name);
 
 	for (int i = 0; value->value != NULL && value->row->choices != NULL && value->row->choices[i] != NULL; i++) {
 		if (strcmp(value->row->choices[i], value->value) == 0)
@@ -594,7 +396,7 @@ int settings_choice(const struct settings *settings, const char *name)
 
 const char *settings_origin(const struct settings *settings, const char *name)
 {
-	const struct value *value = known(settings, name);
+	const struct settings_value *value = known(settings, name);
 
 	return value->origin != NULL ? value->origin : "default";
 }
@@ -607,7 +409,7 @@ const char *settings_profile(const struct settings *settings)
 bool settings_at(const struct settings *settings, size_t index, const struct setting **ret_setting,
 		 const char **ret_value, const char **ret_origin)
 {
-	const struct value *value;
+	const struct settings_value *value;
 
 	if (index >= settings->count)
 		return false;

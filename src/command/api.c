@@ -92,13 +92,8 @@ static enum iot_status call(struct cli_context *ctx, const struct api_args *args
 					&out, err);
 	if (status == IOT_OK && out.len > 0)
 		status = output_raw(ctx->out, out.data, out.len, err);
-	else if (status == IOT_OK && output_get_format(ctx->out) == OUTPUT_TABLE && !cli_given(ctx, "query")) {
-		IOT_CLEAN(iot_free_p) char *text = iot_json_dump(reply, JSON_INDENT(2));
-		IOT_CLEAN(iot_free_p) char *line = iot_strf("%s\n", text);
-
-		status = output_raw(ctx->out, line, strlen(line), err);
-	} else if (status == IOT_OK)
-		status = output_object(ctx->out, NULL, reply, err);
+	else if (status == IOT_OK)
+		status = command_print_document(ctx, reply, err);
 	iot_buf_release(&in);
 	iot_buf_release(&out);
 	return status;

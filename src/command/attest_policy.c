@@ -109,14 +109,10 @@ static enum iot_status show(struct cli_context *ctx, const void *args_, struct i
 {
 	const struct policy_args *args = args_;
 	IOT_JSON reply = NULL;
-	const char *document;
 	enum iot_status status = command_call(ctx, "iotctl:GetAttestationPolicy",
 					      json_pack("{s:s}", "policyName", args->name), &reply, err);
 
-	if (status != IOT_OK || output_get_format(ctx->out) != OUTPUT_TABLE || cli_given(ctx, "query"))
-		return status == IOT_OK ? output_object(ctx->out, columns, reply, err) : status;
-	document = iot_json_str(reply, "policyDocument", "");
-	return output_raw(ctx->out, document, strlen(document), err);
+	return status == IOT_OK ? command_print_policy(ctx, reply, columns, err) : status;
 }
 
 static enum iot_status delete_policy(struct cli_context *ctx, const void *args_, struct iot_error *err)

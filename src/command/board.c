@@ -46,16 +46,12 @@ struct line_args {
 	int64_t baud;
 };
 
-/* The order is that of enum iot_serial_pulse. */
-#define PULSE_CHOICES CLI_CHOICES("none", "dtr", "rts")
-
 #define LINE_OPTIONS(T)                                                                                                   \
 	OPT_STR('b', "board", "BOARD", T, line.board, "kind of board, or a description of your own", .fallback = "expresslink"), \
 		OPT_PATH(0, "port", "PATH", T, line.port, "serial port, or debug probe NAME[:PORT]", .required = true,    \
 			 .complete = COMPLETE_PORT),                                                                      \
 		OPT_INT(0, "baud", "RATE", T, line.baud, "its speed; else the description's", .min = 1200, .max = 1000000), \
-		OPT_ENUM(0, "pulse", "LINE", T, line.pulse, "reset the board by this line first",                         \
-			 .choices = PULSE_CHOICES, .fallback = "none"),                                                   \
+		OPT_PULSE(T, line.pulse),                                                                                 \
 		OPT_PATH(0, "transcript", "FILE", T, line.transcript, "append all that is said to this file, secrets left out", \
 			 .complete = COMPLETE_FILE)
 
@@ -107,7 +103,7 @@ static json_t *probe_record(const struct line_args *line, const struct iot_board
 static enum iot_status probe(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct probe_args *args = args_;
-	struct iot_board_options options = {
+	const struct iot_board_options options = {
 		.serial = {.path = args->line.port, .baud = (int)args->line.baud, .interrupt_fd = cli_interrupt_fd(),
 			   .transcript = args->line.transcript, .pulse = (enum iot_serial_pulse)args->line.pulse},
 	};
@@ -116,11 +112,8 @@ static enum iot_status probe(struct cli_context *ctx, const void *args_, struct 
 	IOT_CLEAN(iot_board_close_p) struct iot_board *board = NULL;
 	enum iot_status status = iot_board_description_load(args->line.board, &description, err);
 
-	options.description = description;
-	if (status == IOT_OK) {
-		iot_board_description_line(description, &options.serial);
-		status = iot_board_open(description->ops, &options, &board, err);
-	}
+	if (status == IOT_OK)
+		status = iot_board_open_described(description, &options, &board, err);
 	if (status == IOT_OK)
 		status = iot_board_identify(board, &identity, err);
 	if (status == IOT_OK) {
@@ -287,13 +280,6 @@ static const struct output_column provision_columns[] = {
 	{0},
 };
 
-static void show_step(const char *step, void *data)
-{
-	struct cli_context *ctx = data;
-
-	progress_update(ctx->progress, 0, step);
-}
-
 static enum iot_status provision(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct provision_args *args = args_;
@@ -327,7 +313,7 @@ static enum iot_status provision(struct cli_context *ctx, const void *args_, str
 		.journal = journal,
 		.interrupt_fd = cli_interrupt_fd(),
 		.connect_timeout_ms = (int)args->connect_timeout,
-		.progress = show_step,
+		.progress = command_show_step,
 		.data = ctx,
 	};
 	IOT_JSON record = NULL;

@@ -18,11 +18,6 @@ struct send_args {
 	bool wait, even_offline, retry_failed;
 };
 
-static bool interrupted(void *data)
-{
-	return cli_interrupted(((struct cli_context *)data));
-}
-
 static void connected(const char *who, void *data)
 {
 	if (((const struct cli_context *)data)->verbose > 0)
@@ -139,7 +134,7 @@ static enum iot_status send(struct cli_context *ctx, const void *args_, struct i
 		.max_failures = args->max_failures,
 		.resume = args->resume,
 		.retry_failed = args->retry_failed,
-		.interrupted = interrupted,
+		.interrupted = command_interrupted,
 		.interrupt_fd = cli_interrupt_fd(),
 		.connected = connected,
 		.result = print_result,

@@ -25,19 +25,6 @@ static enum iot_status read_json(const char *path, json_t **ret, struct iot_erro
 	return status;
 }
 
-/* A document is nested: for people it is shown as JSON, not as a table. */
-static enum iot_status print_document(struct cli_context *ctx, const json_t *document, struct iot_error *err)
-{
-	IOT_CLEAN(iot_free_p) char *text = NULL;
-	IOT_CLEAN(iot_free_p) char *line = NULL;
-
-	if (output_get_format(ctx->out) != OUTPUT_TABLE || cli_given(ctx, "query"))
-		return output_object(ctx->out, NULL, document, err);
-	text = json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(16));
-	line = iot_strf("%s\n", text);
-	return output_raw(ctx->out, line, strlen(line), err);
-}
-
 /* --- set, rollback ------------------------------------------------------------------------------- */
 
 static const struct output_column set_columns[] = {
@@ -111,7 +98,7 @@ static enum iot_status get(struct cli_context *ctx, const void *args_, struct io
 	IOT_JSON record = NULL;
 	enum iot_status status = iot_config_get(command_cloud(ctx), args->device, args->version, &record, err);
 
-	return status == IOT_OK ? print_document(ctx, json_object_get(record, "document"), err) : status;
+	return status == IOT_OK ? command_print_document(ctx, json_object_get(record, "document"), err) : status;
 }
 
 static enum iot_status print_row(json_t *record, void *data, struct iot_error *err)
@@ -194,7 +181,7 @@ static enum iot_status schema_show(struct cli_context *ctx, const void *args_, s
 	IOT_JSON schema = NULL;
 	enum iot_status status = iot_config_schema_get(command_cloud(ctx), args->type, &schema, err);
 
-	return status == IOT_OK ? print_document(ctx, schema, err) : status;
+	return status == IOT_OK ? command_print_document(ctx, schema, err) : status;
 }
 
 /* --- rows ------------------------------------------------------------------------------------------------ */

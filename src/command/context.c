@@ -179,6 +179,26 @@ enum iot_status command_call(struct cli_context *ctx, const char *operation, jso
 	return status;
 }
 
+bool command_interrupted(void *data)
+{
+	return cli_interrupted(data);
+}
+
+void command_show_step(const char *step, void *data)
+{
+	struct cli_context *ctx = data;
+
+	progress_update(ctx->progress, 0, step);
+}
+
+void command_show_progress(int64_t done, int64_t total, const char *text, void *data)
+{
+	struct cli_context *ctx = data;
+
+	progress_set_total(ctx->progress, total);
+	progress_update(ctx->progress, done, text);
+}
+
 void command_warn_unserved(const struct cli_context *ctx)
 {
 	IOT_JSON record = NULL;
@@ -187,6 +207,45 @@ void command_warn_unserved(const struct cli_context *ctx)
 	    iot_json_bool(record, "running", false))
 		return;
 	iot_warn("serve is not running: devices are told when it is; 'iotctl serve --detach' starts it");
+}
+
+bool command_wants_rows(const struct cli_context *ctx)
+{
+	enum output_format format = output_get_format(ctx->out);
+
+	return !cli_given(ctx, "query") && (format == OUTPUT_TABLE || format == OUTPUT_WIDE || format == OUTPUT_CSV);
+}
+
+/* Is text to be printed as it is? */
+static bool wants_text(const struct cli_context *ctx)
+{
+	return output_get_format(ctx->out) == OUTPUT_TABLE && !cli_given(ctx, "query");
+}
+
+/* A text and the end of its last line. */
+static enum iot_status print_text(struct cli_context *ctx, const char *text, struct iot_error *err)
+{
+	enum iot_status status = output_raw(ctx->out, text, strlen(text), err);
+
+	return status == IOT_OK && !iot_ends_with(text, "\n") ? output_raw(ctx->out, "\n", 1, err) : status;
+}
+
+enum iot_status command_print_document(struct cli_context *ctx, const json_t *document, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *text = NULL;
+
+	if (!wants_text(ctx))
+		return output_object(ctx->out, NULL, document, err);
+	text = iot_json_dump(document, JSON_INDENT(2));
+	return print_text(ctx, text, err);
+}
+
+enum iot_status command_print_policy(struct cli_context *ctx, const json_t *reply, const struct output_column *columns,
+				     struct iot_error *err)
+{
+	if (!wants_text(ctx))
+		return output_object(ctx->out, columns, reply, err);
+	return print_text(ctx, iot_json_str(reply, "policyDocument", ""), err);
 }
 
 /* Elements that are bare strings (thing names, ARNs) become records with one member, the first column's. */

@@ -88,6 +88,16 @@ IOT_CHECK enum iot_status command_read_names(const char *path, struct iot_buf *t
 /* Journal of provisioning: one for each profile, since a station works for one fleet at a time. New memory. */
 char *command_journal_path(const struct cli_context *ctx);
 
+/* What use-cases ask and tell while they work; `data` is the context. */
+bool command_interrupted(void *data);
+void command_show_step(const char *step, void *data);
+void command_show_progress(int64_t done, int64_t total, const char *text, void *data);
+
+/* Option --pulse; the choices are in the order of enum iot_serial_pulse. */
+#define OPT_PULSE(type, member)                                                                                        \
+	OPT_ENUM(0, "pulse", "LINE", type, member, "reset the board by this line first",                               \
+		 .choices = CLI_CHOICES("none", "dtr", "rts"), .fallback = "none")
+
 /* Devices hear of something new only while serve runs: warn when it does not. */
 void command_warn_unserved(const struct cli_context *ctx);
 
@@ -99,6 +109,17 @@ IOT_CHECK enum iot_status command_call(struct cli_context *ctx, const char *oper
 IOT_CHECK enum iot_status command_print_list(struct cli_context *ctx, const char *operation, json_t *request,
 					     const char *items, const struct output_column *columns,
 					     struct iot_error *err);
+
+/* Does a person look at the result, as a table or in a spreadsheet, rather than a program? */
+bool command_wants_rows(const struct cli_context *ctx);
+
+/* A nested document: for people it is shown as JSON, not as a table. */
+IOT_CHECK enum iot_status command_print_document(struct cli_context *ctx, const json_t *document,
+						 struct iot_error *err);
+
+/* Member policyDocument of a reply for people, as it was written; else the whole record. */
+IOT_CHECK enum iot_status command_print_policy(struct cli_context *ctx, const json_t *reply,
+					       const struct output_column *columns, struct iot_error *err);
 
 /* One call and its reply as one record. `request` is released. */
 IOT_CHECK enum iot_status command_print_call(struct cli_context *ctx, const char *operation, json_t *request,

@@ -12,11 +12,6 @@ struct events_args {
 	int64_t count, timeout_ms;
 };
 
-static bool interrupted(void *data)
-{
-	return cli_interrupted(((struct cli_context *)data));
-}
-
 static void subscribed(const char *who, void *data)
 {
 	const struct cli_context *ctx = data;
@@ -71,7 +66,7 @@ static enum iot_status tail(struct cli_context *ctx, const void *args_, struct i
 		.count = args->count,
 		.timeout_ms = args->timeout_ms,
 		.connect_ms = 30000,
-		.interrupted = interrupted,
+		.interrupted = command_interrupted,
 		.interrupt_fd = cli_interrupt_fd(),
 		.subscribed = subscribed,
 		.event = print_event,

@@ -134,11 +134,6 @@ static void print_event(const char *name, const char *child, const char *detail,
 	(void)!output_row(ctx->out, row, &ignored); /* cli_main reports a broken stdout at the end */
 }
 
-static bool interrupted(void *data)
-{
-	return cli_interrupted(data);
-}
-
 static enum iot_status run_gateway(struct cli_context *ctx, const struct run_args *args, struct iot_error *err)
 {
 	const struct iot_gateway_options options = {
@@ -162,7 +157,7 @@ static enum iot_status run_gateway(struct cli_context *ctx, const struct run_arg
 		.queue_messages = args->messages,
 		.queue_bytes = args->bytes,
 		.interrupt_fd = cli_interrupt_fd(),
-		.interrupted = interrupted,
+		.interrupted = command_interrupted,
 		.event = print_event,
 		.data = ctx,
 	};

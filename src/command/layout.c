@@ -60,16 +60,9 @@ static enum iot_status show(struct cli_context *ctx, const void *args_, struct i
 {
 	const struct layout_args *args = args_;
 	IOT_CLEAN(iot_layout_free_p) struct iot_layout *layout = NULL;
-	IOT_CLEAN(iot_free_p) char *text = NULL;
 	enum iot_status status = load(ctx, args->name, &layout, err);
 
-	if (status != IOT_OK)
-		return status;
-	if (output_get_format(ctx->out) != OUTPUT_TABLE)
-		return output_object(ctx->out, NULL, iot_layout_json(layout), err);
-	text = iot_json_dump(iot_layout_json(layout), JSON_INDENT(2));
-	status = output_raw(ctx->out, text, strlen(text), err);
-	return status == IOT_OK ? output_raw(ctx->out, "\n", 1, err) : status;
+	return status == IOT_OK ? command_print_document(ctx, iot_layout_json(layout), err) : status;
 }
 
 static enum iot_status check(struct cli_context *ctx, const void *args_, struct iot_error *err)

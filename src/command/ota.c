@@ -46,33 +46,18 @@ static const struct output_column execution_columns[] = {
 
 /* --- following ------------------------------------------------------------------------- */
 
-static bool interrupted(void *data)
-{
-	return cli_interrupted(data);
-}
-
-static void show_progress(int64_t done, int64_t total, const char *text, void *data)
-{
-	struct cli_context *ctx = data;
-
-	progress_set_total(ctx->progress, total);
-	progress_update(ctx->progress, done, text);
-}
-
 /* The executions are the result: a table of devices, or the whole record for programs and queries. */
 static enum iot_status print_update(struct cli_context *ctx, const json_t *record, struct iot_error *err)
 {
-	enum output_format format = output_get_format(ctx->out);
-
-	if (!cli_given(ctx, "query") && (format == OUTPUT_TABLE || format == OUTPUT_WIDE || format == OUTPUT_CSV))
+	if (command_wants_rows(ctx))
 		return output_array(ctx->out, execution_columns, json_object_get(record, "executions"), err);
 	return output_object(ctx->out, update_columns, record, err);
 }
 
 static enum iot_status follow(struct cli_context *ctx, const char *update, int64_t timeout_ms, struct iot_error *err)
 {
-	const struct iot_watch watch = {.timeout_ms = timeout_ms, .interrupted = interrupted, .progress = show_progress,
-					.data = ctx};
+	const struct iot_watch watch = {.timeout_ms = timeout_ms, .interrupted = command_interrupted,
+					.progress = command_show_progress, .data = ctx};
 	IOT_JSON record = NULL;
 	struct iot_error ignored = IOT_ERROR_INIT;
 	enum iot_status printed, status;

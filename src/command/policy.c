@@ -7,7 +7,6 @@
 #include "iotctl/fleet.h"
 #include "iotctl/fs.h"
 #include "iotctl/log.h"
-#include "iotctl/text.h"
 
 #include <string.h>
 
@@ -96,7 +95,6 @@ static enum iot_status show(struct cli_context *ctx, const void *args_, struct i
 {
 	const struct policy_args *args = args_;
 	IOT_JSON reply = NULL;
-	const char *document;
 	enum iot_status status;
 
 	if (args->version != NULL)
@@ -105,11 +103,7 @@ static enum iot_status show(struct cli_context *ctx, const void *args_, struct i
 				      &reply, err);
 	else
 		status = command_call(ctx, "GetPolicy", json_pack("{s:s}", "policyName", args->name), &reply, err);
-	if (status != IOT_OK || output_get_format(ctx->out) != OUTPUT_TABLE || cli_given(ctx, "query"))
-		return status == IOT_OK ? output_object(ctx->out, columns, reply, err) : status;
-	document = iot_json_str(reply, "policyDocument", "");
-	status = output_raw(ctx->out, document, strlen(document), err);
-	return status == IOT_OK && !iot_ends_with(document, "\n") ? output_raw(ctx->out, "\n", 1, err) : status;
+	return status == IOT_OK ? command_print_policy(ctx, reply, columns, err) : status;
 }
 
 static enum iot_status list(struct cli_context *ctx, const void *args, struct iot_error *err)

@@ -23,11 +23,6 @@ struct publish_args {
 	bool retain, all, lines;
 };
 
-static bool interrupted(void *data)
-{
-	return cli_interrupted(((struct cli_context *)data));
-}
-
 static void connected(const char *who, void *data)
 {
 	const struct cli_context *ctx = data;
@@ -245,7 +240,7 @@ static enum iot_status publish(struct cli_context *ctx, const void *args_, struc
 		.count = args->count,
 		.timeout_ms = args->timeout_ms,
 		.resume = args->resume,
-		.interrupted = interrupted,
+		.interrupted = command_interrupted,
 		.interrupt_fd = cli_interrupt_fd(),
 		.connected = connected,
 		.refused = refused,
@@ -373,7 +368,7 @@ static enum iot_status subscribe(struct cli_context *ctx, const void *args_, str
 		.connect_ms = 30000,
 		.no_retained = args->no_retained,
 		.format = (enum iot_payload_format)args->format,
-		.interrupted = interrupted,
+		.interrupted = command_interrupted,
 		.interrupt_fd = cli_interrupt_fd(),
 		.subscribed = subscribed,
 		.message = print_message,

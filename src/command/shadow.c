@@ -14,19 +14,6 @@ struct shadow_args {
 
 #define DOCUMENT_MAX (1024 * 1024)
 
-/* A document is nested: for people it is shown as JSON, not as a table. */
-static enum iot_status print_document(struct cli_context *ctx, const json_t *document, struct iot_error *err)
-{
-	IOT_CLEAN(iot_free_p) char *text = NULL;
-	IOT_CLEAN(iot_free_p) char *line = NULL;
-
-	if (output_get_format(ctx->out) != OUTPUT_TABLE || cli_given(ctx, "query"))
-		return output_object(ctx->out, NULL, document, err);
-	text = iot_json_dump(document, JSON_INDENT(2));
-	line = iot_strf("%s\n", text);
-	return output_raw(ctx->out, line, strlen(line), err);
-}
-
 /* --- get, delete, list ----------------------------------------------------------------------- */
 
 static enum iot_status get(struct cli_context *ctx, const void *args_, struct iot_error *err)
@@ -35,14 +22,14 @@ static enum iot_status get(struct cli_context *ctx, const void *args_, struct io
 	IOT_JSON document = NULL;
 	enum iot_status status = iot_shadow_get(command_cloud(ctx), args->device, args->name, &document, err);
 
-	return status == IOT_OK ? print_document(ctx, document, err) : status;
+	return status == IOT_OK ? command_print_document(ctx, document, err) : status;
 }
 
 static enum iot_status delete (struct cli_context *ctx, const void *args_, struct iot_error *err) {
 	const struct shadow_args *args = args_; IOT_JSON record = NULL;
 	enum iot_status status = iot_shadow_delete(command_cloud(ctx), args->device, args->name, &record, err);
 
-	return status == IOT_OK ? print_document(ctx, record, err) : status;
+	return status == IOT_OK ? command_print_document(ctx, record, err) : status;
 }
 
 static enum iot_status list(struct cli_context *ctx, const void *args_, struct iot_error *err)
@@ -124,7 +111,7 @@ static enum iot_status update(struct cli_context *ctx, const void *args_, struct
 		iot_json_set_int(request, "version", args->version);
 	if (status == IOT_OK)
 		status = iot_shadow_update(command_cloud(ctx), args->device, args->name, request, &accepted, err);
-	return status == IOT_OK ? print_document(ctx, accepted, err) : status;
+	return status == IOT_OK ? command_print_document(ctx, accepted, err) : status;
 }
 
 /* --- watch ------------------------------------------------------------------------------------- */

@@ -9,11 +9,6 @@ struct jwt_device_args {
 	int64_t port, lifetime_ms, interval_ms, renewals, exit_after_ms;
 };
 
-static bool interrupted(void *data)
-{
-	return cli_interrupted(data);
-}
-
 static enum iot_status jwt_device(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct jwt_device_args *args = args_;
@@ -32,7 +27,7 @@ static enum iot_status jwt_device(struct cli_context *ctx, const void *args_, st
 		.fault = args->fault,
 		.renewals = args->renewals,
 		.exit_after_ms = args->exit_after_ms,
-		.interrupted = interrupted,
+		.interrupted = command_interrupted,
 	};
 	sim_event *event = NULL;
 	enum iot_status status = sim_events_begin(ctx, &event, err);

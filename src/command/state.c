@@ -28,15 +28,21 @@ static enum iot_status read_states(struct cli_context *ctx, const char *thing, j
 	return command_call(ctx, "iotctl:ListDeviceStates", json_pack("{s:s}", "thingName", thing), ret, err);
 }
 
+/* What a device reported; *ret_thing (new memory): its thing. */
+static enum iot_status find_states(struct cli_context *ctx, const struct state_args *args, char **ret_thing,
+				   json_t **ret, struct iot_error *err)
+{
+	enum iot_status status = iot_fleet_resolve(command_cloud(ctx), args->device, ret_thing, err);
+
+	return status == IOT_OK ? read_states(ctx, *ret_thing, ret, err) : status;
+}
+
 static enum iot_status list(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
-	const struct state_args *args = args_;
 	IOT_CLEAN(iot_free_p) char *thing = NULL;
 	IOT_JSON reply = NULL;
-	enum iot_status status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
+	enum iot_status status = find_states(ctx, args_, &thing, &reply, err);
 
-	if (status == IOT_OK)
-		status = read_states(ctx, thing, &reply, err);
 	return status == IOT_OK ? output_array(ctx->out, columns, json_object_get(reply, "states"), err) : status;
 }
 
@@ -96,10 +102,8 @@ static enum iot_status watch(struct cli_context *ctx, const void *args_, struct 
 	const struct state_args *args = args_;
 	IOT_CLEAN(iot_free_p) char *thing = NULL;
 	IOT_JSON reply = NULL;
-	enum iot_status status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
+	enum iot_status status = find_states(ctx, args, &thing, &reply, err);
 
-	if (status == IOT_OK)
-		status = read_states(ctx, thing, &reply, err);
 	if (status == IOT_OK)
 		status = output_begin_stream(ctx->out, columns, err);
 	if (status != IOT_OK)

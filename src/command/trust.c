@@ -54,26 +54,6 @@ static const struct output_column intended_columns[] = {
 	{0},
 };
 
-static void show_step(const char *step, void *data)
-{
-	struct cli_context *ctx = data;
-
-	progress_update(ctx->progress, 0, step);
-}
-
-static void show_progress(int64_t done, int64_t total, const char *text, void *data)
-{
-	struct cli_context *ctx = data;
-
-	progress_set_total(ctx->progress, total);
-	progress_update(ctx->progress, done, text);
-}
-
-static bool interrupted(void *data)
-{
-	return cli_interrupted(data);
-}
-
 /* --- what belongs together -------------------------------------------------------------- */
 
 static enum iot_status check_args(const struct cli_context *ctx, const struct trust_args *args, struct iot_error *err)
@@ -160,7 +140,7 @@ static enum iot_status update_board(struct cli_context *ctx, const struct trust_
 		.transcript = args->transcript,
 		.interrupt_fd = cli_interrupt_fd(),
 		.connect_timeout_ms = (int)args->connect_timeout,
-		.progress = show_step,
+		.progress = command_show_step,
 		.data = ctx,
 	};
 	IOT_JSON record = NULL;
@@ -178,10 +158,7 @@ static enum iot_status update_board(struct cli_context *ctx, const struct trust_
 static enum iot_status print_field(struct cli_context *ctx, const struct trust_args *args, const json_t *record,
 				   struct iot_error *err)
 {
-	enum output_format format = output_get_format(ctx->out);
-	bool table = format == OUTPUT_TABLE || format == OUTPUT_WIDE || format == OUTPUT_CSV;
-
-	if (cli_given(ctx, "query") || !table || (!args->wait && !args->dry_run))
+	if (!command_wants_rows(ctx) || (!args->wait && !args->dry_run))
 		return output_object(ctx->out, job_columns, record, err);
 	return output_array(ctx->out, args->dry_run ? intended_columns : device_columns,
 			    json_object_get(record, "devices"), err);
@@ -201,8 +178,8 @@ static enum iot_status update_field(struct cli_context *ctx, const struct trust_
 		.wait = args->wait,
 		.max_failures = args->max_failures,
 		.timeout_ms = args->timeout,
-		.interrupted = interrupted,
-		.progress = show_progress,
+		.interrupted = command_interrupted,
+		.progress = command_show_progress,
 		.data = ctx,
 	};
 	struct iot_error ignored = IOT_ERROR_INIT;
@@ -265,8 +242,7 @@ static const struct cli_command cmd_update = {
 			 .complete = COMPLETE_PORT),
 		OPT_INT(0, "baud", "RATE", struct trust_args, baud, "speed of the port; else the description's",
 			.min = 1200, .max = 1000000),
-		OPT_ENUM(0, "pulse", "LINE", struct trust_args, pulse, "reset the board by this line first",
-			 .choices = CLI_CHOICES("none", "dtr", "rts"), .fallback = "none"),
+		OPT_PULSE(struct trust_args, pulse),
 		OPT_PATH(0, "transcript", "FILE", struct trust_args, transcript, "append all that is said on the port",
 			 .complete = COMPLETE_FILE),
 		OPT_PATH(0, "old-root-ca", "FILE", struct trust_args, old_root_ca,

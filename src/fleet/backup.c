@@ -31,6 +31,7 @@ static const char *const folders[] = {"ca", "codesign", "images", "layouts", "br
 static enum iot_status copy_bytes(int in, int out, const char *path, int64_t *size, struct iot_error *err)
 {
 	char block[65536];
+	int fault;
 
 	for (;;) {
 		ssize_t got = read(in, block, sizeof(block));
@@ -40,13 +41,9 @@ static enum iot_status copy_bytes(int in, int out, const char *path, int64_t *si
 					       : iot_fail_errno(err, IOT_FAILURE, errno, "cannot write '%s'", path);
 		if (got < 0)
 			return iot_fail_errno(err, IOT_FAILURE, errno, "cannot read '%s'", path);
-		for (ssize_t done = 0; done < got;) {
-			ssize_t put = write(out, block + done, (size_t)(got - done));
-
-			if (put < 0)
-				return iot_fail_errno(err, IOT_FAILURE, errno, "cannot write '%s'", path);
-			done += put;
-		}
+		fault = iot_fs_write_all(out, block, (size_t)got);
+		if (fault != 0)
+			return iot_fail_errno(err, IOT_FAILURE, fault, "cannot write '%s'", path);
 		*size += got;
 	}
 }

@@ -181,3 +181,18 @@ void fleet_set_time(json_t *object, const char *key, int64_t ms)
 	if (ms != 0)
 		iot_json_set_str(object, key, iot_time_rfc3339(ms, text));
 }
+
+void fleet_finding(json_t *findings, const char *key, const char *subject, const char *rule, const char *hint,
+		   const char *fmt, va_list args)
+{
+	char message[512];
+	json_t *finding = json_object();
+
+	vsnprintf(message, sizeof(message), fmt, args);
+	iot_text_printable(message);
+	iot_json_set_str(finding, key, subject);
+	iot_json_set_str(finding, "rule", rule);
+	iot_json_set_str(finding, "message", message);
+	iot_json_set_str(finding, "hint", hint);
+	json_array_append_new(findings, finding);
+}

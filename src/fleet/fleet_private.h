@@ -5,6 +5,8 @@
 #include "iotctl/cert.h"
 #include "iotctl/fleet.h"
 
+#include <stdarg.h>
+
 /* Prefix of the job ids of updates, as AWS's own OTA service makes them. */
 #define FLEET_OTA_PREFIX "AFR_OTA-"
 
@@ -102,6 +104,13 @@ IOT_CHECK enum iot_status fleet_executions(struct iot_cloud *cloud, const char *
 					   struct iot_error *err);
 /* Is this the status of an execution that has ended, whichever way? */
 bool fleet_execution_is_over(const char *status);
+
+/*
+ * Append what is wrong: {`key`: `subject`, rule, message, hint?}; whatever of the message came from a file is made
+ * printable.
+ */
+void fleet_finding(json_t *findings, const char *key, const char *subject, const char *rule, const char *hint,
+		   const char *fmt, va_list args);
 
 /* Seconds (AWS's JSON timestamps, integer or real) to milliseconds; 0 when absent. */
 int64_t fleet_time_ms(const json_t *object, const char *key);

@@ -3,13 +3,12 @@
  * them are sound, the roles against each other: two on one topic, and loops, in
  * which a device would receive what it publishes.
  */
+#include "fleet/fleet_private.h"
 #include "fleet/layout_private.h"
 
 #include "iotctl/base.h"
 #include "iotctl/json.h"
-#include "iotctl/text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,19 +20,11 @@ struct check {
 static void add(const struct check *check, const char *rule, const char *hint, const char *fmt, ...) IOT_PRINTF(4, 5);
 static void add(const struct check *check, const char *rule, const char *hint, const char *fmt, ...)
 {
-	char message[512];
-	json_t *finding = json_object();
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(message, sizeof(message), fmt, args);
+	fleet_finding(check->findings, "where", check->where, rule, hint, fmt, args);
 	va_end(args);
-	iot_text_printable(message);
-	iot_json_set_str(finding, "where", check->where);
-	iot_json_set_str(finding, "rule", rule);
-	iot_json_set_str(finding, "message", message);
-	iot_json_set_str(finding, "hint", hint);
-	json_array_append_new(check->findings, finding);
 }
 
 /* A name in a message: not endless. */

@@ -78,19 +78,17 @@ static enum iot_status prepare(struct provision *run, struct iot_error *err)
 static enum iot_status open_board(struct provision *run, struct iot_error *err)
 {
 	const struct iot_provision_spec *spec = run->spec;
-	struct iot_board_options options = {
+	const struct iot_board_options options = {
 		.serial = {.path = spec->port,
 			   .baud = spec->baud,
 			   .interrupt_fd = spec->interrupt_fd,
 			   .transcript = spec->transcript,
 			   .pulse = (enum iot_serial_pulse)spec->pulse},
-		.description = run->description,
 		.answer_ms = spec->answer_ms,
 		.locks = spec->locks,
 	};
 
-	iot_board_description_line(run->description, &options.serial);
-	return iot_board_open(run->description->ops, &options, &run->board, err);
+	return iot_board_open_described(run->description, &options, &run->board, err);
 }
 
 /* --- the steps -------------------------------------------------------------------------------- */

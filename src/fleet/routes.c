@@ -40,18 +40,11 @@ static void add(const struct check *check, const char *rule, const char *hint, c
 
 static void add(const struct check *check, const char *rule, const char *hint, const char *fmt, ...)
 {
-	char message[512];
-	json_t *finding = json_object();
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(message, sizeof(message), fmt, args);
+	fleet_finding(check->findings, "route", iot_json_str(check->route, "name", ""), rule, hint, fmt, args);
 	va_end(args);
-	iot_json_set_str(finding, "route", iot_json_str(check->route, "name", ""));
-	iot_json_set_str(finding, "rule", rule);
-	iot_json_set_str(finding, "message", message);
-	iot_json_set_str(finding, "hint", hint);
-	json_array_append_new(check->findings, finding);
 }
 
 /* --- files ------------------------------------------------------------------------------------- */

@@ -74,20 +74,18 @@ static enum iot_status load(struct run *run, struct iot_error *err)
 static enum iot_status open_board(struct run *run, struct iot_error *err)
 {
 	const struct iot_trust_board_spec *spec = run->spec;
-	struct iot_board_options options = {
+	const struct iot_board_options options = {
 		.serial = {.path = spec->port,
 			   .baud = spec->baud,
 			   .interrupt_fd = spec->interrupt_fd,
 			   .transcript = spec->transcript,
 			   .pulse = (enum iot_serial_pulse)spec->pulse},
-		.description = run->description,
 		.answer_ms = spec->answer_ms,
 	};
 	enum iot_status status;
 
 	tell(run, "identify");
-	iot_board_description_line(run->description, &options.serial);
-	status = iot_board_open(run->description->ops, &options, &run->board, err);
+	status = iot_board_open_described(run->description, &options, &run->board, err);
 	if (status == IOT_OK)
 		status = iot_board_identify(run->board, &run->identity, err);
 	if (status != IOT_OK)

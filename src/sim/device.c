@@ -4,18 +4,12 @@
  * agent. What the agent wants (a restart) is done only after libmosquitto has
  * returned, since it ends the connection.
  */
-#include "sim/device.h"
+#include "sim/device_private.h"
 
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
-#include "iotctl/mqtt.h"
 #include "iotctl/streamcbor.h"
-#include "iotctl/text.h"
 #include "iotctl/tls.h"
-#include "sim/config.h"
-#include "sim/talk.h"
-#include "sim/trial.h"
-#include "sim/trust.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,49 +19,9 @@ enum {
 	WINDOW = 8,
 	WATCHDOG_MS = 2000,
 	REQUEST_TIMEOUT_MS = 2000,
-	TEST_TIMEOUT_MS = 60000,
 	RESTART_MS = 50,
-	BACKOFF_MIN_MS = 200,
-	BACKOFF_MAX_MS = 5000,
-	GATE_MS = 20,      /* look again whether others have connected */
-	IO_MS = 1000,      /* keep-alive work */
 	USELESS_BOOTS = 3, /* an image that is not under test and never runs */
 	REPORT_MS = 60000, /* so long new trust that is proved waits to be reported over the old */
-};
-
-enum board_state { BOARD_OFF, BOARD_HANGING, BOARD_RUNNING };
-
-struct sim_device {
-	struct sim_config config;
-	struct iot_sim_device_options options; /* texts not kept */
-	struct sim_device_hooks hooks;
-	struct sim_faults faults;
-	char *client_id;
-
-	struct sim_slots slots;
-	struct sim_booted booted;
-	enum board_state state;
-	enum sim_reset reset;
-	int64_t state_until; /* of OFF and HANGING */
-	int useless_boots;
-	bool factory_boot;
-
-	struct iot_mqtt *mqtt;
-	struct sim_agent *agent;
-	struct sim_talk *talk;
-	struct sim_trust trust;
-	struct sim_trial *trial; /* while new trust is tried, instead of client and agent */
-	int64_t settle_at;       /* proved new trust is taken over then, reported or not; INT64_MAX: there is none */
-	bool connecting; /* counted by the gate */
-	unsigned connections;
-	int64_t connect_at, io_at;
-	int64_t backoff;
-	char last_loss[160];
-
-	enum iot_status last_job;
-	bool ended;
-	enum iot_status end_status;
-	struct iot_error error;
 };
 
 /* What an event is called in a line for people, and how loud it is. */
@@ -107,8 +61,7 @@ static const struct {
 	{"trust", "new trust:", false},
 };
 
-static void say(struct sim_device *device, const char *name, const char *fmt, ...) IOT_PRINTF(3, 4);
-static void say(struct sim_device *device, const char *name, const char *fmt, ...)
+void device_say(struct sim_device *device, const char *name, const char *fmt, ...)
 {
 	enum iot_log_level level = device->hooks.level;
 	const char *words = name;
@@ -131,228 +84,17 @@ static void say(struct sim_device *device, const char *name, const char *fmt, ..
 		device->hooks.event(device->config.thing, name, detail, device->hooks.data);
 }
 
-static void end(struct sim_device *device, enum iot_status status)
+void device_end(struct sim_device *device, enum iot_status status)
 {
 	device->ended = true;
 	device->end_status = status;
-}
-
-static void leave_gate(struct sim_device *device)
-{
-	if (device->connecting && device->hooks.gate != NULL)
-		device->hooks.gate->free++;
-	device->connecting = false;
-}
-
-/* --- the agent's port ------------------------------------------------------- */
-
-static bool port_publish(void *data, const char *topic, const void *payload, size_t len, int qos)
-{
-	struct sim_device *device = data;
-	struct iot_error err = IOT_ERROR_INIT;
-
-	if (iot_mqtt_publish(device->mqtt, topic, payload, len, qos, false, NULL, &err) == IOT_OK)
-		return true;
-	iot_log_error(IOT_LOG_INFO, "", &err);
-	return false;
-}
-
-static bool port_subscribe(void *data, const char *filter, int qos)
-{
-	struct sim_device *device = data;
-	struct iot_error err = IOT_ERROR_INIT;
-
-	if (iot_mqtt_subscribe(device->mqtt, filter, qos, NULL, &err) == IOT_OK)
-		return true;
-	iot_log_error(IOT_LOG_INFO, "", &err);
-	return false;
-}
-
-static void port_state(void *data, json_t *state)
-{
-	struct sim_device *device = data;
-
-	sim_talk_state(device->talk, state);
-}
-
-/* How a job went is told by the report on it. */
-static void port_event(void *data, const char *name, const char *detail)
-{
-	struct sim_device *device = data;
-	const struct sim_report *report = &device->slots.report;
-
-	if (strcmp(name, "unreported") == 0)
-		device->last_job = IOT_FAILURE;
-	if (strcmp(name, "reported") == 0)
-		device->last_job = strcmp(report->status, "SUCCEEDED") == 0        ? IOT_OK
-				   : iot_starts_with(report->reason, "0x000000e3") ? IOT_VERIFY
-										   : IOT_FAILURE;
-	say(device, name, "%s", detail);
-}
-
-static enum iot_status port_stage(void *data, const struct sim_job *job, struct iot_error *err)
-{
-	struct sim_device *device = data;
-	enum iot_status status = sim_trust_stage(&device->trust, job, err);
-
-	if (status == IOT_OK)
-		say(device, "trust", "trying %s", job->endpoint[0] != '\0' ? job->endpoint : "another root CA");
-	return status;
-}
-
-/* --- and that of its other talk ----------------------------------------------- */
-
-static bool talk_publish(void *data, const struct iot_mqtt_message *message)
-{
-	struct sim_device *device = data;
-	struct iot_error err = IOT_ERROR_INIT;
-
-	if (iot_mqtt_publish_message(device->mqtt, message, NULL, &err) == IOT_OK)
-		return true;
-	iot_log_error(IOT_LOG_INFO, "", &err);
-	return false;
-}
-
-static void talk_event(void *data, const char *name, const char *detail)
-{
-	say(data, name, "%s", detail);
-}
-
-/* --- the connection --------------------------------------------------------- */
-
-static void on_connected(struct iot_mqtt *mqtt, void *data)
-{
-	struct sim_device *device = data;
-
-	(void)mqtt;
-	leave_gate(device);
-	device->backoff = 0;
-	device->last_loss[0] = '\0';
-	say(device, "connected", "to %s:%d", device->config.endpoint, device->config.port);
-	sim_talk_subscribe(device->talk);
-	sim_agent_online(device->agent, iot_monotonic_ms()); /* says the state */
-	sim_talk_online(device->talk, iot_monotonic_ms());
-}
-
-/* Full jitter between half and all of it, so that a fleet does not come back in step. */
-static void connect_later(struct sim_device *device)
-{
-	uint32_t dice;
-
-	iot_random(&dice, sizeof(dice));
-	device->backoff = device->backoff == 0 ? BACKOFF_MIN_MS : device->backoff * 2;
-	if (device->backoff > BACKOFF_MAX_MS)
-		device->backoff = BACKOFF_MAX_MS;
-	device->connect_at =
-		iot_monotonic_ms() + device->backoff / 2 + (int64_t)(dice % (uint32_t)(device->backoff / 2));
-}
-
-static void not_connected(struct sim_device *device, const char *reason)
-{
-	leave_gate(device);
-	connect_later(device);
-	/* The same reason again and again is said once. */
-	if (strncmp(device->last_loss, reason, sizeof(device->last_loss) - 1) != 0)
-		say(device, "lost", "%s", reason);
-	snprintf(device->last_loss, sizeof(device->last_loss), "%s", reason);
-}
-
-static void on_disconnected(struct iot_mqtt *mqtt, enum iot_status status, const char *reason, void *data)
-{
-	struct sim_device *device = data;
-
-	(void)mqtt, (void)status;
-	if (device->agent != NULL)
-		sim_agent_offline(device->agent);
-	if (device->talk != NULL)
-		sim_talk_offline(device->talk);
-	not_connected(device, reason);
-}
-
-static void on_message(struct iot_mqtt *mqtt, const struct iot_mqtt_message *message, void *data)
-{
-	struct sim_device *device = data;
-
-	(void)mqtt;
-	if (sim_talk_message(device->talk, message, iot_monotonic_ms()))
-		return;
-	sim_agent_message(device->agent, message->topic, message->payload, message->payload_len, iot_monotonic_ms());
-}
-
-static void on_subscribed(struct iot_mqtt *mqtt, int mid, bool granted, void *data)
-{
-	(void)mqtt, (void)mid;
-	if (!granted)
-		say(data, "refused", "a subscription");
-}
-
-static void start_connecting(struct sim_device *device)
-{
-	struct iot_error err = IOT_ERROR_INIT;
-	enum iot_status status;
-	char line[1024];
-
-	if (device->hooks.gate != NULL) {
-		if (device->hooks.gate->free <= 0) {
-			device->connect_at = iot_monotonic_ms() + GATE_MS;
-			return;
-		}
-		device->hooks.gate->free--;
-	}
-	device->connecting = true;
-	device->connect_at = INT64_MAX;
-	device->connections++;
-	status = iot_mqtt_start(device->mqtt, &err);
-	if (status == IOT_OK) {
-		device->io_at = iot_monotonic_ms(); /* it may have failed already */
-		return;
-	}
-	not_connected(device, iot_error_line(&err, line, sizeof(line)));
-	if (status != IOT_AGAIN) { /* no use in trying again */
-		device->error = err;
-		end(device, status);
-	}
-}
-
-static struct iot_mqtt_options client_options(const struct sim_device *device)
-{
-	return (struct iot_mqtt_options){
-		.host = device->config.endpoint,
-		.port = device->config.port,
-		.client_id = device->client_id != NULL ? device->client_id : device->config.client_id,
-		.ca_file = device->config.ca_file,
-		.cert_file = device->config.cert_file,
-		.key_file = device->config.key_file,
-		.mqtt5 = device->config.topics.token_member == NULL, /* its layout counts on it */
-	};
-}
-
-static enum iot_status open_client(struct sim_device *device, struct iot_error *err)
-{
-	const struct iot_mqtt_options options = client_options(device);
-	static const struct iot_mqtt_events events = {
-		.connected = on_connected,
-		.disconnected = on_disconnected,
-		.message = on_message,
-		.subscribed = on_subscribed,
-	};
-
-	return iot_mqtt_new(&options, &events, device, &device->mqtt, err);
 }
 
 /* --- booting ------------------------------------------------------------------ */
 
 static void turn_off(struct sim_device *device, enum sim_reset reset, int64_t for_ms)
 {
-	if (device->mqtt != NULL)
-		iot_mqtt_disconnect(device->mqtt, 0); /* what matters was acknowledged before */
-	iot_mqtt_free(device->mqtt);
-	device->mqtt = NULL;
-	leave_gate(device);
-	sim_agent_free(device->agent);
-	device->agent = NULL;
-	sim_talk_free(device->talk);
-	device->talk = NULL;
+	device_unplug(device);
 	sim_trial_free(device->trial);
 	device->trial = NULL;
 	device->state = BOARD_OFF;
@@ -364,7 +106,7 @@ static void turn_off(struct sim_device *device, enum sim_reset reset, int64_t fo
 static enum iot_status begin_trial(struct sim_device *device, int64_t now)
 {
 	const struct sim_trust *trust = &device->trust;
-	struct iot_mqtt_options options = client_options(device);
+	struct iot_mqtt_options options = device_client_options(device);
 
 	if (trust->endpoint[0] != '\0')
 		options.host = trust->endpoint;
@@ -377,44 +119,20 @@ static enum iot_status begin_trial(struct sim_device *device, int64_t now)
 
 static void run_image(struct sim_device *device, int64_t now)
 {
-	const struct sim_agent_options options = {
-		.thing = device->config.thing,
-		.slots = &device->slots,
-		.booted = &device->booted,
-		.codesign_key = device->config.codesign_key,
-		.block_size = (uint32_t)device->options.block_size,
-		.window = (uint32_t)device->options.window,
-		.request_timeout_ms = device->options.request_timeout_ms,
-		.test_timeout_ms = TEST_TIMEOUT_MS,
-		.faults = device->faults,
-		.port = {port_publish, port_state, port_subscribe, port_event, device, port_stage},
-	};
-	const struct sim_talk_options talk = {
-		.thing = device->config.thing,
-		.type = device->config.type,
-		.topics = &device->config.topics,
-		.behaviour = device->hooks.behaviour,
-		.port = {talk_publish, port_subscribe, talk_event, device},
-	};
-
 	device->useless_boots = 0;
 	device->settle_at = device->trust.state == SIM_TRUST_PROVED ? now + REPORT_MS : INT64_MAX;
 	if (device->trust.state == SIM_TRUST_TRYING && device->booted.boot != SIM_BOOT_TEST) {
 		device->state = BOARD_RUNNING;
 		device->connect_at = INT64_MAX;
 		if (begin_trial(device, now) != IOT_OK)
-			end(device, device->error.status);
+			device_end(device, device->error.status);
 		return;
 	}
-	if (open_client(device, &device->error) != IOT_OK) {
-		end(device, device->error.status);
+	if (device_plug_in(device, now) != IOT_OK) {
+		device_end(device, device->error.status);
 		return;
 	}
-	device->talk = sim_talk_new(&talk, now);
-	device->agent = sim_agent_new(&options, now);
 	device->state = BOARD_RUNNING;
-	device->connect_at = now;
-	device->io_at = now + IO_MS;
 }
 
 /* An image that crashes or hangs though it is not under test will do so for ever. */
@@ -424,10 +142,10 @@ static bool is_useless(struct sim_device *device)
 
 	if (device->booted.boot == SIM_BOOT_TEST || ++device->useless_boots < USELESS_BOOTS)
 		return false;
-	end(device,
-	    iot_fail(&device->error, IOT_FAILURE, "image %s in slot '%s' does not run: it %s at every boot",
-		     iot_sim_version_text(&device->booted.firmware, version), sim_slot_name(device->booted.slot),
-		     device->booted.firmware.behaviour == IOT_SIM_CRASH ? "crashes" : "hangs"));
+	device_end(device,
+		   iot_fail(&device->error, IOT_FAILURE, "image %s in slot '%s' does not run: it %s at every boot",
+			    iot_sim_version_text(&device->booted.firmware, version), sim_slot_name(device->booted.slot),
+			    device->booted.firmware.behaviour == IOT_SIM_CRASH ? "crashes" : "hangs"));
 	return true;
 }
 
@@ -438,26 +156,26 @@ static void boot(struct sim_device *device, int64_t now)
 	char version[16];
 
 	if (status != IOT_OK) {
-		end(device, status);
+		device_end(device, status);
 		return;
 	}
 	device->factory_boot = false;
 	iot_sim_version_text(&device->booted.firmware, version);
-	say(device, "booted", "%s from %s (%s)", version,
-	    device->booted.slot == SIM_FACTORY ? "factory"
-	    : device->booted.slot == SIM_A     ? "slot a"
-					       : "slot b",
-	    sim_boot_name(device->booted.boot));
+	device_say(device, "booted", "%s from %s (%s)", version,
+		   device->booted.slot == SIM_FACTORY ? "factory"
+		   : device->booted.slot == SIM_A     ? "slot a"
+						      : "slot b",
+		   sim_boot_name(device->booted.boot));
 	if (device->booted.boot == SIM_BOOT_REVERT && device->slots.report.job_id[0] != '\0')
-		say(device, "reverted", "%s", device->slots.report.reason);
+		device_say(device, "reverted", "%s", device->slots.report.reason);
 	switch (device->booted.firmware.behaviour) {
 	case IOT_SIM_CRASH:
-		say(device, "crashed", "%s", version);
+		device_say(device, "crashed", "%s", version);
 		if (!is_useless(device))
 			turn_off(device, SIM_RESET_CRASH, RESTART_MS);
 		break;
 	case IOT_SIM_HANG:
-		say(device, "hangs", "%s", version);
+		device_say(device, "hangs", "%s", version);
 		device->state = BOARD_HANGING;
 		device->state_until = now + device->options.watchdog_ms;
 		break;
@@ -472,7 +190,7 @@ static void boot(struct sim_device *device, int64_t now)
 static bool stored(struct sim_device *device, enum iot_status status)
 {
 	if (status != IOT_OK)
-		end(device, status);
+		device_end(device, status);
 	return status == IOT_OK;
 }
 
@@ -490,12 +208,13 @@ static enum iot_status note_end(struct sim_device *device, bool good, const char
 static void end_trial(struct sim_device *device)
 {
 	bool good = sim_trial_verdict(device->trial) == SIM_TRIAL_GOOD;
-	IOT_CLEAN(iot_free_p) char *reason =
+	IOT_CLEAN(iot_free_p)
+	char *reason =
 		good ? iot_strf("connected to %s with the new trust",
 				device->trust.endpoint[0] != '\0' ? device->trust.endpoint : device->config.endpoint)
 		     : iot_strf("kept the old trust: %s", sim_trial_reason(device->trial));
 
-	say(device, "trust", "%s", reason);
+	device_say(device, "trust", "%s", reason);
 	if (!stored(device, note_end(device, good, reason)) ||
 	    !stored(device, good ? sim_trust_proved(&device->trust, &device->error)
 				 : sim_trust_forget(&device->trust, &device->error)))
@@ -513,7 +232,7 @@ static void settle(struct sim_device *device)
 	}
 	if (trust->port > 0)
 		device->config.port = trust->port;
-	say(device, "trust", "the old one is given up");
+	device_say(device, "trust", "the old one is given up");
 	if (stored(device, sim_trust_settle(&device->trust, &device->error)))
 		turn_off(device, SIM_RESET_SOFT, RESTART_MS);
 }
@@ -543,7 +262,7 @@ static void follow_agent(struct sim_device *device)
 	if (sim_agent_wish(device->agent) == SIM_RESTART)
 		turn_off(device, SIM_RESET_SOFT, RESTART_MS);
 	else if (device->options.once && sim_agent_idle(device->agent))
-		end(device, device->last_job);
+		device_end(device, device->last_job);
 }
 
 void sim_device_tick(struct sim_device *device)
@@ -555,7 +274,7 @@ void sim_device_tick(struct sim_device *device)
 	if (device->state == BOARD_OFF && now >= device->state_until) {
 		boot(device, now);
 	} else if (device->state == BOARD_HANGING && now >= device->state_until) {
-		say(device, "watchdog", "%s", "");
+		device_say(device, "watchdog", "%s", "");
 		if (!is_useless(device))
 			turn_off(device, SIM_RESET_WATCHDOG, RESTART_MS);
 	}
@@ -564,7 +283,7 @@ void sim_device_tick(struct sim_device *device)
 	if (device->trial != NULL)
 		sim_trial_tick(device->trial, now);
 	else if (now >= device->connect_at)
-		start_connecting(device);
+		device_connect(device);
 	if (device->mqtt != NULL && now >= device->io_at)
 		sim_device_io(device, 0);
 	if (device->agent != NULL)
@@ -583,7 +302,7 @@ void sim_device_io(struct sim_device *device, short revents)
 	}
 	if (device->mqtt == NULL || device->ended)
 		return;
-	device->io_at = iot_monotonic_ms() + IO_MS;
+	device->io_at = iot_monotonic_ms() + DEVICE_IO_MS;
 	iot_mqtt_io(device->mqtt, revents);
 	follow_agent(device);
 }

@@ -7,23 +7,6 @@
 
 enum { COMMAND_MS = 10000, SYNC_MS = 10000 };
 
-static enum iot_at_verdict judge(const char *line, size_t len, struct iot_at_answer *answer, int *ret_more)
-{
-	struct iot_el_answer parsed;
-
-	*ret_more = 0;
-	if (!iot_el_answer_parse(line, len, &parsed))
-		return IOT_AT_STRANGER;
-	iot_buf_clear(&answer->text);
-	iot_buf_add(&answer->text, parsed.detail, parsed.detail_len);
-	if (!parsed.ok) {
-		answer->code = parsed.number;
-		return IOT_AT_ERROR;
-	}
-	*ret_more = parsed.number;
-	return IOT_AT_OK;
-}
-
 static bool garbled(int code)
 {
 	return code == 1 || code == 2 || code == 3 || code == 5 || code == -1;
@@ -33,7 +16,7 @@ static const struct iot_at_dialect dialect = {
 	.name = "ExpressLink module",
 	.eol = "\n",
 	.probe = "AT",
-	.judge = judge,
+	.judge = iot_el_judge,
 	.retries = 2,
 	.garbled = garbled,
 };

@@ -61,13 +61,9 @@ static int copy_bytes(int from, int to)
 	ssize_t n;
 
 	while ((n = read(from, piece, sizeof(piece))) > 0) {
-		for (ssize_t at = 0; at < n;) {
-			ssize_t w = write(to, piece + at, (size_t)(n - at));
-
-			if (w < 0 && errno != EINTR)
-				return -1;
-			at += w > 0 ? w : 0;
-		}
+		errno = iot_fs_write_all(to, piece, (size_t)n);
+		if (errno != 0)
+			return -1;
 	}
 	return n < 0 ? -1 : fsync(to);
 }

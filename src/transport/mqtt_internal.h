@@ -1,7 +1,7 @@
 /*
- * The MQTT client's inside. mqtt.c owns the connection and its life, mqtt_send.c
- * what goes out and what is still on its way, mqtt_recv.c what libmosquitto calls
- * back with.
+ * The MQTT client's inside. mqtt_options.c makes and frees it, mqtt.c owns the
+ * connection and its life, mqtt_send.c what goes out and what is still on its way,
+ * mqtt_recv.c what libmosquitto calls back with.
  */
 #ifndef IOTCTL_TRANSPORT_MQTT_INTERNAL_H
 #define IOTCTL_TRANSPORT_MQTT_INTERNAL_H
@@ -32,7 +32,7 @@ struct iot_mqtt {
 	void *data;
 
 	enum mqtt_phase phase;
-	bool tcp_up;    /* the socket is connected */
+	bool tcp_up; /* the socket is connected */
 	enum iot_mqtt_stage stage;
 	bool ipv4_only; /* the first address did not answer, an IPv4 one may */
 	bool asked;     /* we are the ones who end it */
@@ -60,6 +60,12 @@ struct iot_mqtt {
 	int wait_mid; /* of iot_mqtt_subscribe_wait; -1: none */
 	bool wait_answered, wait_granted;
 };
+
+/* mqtt.c: close everything; nothing is told. */
+void mqtt_drop(struct iot_mqtt *mqtt);
+
+/* mqtt_options.c: tell libmosquitto of the options, for one connection. */
+IOT_CHECK enum iot_status mqtt_configure(struct iot_mqtt *mqtt, struct iot_error *err);
 
 /* mqtt_recv.c */
 void mqtt_set_callbacks(struct iot_mqtt *mqtt);

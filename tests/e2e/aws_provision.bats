@@ -6,33 +6,14 @@
 setup() {
   load common
   load aws
+  load board
   common_setup
+  board_kind=freertos
   aws_setup
 }
 
 teardown() {
   aws_teardown
-}
-
-start_module() { # NAME [options]: an ExpressLink module
-  rm -f "./$1"
-  iotctl sim expresslink --link "./$1" --broker-port "$broker" "${@:2}" 2>>"$1.log" 3>&- &
-  board_pid=$!
-  pids+=("$board_pid")
-  until_true 10 test -e "./$1"
-}
-
-start_board() { # NAME [options]: one with the console of FreeRTOS
-  rm -f "./$1"
-  iotctl sim board --kind freertos --link "./$1" "${@:2}" 2>>"$1.log" 3>&- &
-  board_pid=$!
-  pids+=("$board_pid")
-  until_true 10 test -e "./$1"
-}
-
-stop_board() {
-  kill -9 "$board_pid"
-  wait "$board_pid" 2>/dev/null || true
 }
 
 module() { iotctl -q provision --board expresslink --port "./$1" "${@:2}"; }

@@ -3,20 +3,12 @@
 
 setup() {
   load common
+  load board
   common_setup
 }
 
 teardown() {
   common_teardown
-}
-
-start_module() { # NAME [options]: a module at ./NAME; its log is NAME.log
-  local name=$1
-  shift
-  iotctl sim expresslink --link "./$name" --broker-port "$port" "$@" 2>>"$name.log" &
-  pids+=($!)
-  module_pid=$!
-  until_true 10 test -e "./$name"
 }
 
 start_host() { # PORT [options]
@@ -43,9 +35,7 @@ uid_of() { iotctl device show "$1" --query .thingName; }
   [ "$(iotctl cert list --query length)" = 1 ]
 
   # a power cut of the module changes nothing either
-  kill -9 "$module_pid"
-  wait "$module_pid" || true
-  rm -f board0
+  stop_board
   start_module board0
   combined 0 provision board0 --name pump-0001 --type pump -o json -q
   [ "$(jq -r .changed <<<"$output")" = false ]

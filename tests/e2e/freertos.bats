@@ -4,27 +4,14 @@
 
 setup() {
   load common
+  load board
   common_setup
+  board_kind=freertos
   iotctl init demo --port 18883 >/dev/null
 }
 
 teardown() {
   common_teardown
-}
-
-start_board() { # NAME [options]
-  local name=$1
-  shift
-  rm -f "./$name"
-  iotctl sim board --kind freertos --link "./$name" "$@" 2>>"$name.log" 3>&- &
-  board_pid=$!
-  pids+=("$board_pid")
-  until_true 10 test -e "./$name"
-}
-
-stop_board() {
-  kill -9 "$board_pid"
-  wait "$board_pid" 2>/dev/null || true
 }
 
 provision() { # PORT [options]

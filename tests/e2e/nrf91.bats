@@ -4,26 +4,13 @@
 
 setup() {
   load common
+  load board
   common_setup
+  board_kind=nrf91
 }
 
 teardown() {
   common_teardown
-}
-
-start_board() { # NAME [options]
-  local name=$1
-  shift
-  rm -f "./$name"
-  iotctl sim board --kind nrf91 --link "./$name" "$@" 2>>"$name.log" 3>&- &
-  board_pid=$!
-  pids+=("$board_pid")
-  until_true 10 test -e "./$name"
-}
-
-stop_board() {
-  kill -9 "$board_pid"
-  wait "$board_pid" 2>/dev/null || true
 }
 
 # Without a broker: the shipped description, but for the proof that needs one.

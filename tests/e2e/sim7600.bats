@@ -5,26 +5,13 @@
 
 setup() {
   load common
+  load board
   common_setup
+  board_kind=sim7600
 }
 
 teardown() {
   common_teardown
-}
-
-start_module() { # NAME [options]: a module at ./NAME; its log is NAME.log
-  local name=$1
-  shift
-  rm -f "./$name"
-  iotctl sim board --kind sim7600 --link "./$name" "$@" 2>>"$name.log" 3>&- &
-  module_pid=$!
-  pids+=("$module_pid")
-  until_true 10 test -e "./$name"
-}
-
-stop_module() {
-  kill -9 "$module_pid"
-  wait "$module_pid" 2>/dev/null || true
 }
 
 provision() { # PORT [options]
@@ -36,7 +23,7 @@ files() { held "$1" '.files | keys[]' | sed 's/_.*//' | sort | tr '\n' ' '; }
 
 @test "provisioned until the broker sees it, and a second time nothing changes" {
   start_fleet
-  start_module m1
+  start_board m1
   provision m1 --name pump-1 --type pump --apn internet --transcript said -o json -q >record
   [ "$(jq -r .keyOrigin record)" = host ]
   [ "$(jq -r .exposedOnWire record)" = true ]
@@ -53,8 +40,8 @@ files() { held "$1" '.files | keys[]' | sed 's/_.*//' | sort | tr '\n' ' '; }
   [ "$(sqlite3 "$fleet/registry.db" 'SELECT key_origin, exposed_on_wire FROM certificates')" = 'host|1' ]
   [ "$(find "$XDG_STATE_HOME" -name '*.key' | wc -l)" = 0 ]
 
-  stop_module # a power cut
-  start_module m1
+  stop_board # a power cut
+  start_board m1
   provision m1 -o json -q >again
   [ "$(jq -r .changed again)" = false ]
   [ "$(jq -r .thingName again)" = pump-1 ]
@@ -63,8 +50,8 @@ files() { held "$1" '.files | keys[]' | sed 's/_.*//' | sort | tr '\n' ' '; }
   [ "$output" = pump-1 ]
 
   # firmware that forgets with its power what TLS is to use: nobody has the key any more but the module
-  stop_module
-  start_module m1 --fault volatile
+  stop_board
+  start_board m1 --fault volatile
   expect 0 provision m1 -q
   [ "$(iotctl cert list --query length)" = 1 ]
   [ "$(files m1)" = 'ca cert endpoint key port thing ' ]
@@ -80,18 +67,18 @@ files() { held "$1" '.files | keys[]' | sed 's/_.*//' | sort | tr '\n' ' '; }
   # fault | exit code, 0: it does not matter | what the line says
   while IFS='|' read -r fault code text; do
     m=m$((++n)) name=pump-$n
-    start_module "$m" --fault "$fault"
+    start_board "$m" --fault "$fault"
     if [ "$code" -eq 0 ]; then
       expect 0 provision "$m" --name "$name" -q
     else
       fault "$code" "$text" provision "$m" --name "$name"
     fi
-    stop_module
-    start_module "$m"
+    stop_board
+    start_board "$m"
     expect 0 provision "$m" --name "$name" -q
     device_says "$name" '.certificates | length' 1
     [ "$(files "$m")" = 'ca cert endpoint key port thing ' ]
-    stop_module
+    stop_board
   done <<'TABLE'
 download-word|0|
 early-result|0|

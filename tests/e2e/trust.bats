@@ -4,6 +4,7 @@
 
 setup() {
   load common
+  load board
   common_setup
 }
 
@@ -135,10 +136,8 @@ state_is() { [ "$(jq -r .state "$1/sim/trust.json" 2>/dev/null || echo none)" = 
 
 # --- ExpressLink modules ----------------------------------------------------------------------
 
-start_module() {
-  iotctl sim expresslink --link ./board0 --broker-port "$port" 2>>board0.log 3>&- &
-  pids+=($!)
-  until_true 10 test -e ./board0
+module_of_fleet() {
+  start_module board0
   iotctl provision --board expresslink --port ./board0 --name pump-0001 --type pump -q >/dev/null
 }
 
@@ -151,7 +150,7 @@ at_command() { # LINE: the module's answer
 
 @test "a module on its port: moved, and set back where that fails" {
   start_fleet
-  start_module
+  module_of_fleet
   start_second
   make_root wrong
   board() { update --board expresslink --port ./board0 "$@"; }
@@ -174,9 +173,8 @@ at_command() { # LINE: the module's answer
 
 @test "an LTE module on its port: the new root CA beside the old, back where that fails, and the old one gone" {
   start_fleet
-  iotctl sim board --kind sim7600 --link ./lte 2>>lte.log 3>&- &
-  pids+=($!)
-  until_true 10 test -e ./lte
+  board_kind=sim7600
+  start_board lte
   iotctl provision --board sim7600 --port ./lte --name pump-0001 -q >/dev/null
   start_second
   make_root wrong
@@ -199,11 +197,7 @@ lost_twice() { [ "$(grep -c 'connection lost' board0.log)" = 2 ]; }
 @test "boards of other kinds: one that keeps its old root CA beside the new, one that is started and has to come" {
   start_fleet
   cp "$BATS_TEST_DIRNAME/zephyr-app.json" app.json
-  for kind in sim7600 zephyr; do
-    iotctl sim board --kind $kind --link "./$kind" 2>>$kind.log 3>&- &
-    pids+=($!)
-    until_true 10 test -e "./$kind"
-  done
+  for board_kind in sim7600 zephyr; do start_board "$board_kind"; done
   iotctl provision --board sim7600 --port ./sim7600 --name s7-1 --type pump --apn internet -q >/dev/null
   iotctl provision --board ./app.json --port ./zephyr --name z-1 --type pump -q >/dev/null
   start_second
@@ -226,7 +220,7 @@ lost_twice() { [ "$(grep -c 'connection lost' board0.log)" = 2 ]; }
 
 @test "a module in the field: a root CA that the old one signed, by an update of type 107" {
   start_fleet
-  start_module
+  module_of_fleet
   fault 2 "no endpoint" update pump-0001 --endpoint localhost --root-ca "$fleet/ca/root.pem" --wait
   make_root next
   fault 11 "did not sign" update pump-0001 --root-ca next.pem --wait

@@ -5,27 +5,14 @@
 
 setup() {
   load common
+  load board
   common_setup
+  board_kind=zephyr
   cp "$BATS_TEST_DIRNAME/zephyr-app.json" app.json
 }
 
 teardown() {
   common_teardown
-}
-
-start_board() { # NAME [options]
-  local name=$1
-  shift
-  rm -f "./$name"
-  iotctl -v sim board --kind zephyr --link "./$name" "$@" 2>>"$name.log" 3>&- &
-  board_pid=$!
-  pids+=("$board_pid")
-  until_true 10 test -e "./$name"
-}
-
-stop_board() {
-  kill -9 "$board_pid"
-  wait "$board_pid" 2>/dev/null || true
 }
 
 provision() { # PORT [options]

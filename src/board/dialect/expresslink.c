@@ -30,21 +30,12 @@ enum {
 
 static enum iot_at_verdict judge(const char *line, size_t len, struct iot_at_answer *answer, int *ret_more)
 {
-	struct iot_el_answer parsed;
+	enum iot_at_verdict verdict = iot_el_judge(line, len, answer, ret_more);
 
-	*ret_more = 0;
-	if (!iot_el_answer_parse(line, len, &parsed))
-		return IOT_AT_STRANGER;
-	iot_buf_clear(&answer->text);
-	iot_buf_add(&answer->text, parsed.detail, parsed.detail_len);
-	if (!parsed.ok) {
-		answer->code = parsed.number;
-		return IOT_AT_ERROR;
-	}
 	/* "OK9 pem" counts its lines; v0.5 says "OK pem". */
-	answer->pem_follows = parsed.number == 0 && strcasecmp(iot_buf_str(&answer->text), "pem") == 0;
-	*ret_more = parsed.number;
-	return IOT_AT_OK;
+	if (verdict == IOT_AT_OK)
+		answer->pem_follows = *ret_more == 0 && strcasecmp(iot_buf_str(&answer->text), "pem") == 0;
+	return verdict;
 }
 
 /*

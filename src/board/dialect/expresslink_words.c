@@ -197,6 +197,23 @@ bool iot_el_answer_parse(const char *line, size_t len, struct iot_el_answer *ret
 	return true;
 }
 
+enum iot_at_verdict iot_el_judge(const char *line, size_t len, struct iot_at_answer *answer, int *ret_more)
+{
+	struct iot_el_answer parsed;
+
+	*ret_more = 0;
+	if (!iot_el_answer_parse(line, len, &parsed))
+		return IOT_AT_STRANGER;
+	iot_buf_clear(&answer->text);
+	iot_buf_add(&answer->text, parsed.detail, parsed.detail_len);
+	if (!parsed.ok) {
+		answer->code = parsed.number;
+		return IOT_AT_ERROR;
+	}
+	*ret_more = parsed.number;
+	return IOT_AT_OK;
+}
+
 bool iot_el_status_parse(const char *detail, size_t len, struct iot_el_status *ret)
 {
 	struct scan s = scan_of(detail, len);

@@ -50,7 +50,7 @@ static enum iot_status get_conf(struct freertos *board, const char *key, bool se
 	enum iot_status status = IOT_OK;
 
 	console_hide(board->console, secret);
-	for (int tries = 0; tries < ASK_TRIES; tries++) {
+	for (int tries = 0; tries < CONSOLE_ASK_TRIES; tries++) {
 		struct conf_answer answer = {.key = key, .value = value};
 		bool done = false;
 
@@ -58,8 +58,8 @@ static enum iot_status get_conf(struct freertos *board, const char *key, bool se
 		if (status == IOT_OK)
 			status = console_enter(board->console, CONSOLE_TEXTS({"conf get ", false}, {key, false}), err);
 		if (status == IOT_OK)
-			status = console_read(board->console, judge_conf, &answer, board->answer_ms, GRACE_MS, &done,
-					      err);
+			status = console_read(board->console, judge_conf, &answer, board->answer_ms, CONSOLE_GRACE_MS,
+					      &done, err);
 		if (answer.found || (status != IOT_OK && status != IOT_TIMEOUT))
 			break;
 		status = IOT_TIMEOUT;
@@ -80,7 +80,7 @@ static enum iot_status get_steady(struct freertos *board, const char *key, bool 
 	bool same = false;
 	enum iot_status status = get_conf(board, key, secret, value, err);
 
-	for (int tries = 0; status == IOT_OK && !same && tries < READ_TRIES; tries++) {
+	for (int tries = 0; status == IOT_OK && !same && tries < CONSOLE_READ_TRIES; tries++) {
 		status = get_conf(board, key, secret, &again, err);
 		same = status == IOT_OK && strcmp(iot_buf_str(&again), iot_buf_str(value)) == 0;
 		if (!same) {
@@ -124,7 +124,8 @@ static enum iot_status set_conf(struct freertos *board, const char *key, const c
 			       CONSOLE_TEXTS({"conf set ", false}, {key, false}, {" ", false}, {value, secret}), err);
 	console_hide(board->console, secret);
 	if (status == IOT_OK)
-		status = console_read(board->console, judge_conf, &answer, board->answer_ms, GRACE_MS, &done, err);
+		status = console_read(board->console, judge_conf, &answer, board->answer_ms, CONSOLE_GRACE_MS, &done,
+				      err);
 	console_hide(board->console, false);
 	if (status == IOT_TIMEOUT || (status == IOT_OK && (answer.failed || !answer.found)))
 		status = iot_fail(err, IOT_BOARD, "the board did not take its %s", key);
@@ -188,11 +189,11 @@ static enum iot_status install(void *self, struct iot_board_item *item, struct i
 
 	if (status != IOT_OK || item->outcome == IOT_ITEM_SAME)
 		return status;
-	for (int tries = 0; tries < WRITE_TRIES; tries++) {
+	for (int tries = 0; tries < CONSOLE_WRITE_TRIES; tries++) {
 		struct iot_error failed = IOT_ERROR_INIT;
 		enum iot_status written = write_item(self, item, &failed);
 
-		if (written != IOT_OK && (written != IOT_BOARD || tries == WRITE_TRIES - 1)) {
+		if (written != IOT_OK && (written != IOT_BOARD || tries == CONSOLE_WRITE_TRIES - 1)) {
 			if (err != NULL)
 				*err = failed;
 			return written;
@@ -219,8 +220,8 @@ static enum iot_status commit(void *self, struct iot_error *err)
 	snprintf(now, sizeof(now), "%lld", (long long)(iot_now_ms() / 1000));
 	status = set_conf(board, "time_hwm", now, false, err);
 	if (status == IOT_OK)
-		status = fr_ask(board, CONSOLE_TEXTS({"conf commit", false}), &expected, board->answer_ms, GRACE_MS,
-				err);
+		status = fr_ask(board, CONSOLE_TEXTS({"conf commit", false}), &expected, board->answer_ms,
+				CONSOLE_GRACE_MS, err);
 	if (status == IOT_OK)
 		status = fr_conclude(&expected, "save its configuration", err);
 	return status;
@@ -326,7 +327,7 @@ static enum iot_status open_board(const struct iot_board_options *options, void 
 		return iot_fail(err, IOT_USAGE, "a board with a FreeRTOS console needs a description");
 	board = iot_alloc(sizeof(*board));
 	board->options = *options;
-	board->answer_ms = options->answer_ms > 0 ? options->answer_ms : ANSWER_MS;
+	board->answer_ms = options->answer_ms > 0 ? options->answer_ms : CONSOLE_ANSWER_MS;
 	status = console_open(&console, &board->console, err);
 	if (status != IOT_OK) {
 		close_board(board);
@@ -348,7 +349,7 @@ static enum iot_status start(void *self, struct iot_error *err)
 	if (status != IOT_OK)
 		return status;
 	/* Not the prompt that it had before; a board that goes down without a word is as good. */
-	status = console_read(board->console, fr_judge, &expected, GRACE_MS, GRACE_MS, &done, &cut);
+	status = console_read(board->console, fr_judge, &expected, CONSOLE_GRACE_MS, CONSOLE_GRACE_MS, &done, &cut);
 	if (status == IOT_OK || status == IOT_TIMEOUT)
 		status = console_sync(board->console, BOOT_MS, &cut);
 	if (status != IOT_OK && err != NULL) {

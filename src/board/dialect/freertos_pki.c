@@ -94,7 +94,7 @@ enum iot_status fr_ask(struct freertos *board, const struct console_text *texts,
 {
 	enum iot_status status = IOT_OK;
 
-	for (int tries = 0; tries < ASK_TRIES; tries++) {
+	for (int tries = 0; tries < CONSOLE_ASK_TRIES; tries++) {
 		struct iot_error late = IOT_ERROR_INIT;
 
 		status = tries > 0 ? console_sync(board->console, board->answer_ms, &late) : IOT_OK;
@@ -126,7 +126,7 @@ static enum iot_status export(struct freertos *board, const char *label, bool is
 	enum iot_status status = fr_ask(board,
 					CONSOLE_TEXTS({"pki export ", false}, {is_key ? "key " : "cert ", false},
 						      {label, false}),
-					&expected, board->answer_ms, GRACE_MS, err);
+					&expected, board->answer_ms, CONSOLE_GRACE_MS, err);
 
 	if (status == IOT_OK && !expected.succeeded) iot_buf_clear(pem);
 	return status;
@@ -188,7 +188,7 @@ enum iot_status fr_export_steady(struct freertos *board, const struct fr_object 
 	bool same = false;
 	enum iot_status status = export(board, object->label, object->is_key, pem, err);
 
-	for (int tries = 0; status == IOT_OK && !same && tries < READ_TRIES; tries++) {
+	for (int tries = 0; status == IOT_OK && !same && tries < CONSOLE_READ_TRIES; tries++) {
 		iot_buf_clear(&again);
 		status = export(board, object->label, object->is_key, &again, err);
 		same = status == IOT_OK && strcmp(iot_buf_str(&again), iot_buf_str(pem)) == 0;
@@ -255,7 +255,7 @@ static enum iot_status paste_lines(struct freertos *board, const char *pem, stru
 		status = console_enter(board->console, CONSOLE_TEXTS({line, false}), err);
 		if (status == IOT_OK)
 			status = console_read(board->console, last ? fr_judge : judge_paste, expected, board->answer_ms,
-					      GRACE_MS, &done, err);
+					      CONSOLE_GRACE_MS, &done, err);
 	}
 	return status;
 }
@@ -270,7 +270,8 @@ static enum iot_status leave_paste(struct freertos *board, struct iot_error *err
 	if (status == IOT_OK)
 		status = console_enter(board->console, CONSOLE_TEXTS({"-----END-----", false}), err);
 	if (status == IOT_OK)
-		status = console_read(board->console, fr_judge, &expected, board->answer_ms, GRACE_MS, &done, err);
+		status = console_read(board->console, fr_judge, &expected, board->answer_ms, CONSOLE_GRACE_MS, &done,
+				      err);
 	return status;
 }
 
@@ -289,7 +290,8 @@ enum iot_status fr_paste(struct freertos *board, const struct fr_object *object,
 
 	snprintf(doing, sizeof(doing), "store %s", object->label);
 	if (status == IOT_OK)
-		status = console_read(board->console, judge_paste, &expected, board->answer_ms, GRACE_MS, &done, err);
+		status = console_read(board->console, judge_paste, &expected, board->answer_ms, CONSOLE_GRACE_MS, &done,
+				      err);
 	if (status == IOT_OK && !expected.failed)
 		status = paste_lines(board, iot_buf_str(pem), &expected, err);
 	if (status == IOT_TIMEOUT)
@@ -310,7 +312,7 @@ static enum iot_status request(struct freertos *board, struct iot_buf *csr, stru
 {
 	struct expected expected = {.pem = csr};
 	enum iot_status status = fr_ask(board, CONSOLE_TEXTS({"pki generate csr tls_key_priv", false}), &expected,
-					KEY_MS, 2 * GRACE_MS, err);
+					KEY_MS, 2 * CONSOLE_GRACE_MS, err);
 
 	if (status == IOT_OK && !expected.succeeded)
 		iot_buf_clear(csr);
@@ -322,14 +324,15 @@ enum iot_status fr_request_key(struct freertos *board, struct iot_buf *csr, stru
 {
 	enum iot_status status = IOT_OK;
 
-	for (int tries = 0; tries < READ_TRIES; tries++) {
+	for (int tries = 0; tries < CONSOLE_READ_TRIES; tries++) {
 		IOT_CLEAN(iot_csr_release) struct iot_csr parsed = {0};
 
 		iot_buf_clear(csr);
 		status = request(board, csr, err);
 		if (status != IOT_OK || csr->len == 0)
 			return status;
-		status = iot_csr_parse(iot_buf_str(csr), csr->len, &parsed, tries == READ_TRIES - 1 ? err : NULL);
+		status = iot_csr_parse(iot_buf_str(csr), csr->len, &parsed,
+				       tries == CONSOLE_READ_TRIES - 1 ? err : NULL);
 		if (status == IOT_OK) {
 			*ret = iot_take(parsed.key);
 			return IOT_OK;

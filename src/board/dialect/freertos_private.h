@@ -7,13 +7,8 @@
 #include "board/console.h"
 
 enum {
-	ANSWER_MS = 5000,
-	GRACE_MS = 1000, /* after a prompt an answer may still come */
 	KEY_MS = 30000,
 	BOOT_MS = 15000,
-	ASK_TRIES = 3,
-	READ_TRIES = 8,
-	WRITE_TRIES = 4,
 	LINE_MAX_TYPED = 127, /* the console takes no more */
 	PEM_LINE_MAX = 64,
 	DER_MAX = 1900 /* of one object: its paste buffer has 2 KB */

@@ -63,7 +63,7 @@ static enum iot_status ask_once(struct zephyr *board, const struct console_text 
 	if (status != IOT_OK)
 		return status;
 	console_hide(board->console, answer->secret);
-	status = console_read(board->console, judge, answer, board->answer_ms, ZEPHYR_GRACE_MS, &done, err);
+	status = console_read(board->console, judge, answer, board->answer_ms, CONSOLE_GRACE_MS, &done, err);
 	console_hide(board->console, false);
 	board->is_volatile = board->is_volatile || answer->is_volatile;
 	return status;
@@ -75,7 +75,7 @@ enum iot_status zephyr_ask(struct zephyr *board, const struct console_text *text
 	struct iot_error late = IOT_ERROR_INIT;
 	enum iot_status status = ask_once(board, texts, answer, &late);
 
-	for (int tries = 1; tries < ZEPHYR_ASK_TRIES && !answer->once; tries++) {
+	for (int tries = 1; tries < CONSOLE_ASK_TRIES && !answer->once; tries++) {
 		if ((status != IOT_OK && status != IOT_TIMEOUT) || (status == IOT_OK && answer->said != ZEPHYR_NOTHING))
 			break;
 		iot_error_clear(&late);
@@ -120,7 +120,7 @@ static enum iot_status read_fact(struct zephyr *board, const char *command, cons
 	char again[2][ZEPHYR_VALUE_MAX + 1] = {"", ""};
 
 	out[0] = '\0';
-	for (int tries = 0; tries < ZEPHYR_READ_TRIES; tries++) {
+	for (int tries = 0; tries < CONSOLE_READ_TRIES; tries++) {
 		char *mine = again[tries % 2];
 		struct zephyr_text shown = {front, mine, sizeof(again[0])};
 		struct zephyr_answer answer = {.line = take_text, .data = &shown};
@@ -271,7 +271,7 @@ static enum iot_status open_board(const struct iot_board_options *options, void 
 		return iot_fail(err, IOT_USAGE, "a board with a Zephyr shell needs a description");
 	board = iot_alloc(sizeof(*board));
 	board->options = *options;
-	board->answer_ms = options->answer_ms > 0 ? options->answer_ms : ZEPHYR_ANSWER_MS;
+	board->answer_ms = options->answer_ms > 0 ? options->answer_ms : CONSOLE_ANSWER_MS;
 	status = zephyr_plan_read(options->description->json, &board->plan, err);
 	console.prompt = board->plan.prompt;
 	if (status == IOT_OK)
@@ -334,7 +334,8 @@ static enum iot_status reboot(struct zephyr *board, struct iot_error *err)
 	if (status == IOT_OK)
 		status = console_enter(board->console, CONSOLE_TEXTS({board->plan.reboot, false}), err);
 	if (status == IOT_OK)
-		status = console_read(board->console, judge_boot, &answer, ZEPHYR_BOOT_MS, ZEPHYR_GRACE_MS, &done, err);
+		status =
+			console_read(board->console, judge_boot, &answer, ZEPHYR_BOOT_MS, CONSOLE_GRACE_MS, &done, err);
 	if (status == IOT_TIMEOUT) {
 		iot_error_clear(err);
 		status = IOT_OK;

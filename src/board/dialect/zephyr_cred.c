@@ -40,7 +40,7 @@ static bool take_row(const char *line, void *data)
 
 enum iot_status zephyr_read_list(struct zephyr *board, struct zephyr_list *ret, struct iot_error *err)
 {
-	for (int tries = 0; tries < ZEPHYR_READ_TRIES; tries++) {
+	for (int tries = 0; tries < CONSOLE_READ_TRIES; tries++) {
 		struct listing listing = {.list = ret};
 		struct zephyr_answer answer = {.line = take_row, .data = &listing, .once = true};
 		enum iot_status status;
@@ -168,7 +168,7 @@ static enum iot_status get_steady(struct zephyr *board, const struct zephyr_row 
 	bool same = false;
 	enum iot_status status = get_once(board, row, secret, bytes, err);
 
-	for (int tries = 0; status == IOT_OK && !same && tries < ZEPHYR_READ_TRIES; tries++) {
+	for (int tries = 0; status == IOT_OK && !same && tries < CONSOLE_READ_TRIES; tries++) {
 		iot_sha256(bytes->data, bytes->len, digest);
 		same = row->has_digest && memcmp(digest, row->digest, sizeof(digest)) == 0;
 		if (same)
@@ -229,7 +229,7 @@ enum iot_status zephyr_holds(struct zephyr *board, const struct zephyr_credentia
 	enum iot_status status = zephyr_read_list(board, &list, err);
 
 	digest_of(credential, digest);
-	for (int tries = 0; status == IOT_OK && tries < ZEPHYR_READ_TRIES; tries++) {
+	for (int tries = 0; status == IOT_OK && tries < CONSOLE_READ_TRIES; tries++) {
 		row = zephyr_find(&list, credential->tag, credential->type);
 		*ret = ZEPHYR_HOLDS;
 		if (row != NULL && row->has_digest && memcmp(row->digest, digest, sizeof(digest)) == 0)
@@ -362,7 +362,7 @@ enum iot_status zephyr_write(struct zephyr *board, const struct zephyr_credentia
 	enum iot_status written = IOT_OK, status = IOT_OK;
 	bool final = false;
 
-	for (int tries = 0; tries < ZEPHYR_WRITE_TRIES && !final && holds == ZEPHYR_HOLDS_NOT; tries++) {
+	for (int tries = 0; tries < CONSOLE_WRITE_TRIES && !final && holds == ZEPHYR_HOLDS_NOT; tries++) {
 		iot_error_clear(&failed);
 		written = write_once(board, credential, &final, &failed);
 		if (written != IOT_OK && written != IOT_BOARD)

@@ -46,7 +46,7 @@ enum iot_status zephyr_setting(struct zephyr *board, enum iot_board_item_kind ki
 	if (board->plan.commands[kind].get == NULL)
 		return IOT_OK;
 	status = read_setting(board, kind, out, size, err);
-	for (int tries = 0; status == IOT_OK && !same && tries < ZEPHYR_READ_TRIES; tries++) {
+	for (int tries = 0; status == IOT_OK && !same && tries < CONSOLE_READ_TRIES; tries++) {
 		status = read_setting(board, kind, again, sizeof(again), err);
 		same = status == IOT_OK && strcmp(again, out) == 0;
 		if (!same)
@@ -106,7 +106,7 @@ static enum iot_status install_setting(struct zephyr *board, struct iot_board_it
 	enum iot_status status = look_setting(board, item, err);
 
 	for (int tries = 0; status == IOT_OK && item->outcome != IOT_ITEM_SAME; tries++) {
-		if (tries == ZEPHYR_WRITE_TRIES)
+		if (tries == CONSOLE_WRITE_TRIES)
 			return iot_fail(err, IOT_BOARD, "the board does not hold the %s that it said it took",
 					iot_board_item_name(item->kind));
 		status = write_setting(board, item, err);

@@ -11,12 +11,7 @@
 #include "iotctl/digest.h"
 
 enum {
-	ZEPHYR_ANSWER_MS = 5000,
-	ZEPHYR_GRACE_MS = 1000, /* after a prompt an answer may still come */
 	ZEPHYR_BOOT_MS = 20000,
-	ZEPHYR_ASK_TRIES = 3,
-	ZEPHYR_READ_TRIES = 8,
-	ZEPHYR_WRITE_TRIES = 4,
 	ZEPHYR_COLUMNS = 80,   /* at which its echo breaks a line (CONFIG_SHELL_DEFAULT_TERMINAL_WIDTH) */
 	ZEPHYR_LINE_MAX = 255, /* of what is typed (CONFIG_SHELL_CMD_BUFF_SIZE) */
 	ZEPHYR_CHUNK = 48,     /* of a credential in a line */

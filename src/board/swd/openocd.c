@@ -6,6 +6,7 @@
 #include "board/swd/swd_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/fs.h"
 #include "iotctl/json.h"
 #include "iotctl/process.h"
 #include "iotctl/text.h"
@@ -63,19 +64,14 @@ void swd_step(struct swd_run *run, const char *name, const char *tcl, ...)
 
 enum iot_status swd_run_file(struct swd_run *run, const void *data, size_t len, int *ret_fd, struct iot_error *err)
 {
-	int fd = memfd_create("iotctl", MFD_CLOEXEC);
-	size_t done = 0;
+	int fd = memfd_create("iotctl", MFD_CLOEXEC), fault;
 
 	if (fd < 0)
 		return iot_fail_errno(err, IOT_FAILURE, errno, "cannot make a memory file");
 	run->fds[run->fd_count++] = fd;
-	while (done < len) {
-		ssize_t n = write(fd, (const char *)data + done, len - done);
-
-		if (n < 0 && errno != EINTR)
-			return iot_fail_errno(err, IOT_FAILURE, errno, "cannot write a memory file");
-		done += n > 0 ? (size_t)n : 0;
-	}
+	fault = iot_fs_write_all(fd, data, len);
+	if (fault != 0)
+		return iot_fail_errno(err, IOT_FAILURE, fault, "cannot write a memory file");
 	*ret_fd = fd;
 	return IOT_OK;
 }

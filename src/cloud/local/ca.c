@@ -7,7 +7,6 @@
 
 #include "iotctl/digest.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 static enum iot_status ca_row(struct iot_local *local, const char *id, struct iot_stmt **ret, struct iot_error *err)
@@ -284,53 +283,14 @@ enum iot_status iot_op_delete_ca_certificate(struct iot_local *local, const json
 	return status == IOT_OK ? iot_local_trust_remove(local, pem, err) : status;
 }
 
-/* Newest first unless asked otherwise. The key of a page is "CREATED:ID". */
+#define LIST_COLUMNS "SELECT id, status, NULL, created_at FROM ca_certificates WHERE "
+static const char *const list_sql[2] = {
+	LIST_COLUMNS "(created_at, id) < (?1, ?2) ORDER BY created_at DESC, id DESC LIMIT ?3",
+	LIST_COLUMNS "(created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3",
+};
+
 enum iot_status iot_op_list_ca_certificates(struct iot_local *local, const json_t *request, json_t *reply,
 					    struct iot_error *err)
 {
-	bool ascending = iot_json_bool(request, "ascendingOrder", false);
-	IOT_CLEAN(iot_page_release) struct iot_page page = {0};
-	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
-	json_t *certificates = json_array();
-	const char *colon;
-	bool row = false;
-	enum iot_status status;
-
-	json_object_set_new(reply, "certificates", certificates);
-	status = iot_page_init(&page, request, "marker", err);
-	if (status != IOT_OK)
-		return status;
-	colon = page.after != NULL ? strchr(page.after, ':') : NULL;
-	status = iot_stmt_get(local->store,
-			      ascending ? "SELECT id, status, created_at FROM ca_certificates"
-					  " WHERE (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?"
-					: "SELECT id, status, created_at FROM ca_certificates"
-					  " WHERE (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?",
-			      &stmt, err);
-	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "isi",
-				       page.after != NULL ? page.after_id
-				       : ascending        ? INT64_MIN
-							  : INT64_MAX,
-				       colon != NULL ? colon + 1 : "", page.limit + 1);
-	while (status == IOT_OK) {
-		IOT_CLEAN(iot_free_p) char *key = NULL;
-		json_t *cert;
-
-		status = iot_stmt_step(stmt, &row, err);
-		if (status != IOT_OK || !row)
-			break;
-		key = iot_strf("%" PRId64 ":%s", iot_stmt_int(stmt, 2), iot_stmt_text(stmt, 0));
-		if (!iot_page_next(&page, key))
-			break;
-		cert = json_object();
-		iot_local_set_arn(cert, "certificateArn", "cacert", iot_stmt_text(stmt, 0));
-		iot_json_set_str(cert, "certificateId", iot_stmt_text(stmt, 0));
-		iot_json_set_str(cert, "status", iot_stmt_text(stmt, 1));
-		iot_local_set_time(cert, "creationDate", iot_stmt_int(stmt, 2));
-		json_array_append_new(certificates, cert);
-	}
-	if (status == IOT_OK)
-		iot_page_finish(&page, reply);
-	return status;
+	return iot_local_list_by_time(local, request, list_sql, NULL, "cacert", reply, err);
 }

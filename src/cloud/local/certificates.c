@@ -463,17 +463,9 @@ enum iot_status iot_op_delete_certificate(struct iot_local *local, const json_t 
 
 /* --- lists ----------------------------------------------------------------------------- */
 
-/* Newest first unless asked otherwise. The key of a page is "CREATED:ID". ?1, ?2: last key, ?3: limit, ?4: CA. */
-#define LIST_COLUMNS "SELECT id, status, mode, created_at FROM certificates WHERE "
-static const char *const list_sql[2][2] = {
-	{LIST_COLUMNS "(created_at, id) < (?1, ?2) ORDER BY created_at DESC, id DESC LIMIT ?3",
-	 LIST_COLUMNS "(created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3"},
-	{LIST_COLUMNS "ca_id = ?4 AND (created_at, id) < (?1, ?2) ORDER BY created_at DESC, id DESC LIMIT ?3",
-	 LIST_COLUMNS "ca_id = ?4 AND (created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3"},
-};
-
-static enum iot_status list(struct iot_local *local, const json_t *request, const char *ca_id, json_t *reply,
-			    struct iot_error *err)
+/* The key of a page is "CREATED:ID". */
+enum iot_status iot_local_list_by_time(struct iot_local *local, const json_t *request, const char *const sql[2],
+				       const char *ca_id, const char *arn_kind, json_t *reply, struct iot_error *err)
 {
 	bool ascending = iot_json_bool(request, "ascendingOrder", false);
 	IOT_CLEAN(iot_page_release) struct iot_page page = {0};
@@ -490,7 +482,7 @@ static enum iot_status list(struct iot_local *local, const json_t *request, cons
 		return status;
 	colon = page.after != NULL ? strchr(page.after, ':') : NULL;
 	after = page.after != NULL ? page.after_id : ascending ? INT64_MIN : INT64_MAX;
-	status = iot_stmt_get(local->store, list_sql[ca_id != NULL][ascending], &stmt, err);
+	status = iot_stmt_get(local->store, sql[ascending], &stmt, err);
 	if (status == IOT_OK && ca_id != NULL)
 		status = iot_stmt_bind(stmt, err, "isis", after, colon != NULL ? colon + 1 : "", page.limit + 1, ca_id);
 	else if (status == IOT_OK)
@@ -506,7 +498,7 @@ static enum iot_status list(struct iot_local *local, const json_t *request, cons
 		if (!iot_page_next(&page, key))
 			break;
 		cert = json_object();
-		iot_local_set_arn(cert, "certificateArn", "cert", iot_stmt_text(stmt, 0));
+		iot_local_set_arn(cert, "certificateArn", arn_kind, iot_stmt_text(stmt, 0));
 		iot_json_set_str(cert, "certificateId", iot_stmt_text(stmt, 0));
 		iot_json_set_str(cert, "status", iot_stmt_text(stmt, 1));
 		iot_json_set_str(cert, "certificateMode", iot_stmt_text(stmt, 2));
@@ -518,14 +510,25 @@ static enum iot_status list(struct iot_local *local, const json_t *request, cons
 	return status;
 }
 
+#define LIST_COLUMNS "SELECT id, status, mode, created_at FROM certificates WHERE "
+static const char *const list_sql[2] = {
+	LIST_COLUMNS "(created_at, id) < (?1, ?2) ORDER BY created_at DESC, id DESC LIMIT ?3",
+	LIST_COLUMNS "(created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3",
+};
+static const char *const list_by_ca_sql[2] = {
+	LIST_COLUMNS "ca_id = ?4 AND (created_at, id) < (?1, ?2) ORDER BY created_at DESC, id DESC LIMIT ?3",
+	LIST_COLUMNS "ca_id = ?4 AND (created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3",
+};
+
 enum iot_status iot_op_list_certificates(struct iot_local *local, const json_t *request, json_t *reply,
 					 struct iot_error *err)
 {
-	return list(local, request, NULL, reply, err);
+	return iot_local_list_by_time(local, request, list_sql, NULL, "cert", reply, err);
 }
 
 enum iot_status iot_op_list_certificates_by_ca(struct iot_local *local, const json_t *request, json_t *reply,
 					       struct iot_error *err)
 {
-	return list(local, request, iot_json_str(request, "caCertificateId", ""), reply, err);
+	return iot_local_list_by_time(local, request, list_by_ca_sql, iot_json_str(request, "caCertificateId", ""),
+				      "cert", reply, err);
 }

@@ -6,6 +6,7 @@
 #include "jobs_private.h"
 
 #include "iotctl/digest.h"
+#include "iotctl/fs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,22 +58,6 @@ static enum iot_status cannot_write(const char *path, int errnum, struct iot_err
 	if (errnum == ENOSPC || errnum == EDQUOT)
 		iot_error_hint(err, "make room there; nothing was changed");
 	return status;
-}
-
-/* 0, or what write(2) failed with. */
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n == 0 ? ENOSPC : errno;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
 }
 
 /* True if the image of this name is there and is what its name says. */
@@ -168,7 +153,7 @@ void iot_image_writer_add(struct iot_image_writer *writer, const void *data, siz
 	writer->size += (int64_t)len;
 	if (writer->fault != 0 || writer->size > IOT_STREAM_FILE_MAX)
 		return;
-	writer->fault = write_all(writer->fd, data, len);
+	writer->fault = iot_fs_write_all(writer->fd, data, len);
 	iot_sha256_add(writer->ctx, data, len);
 	/* On its way to the disk while more comes, so that there is little to wait for at the end. */
 	if (writer->size - writer->synced >= SYNC_STEP) {

@@ -299,33 +299,48 @@ enum iot_status iot_op_create_policy_version(struct iot_local *local, const json
 	return IOT_OK;
 }
 
+/* That version of that policy, as it was found. */
+struct asked {
+	const char *name; /* of the policy; borrowed from the request */
+	struct iot_policy_row policy;
+	int64_t version, created_at;
+	char *document;
+};
+
+static void asked_release(struct asked *asked)
+{
+	free(asked->document);
+}
+
+static enum iot_status find_asked(struct iot_local *local, const json_t *request, struct asked *ret,
+				  struct iot_error *err)
+{
+	enum iot_status status = asked_version(request, &ret->version, err);
+
+	ret->name = iot_json_str(request, "policyName", NULL);
+	if (status == IOT_OK)
+		status = iot_policy_row_need(local, ret->name, &ret->policy, err);
+	if (status == IOT_OK)
+		status = version_load(local, ret->policy.id, ret->version, &ret->document, &ret->created_at, err);
+	return status == IOT_OK && ret->document == NULL ? no_version(ret->name, ret->version, err) : status;
+}
+
 enum iot_status iot_op_get_policy_version(struct iot_local *local, const json_t *request, json_t *reply,
 					  struct iot_error *err)
 {
-	const char *name = iot_json_str(request, "policyName", NULL);
-	IOT_CLEAN(iot_free_p) char *document = NULL;
-	struct iot_policy_row policy = {0};
-	int64_t version = 0;
-	int64_t created_at = 0;
-	enum iot_status status;
+	IOT_CLEAN(asked_release) struct asked asked = {0};
+	enum iot_status status = find_asked(local, request, &asked, err);
 
-	status = asked_version(request, &version, err);
-	if (status == IOT_OK)
-		status = iot_policy_row_need(local, name, &policy, err);
-	if (status == IOT_OK)
-		status = version_load(local, policy.id, version, &document, &created_at, err);
-	if (status == IOT_OK && document == NULL)
-		return no_version(name, version, err);
 	if (status != IOT_OK)
 		return status;
-	iot_local_set_arn(reply, "policyArn", "policy", name);
-	iot_json_set_str(reply, "policyName", name);
-	iot_json_set_str(reply, "policyDocument", document);
-	set_version_id(reply, "policyVersionId", version);
-	iot_json_set_bool(reply, "isDefaultVersion", version == policy.default_version);
-	iot_local_set_time(reply, "creationDate", created_at);
-	iot_local_set_time(reply, "lastModifiedDate", created_at);
-	set_version_id(reply, "generationId", version);
+	iot_local_set_arn(reply, "policyArn", "policy", asked.name);
+	iot_json_set_str(reply, "policyName", asked.name);
+	iot_json_set_str(reply, "policyDocument", asked.document);
+	set_version_id(reply, "policyVersionId", asked.version);
+	iot_json_set_bool(reply, "isDefaultVersion", asked.version == asked.policy.default_version);
+	iot_local_set_time(reply, "creationDate", asked.created_at);
+	iot_local_set_time(reply, "lastModifiedDate", asked.created_at);
+	set_version_id(reply, "generationId", asked.version);
 	return IOT_OK;
 }
 
@@ -365,22 +380,11 @@ enum iot_status iot_op_list_policy_versions(struct iot_local *local, const json_
 enum iot_status iot_op_set_default_policy_version(struct iot_local *local, const json_t *request, json_t *reply,
 						  struct iot_error *err)
 {
-	const char *name = iot_json_str(request, "policyName", NULL);
-	IOT_CLEAN(iot_free_p) char *document = NULL;
-	struct iot_policy_row policy = {0};
-	int64_t version = 0;
-	int64_t created_at = 0;
-	enum iot_status status;
+	IOT_CLEAN(asked_release) struct asked asked = {0};
+	enum iot_status status = find_asked(local, request, &asked, err);
 
 	(void)reply;
-	status = asked_version(request, &version, err);
-	if (status == IOT_OK)
-		status = iot_policy_row_need(local, name, &policy, err);
-	if (status == IOT_OK)
-		status = version_load(local, policy.id, version, &document, &created_at, err);
-	if (status == IOT_OK && document == NULL)
-		return no_version(name, version, err);
-	return status == IOT_OK ? set_default(local, policy.id, version, err) : status;
+	return status == IOT_OK ? set_default(local, asked.policy.id, asked.version, err) : status;
 }
 
 enum iot_status iot_op_delete_policy_version(struct iot_local *local, const json_t *request, json_t *reply,

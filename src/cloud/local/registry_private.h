@@ -118,6 +118,13 @@ IOT_CHECK enum iot_status iot_local_parse_cert(const char *pem, const char *memb
 /* The registered CA that issued a certificate; *ret_id is NULL if there is none. New memory. */
 IOT_CHECK enum iot_status iot_local_find_ca(struct iot_local *local, const struct iot_cert *cert, char **ret_id,
 					    char **ret_status, struct iot_error *err);
+/*
+ * Certificates in pages, newest first unless asked otherwise. `sql`: descending and ascending order, columns id, status,
+ * mode and created_at; ?1, ?2: the last one's created_at and id, ?3: limit, ?4: `ca_id`, unless that is NULL.
+ */
+IOT_CHECK enum iot_status iot_local_list_by_time(struct iot_local *local, const json_t *request,
+						 const char *const sql[2], const char *ca_id, const char *arn_kind,
+						 json_t *reply, struct iot_error *err);
 
 /* The key and the certificate that devices' certificates are issued with (certificates.c). */
 IOT_CHECK enum iot_status iot_local_issuer(struct iot_local *local, struct iot_key **ret_key,

@@ -121,6 +121,15 @@ static enum iot_status need(struct iot_local *local, const json_t *request, stru
 	return status;
 }
 
+/* A request that changes nothing by its payload, and the shadow that it is about. */
+static enum iot_status read_and_need(struct iot_local *local, const json_t *request, const struct iot_body *in,
+				     struct shadow_request *ret_asked, struct shadow *ret, struct iot_error *err)
+{
+	enum iot_status status = read_request(in, false, ret_asked, err);
+
+	return status == IOT_OK ? need(local, request, ret, err) : status;
+}
+
 static enum iot_status check_count(struct iot_local *local, const struct shadow *shadow, struct iot_error *err)
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
@@ -146,6 +155,19 @@ static enum iot_status save(struct iot_local *local, const struct shadow *shadow
 		"INSERT INTO shadows (thing_id, name, version, document, changed_at) VALUES (?1, ?2, ?3, ?4, ?5)"
 		" ON CONFLICT (thing_id, name) DO UPDATE SET version = ?3, document = ?4, changed_at = ?5",
 		"isisi", shadow->thing_id, shadow->name, version, text, iot_now_ms());
+}
+
+/* The document as it is asked for, kept; *ret: it. */
+static enum iot_status change(struct iot_local *local, const struct shadow *shadow, const struct shadow_request *asked,
+			      int64_t now, struct shadow_doc *ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_free_p) char *text = NULL;
+	enum iot_status status = shadow_doc_update(&shadow->doc, asked, now, ret, err);
+
+	if (status != IOT_OK)
+		return status;
+	text = shadow_doc_text(ret);
+	return save(local, shadow, ret->version, text, err);
 }
 
 /* --- saying it ---------------------------------------------------------------------------------- */
@@ -197,11 +219,9 @@ static enum iot_status get_shadow(struct iot_local *local, const json_t *request
 	IOT_CLEAN(shadow_request_release) struct shadow_request asked = {0};
 	IOT_CLEAN(shadow_release) struct shadow shadow = {0};
 	IOT_JSON message = NULL;
-	enum iot_status status = read_request(in, false, &asked, err);
+	enum iot_status status = read_and_need(local, request, in, &asked, &shadow, err);
 
 	(void)ret_reply;
-	if (status == IOT_OK)
-		status = need(local, request, &shadow, err);
 	if (status != IOT_OK)
 		return status;
 	message = shadow_whole(&shadow.doc, &asked, iot_now_ms() / 1000);
@@ -214,7 +234,6 @@ static enum iot_status update_shadow(struct iot_local *local, const json_t *requ
 	IOT_CLEAN(shadow_request_release) struct shadow_request asked = {0};
 	IOT_CLEAN(shadow_release) struct shadow shadow = {0};
 	IOT_CLEAN(shadow_doc_release) struct shadow_doc after = {0};
-	IOT_CLEAN(iot_free_p) char *text = NULL;
 	int64_t now = iot_now_ms() / 1000;
 	enum iot_status status;
 
@@ -230,11 +249,7 @@ static enum iot_status update_shadow(struct iot_local *local, const json_t *requ
 	if (status == IOT_OK)
 		status = check_count(local, &shadow, err);
 	if (status == IOT_OK)
-		status = shadow_doc_update(&shadow.doc, &asked, now, &after, err);
-	if (status != IOT_OK)
-		return status;
-	text = shadow_doc_text(&after);
-	status = save(local, &shadow, after.version, text, err);
+		status = change(local, &shadow, &asked, now, &after, err);
 	if (status == IOT_OK && strcmp(shadow.name, "config") == 0)
 		status = iot_local_config_reported(local, shadow.thing_id, shadow.thing, "shadow",
 						   json_object_get(asked.state, "reported"), err);
@@ -247,11 +262,9 @@ static enum iot_status delete_shadow(struct iot_local *local, const json_t *requ
 	IOT_CLEAN(shadow_request_release) struct shadow_request asked = {0};
 	IOT_CLEAN(shadow_release) struct shadow shadow = {0};
 	IOT_JSON message = NULL;
-	enum iot_status status = read_request(in, false, &asked, err);
+	enum iot_status status = read_and_need(local, request, in, &asked, &shadow, err);
 
 	(void)ret_reply;
-	if (status == IOT_OK)
-		status = need(local, request, &shadow, err);
 	if (status == IOT_OK)
 		status = save(local, &shadow, shadow.doc.version, NULL, err);
 	/* Versions that nobody needs to know any more. */
@@ -332,7 +345,6 @@ enum iot_status iot_local_shadow_desire(struct iot_local *local, const char *thi
 	IOT_CLEAN(shadow_request_release) struct shadow_request asked = {0};
 	IOT_CLEAN(shadow_release) struct shadow shadow = {0};
 	IOT_CLEAN(shadow_doc_release) struct shadow_doc after = {0};
-	IOT_CLEAN(iot_free_p) char *text = NULL;
 	IOT_CLEAN(iot_free_p) char *payload = NULL;
 	IOT_JSON names = json_pack("{s:s, s:s}", "thingName", thing, "shadowName", name);
 	IOT_JSON message = NULL;
@@ -346,11 +358,7 @@ enum iot_status iot_local_shadow_desire(struct iot_local *local, const char *thi
 	payload = json_dumps(message, JSON_COMPACT | JSON_REAL_PRECISION(16));
 	status = shadow_request_update(payload, strlen(payload), &asked, err);
 	if (status == IOT_OK)
-		status = shadow_doc_update(&shadow.doc, &asked, now, &after, err);
-	if (status != IOT_OK)
-		return status;
-	text = shadow_doc_text(&after);
-	status = save(local, &shadow, after.version, text, err);
+		status = change(local, &shadow, &asked, now, &after, err);
 	return status == IOT_OK && tell ? say_update(local, &shadow, &after, &asked, now, NULL, err) : status;
 }
 

@@ -170,11 +170,9 @@ static enum iot_status open_board_with(int answer_ms, const char *transcript, st
 				       struct iot_error *err)
 {
 	const struct iot_board_options options = {
-		.serial = {.path = port, .interrupt_fd = -1, .transcript = transcript},
-		.description = description,
-		.answer_ms = answer_ms};
+		.serial = {.path = port, .interrupt_fd = -1, .transcript = transcript}, .answer_ms = answer_ms};
 
-	return iot_board_open(description->ops, &options, ret, err);
+	return iot_board_open_described(description, &options, ret, err);
 }
 
 static struct iot_board *open_board(void)

@@ -175,8 +175,7 @@ static void power_on(const char *fault)
 				    "zephyr", "--link", port,    fault != NULL ? "--fault" : NULL,
 				    fault,    NULL};
 	const struct iot_process_options process = {.argv = argv, .die_with_parent = true};
-	struct iot_board_options options = {.serial = {.path = port, .interrupt_fd = -1, .transcript = said},
-					    .description = description};
+	const struct iot_board_options options = {.serial = {.path = port, .interrupt_fd = -1, .transcript = said}};
 	struct iot_error err = IOT_ERROR_INIT;
 	int64_t deadline = iot_deadline(20000);
 
@@ -184,7 +183,7 @@ static void power_on(const char *fault)
 	ASSERT_OK(iot_process_start(&process, &sim, &err), &err);
 	while (!iot_fs_exists(port) && iot_left(deadline) > 0)
 		poll(NULL, 0, 10);
-	ASSERT_OK(iot_board_open(description->ops, &options, &board, &err), &err);
+	ASSERT_OK(iot_board_open_described(description, &options, &board, &err), &err);
 }
 
 static void power_off(void)

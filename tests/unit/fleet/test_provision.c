@@ -5,21 +5,12 @@
  */
 #include "iotctl/board.h"
 #include "iotctl/cert.h"
-#include "iotctl/fleet.h"
-#include "iotctl/local.h"
 
 #include "board/fake_module.h"
-
-#include "iotctl/base.h"
-#include "iotctl/fs.h"
-#include "unit.h"
-
-#include <sys/wait.h>
+#include "fleet/provision_fixture.h"
 
 #define UID "4a1fb7f2-9d02-4b06-b2b5-2c1f2cb9a1e0"
 
-static char *dir, *fleet_dir, *journal;
-static struct iot_cloud *cloud;
 static struct fake_module module;
 static struct iot_cert *birth;
 static char *broker_sees; /* certificate id with which the broker sees the module connect; NULL: it sees nothing */
@@ -68,38 +59,21 @@ static void make_module(struct iot_cert *cert)
 
 static void set_up(void)
 {
-	struct iot_fleet_init_options options = {.name = "demo", .endpoint = "iot.example"};
-	struct iot_error err = IOT_ERROR_INIT;
-	json_t *record = NULL;
-
-	if (getenv("VICTIM_STEP") != NULL)
+	if (is_victim())
 		return;
-	dir = unit_mkdtemp_memory();
-	fleet_dir = iot_path(dir, "demo");
-	journal = iot_path(dir, "state/journal.db");
-	options.dir = fleet_dir;
-	ASSERT_OK(iot_fleet_init(&options, &record, &err), &err);
-	json_decref(record);
-	ASSERT_OK(iot_local_open(fleet_dir, &cloud, &err), &err);
+	make_fleet();
 	make_module(make_birth(NULL, NULL));
 	fake_start(&module);
 }
 
 static void tear_down(void)
 {
-	struct iot_error err = IOT_ERROR_INIT;
-
 	fake_stop(&module);
-	iot_cloud_free(cloud);
-	cloud = NULL;
 	iot_cert_free(birth);
 	birth = NULL;
 	free(broker_sees);
 	broker_sees = NULL;
-	ASSERT_OK(iot_fs_remove_tree(dir, &err), &err);
-	free(dir);
-	free(fleet_dir);
-	free(journal);
+	remove_fleet();
 }
 
 /* A module with another certificate in place of the one that set_up made. */
@@ -127,19 +101,6 @@ static size_t count(const char *operation, const char *items)
 
 	ASSERT_OK(iot_cloud_call(cloud, operation, NULL, NULL, &reply, NULL, &err), &err);
 	return json_array_size(json_object_get(reply, items));
-}
-
-/* The last one's error line. */
-static char line[1024];
-
-static json_t *provision(const struct iot_provision_spec *spec, enum iot_status expected)
-{
-	struct iot_error err = IOT_ERROR_INIT;
-	json_t *record = NULL;
-
-	ASSERT_STATUS(iot_provision(cloud, spec, &record, &err), expected, &err);
-	iot_error_line(&err, line, sizeof(line));
-	return record;
 }
 
 static char *file_text(const char *folder, const char *name)
@@ -196,7 +157,7 @@ static void test_fresh_and_again(void)
 	spec.name = "pump-0001";
 	spec.type = "pump";
 	spec.serial_number = "SN-7";
-	record = provision(&spec, IOT_OK);
+	record = provision(spec, IOT_OK);
 	check_done();
 	CU_ASSERT_STRING_EQUAL(fake_get(&module, "CustomName"), "pump-0001");
 	CU_ASSERT_STRING_EQUAL(iot_json_str(record, "thingName", ""), UID);
@@ -209,7 +170,7 @@ static void test_fresh_and_again(void)
 	CU_ASSERT_TRUE(json_array_size(json_object_get(record, "proof")) >= 5);
 
 	writes = module.writes;
-	again = provision(&spec, IOT_OK);
+	again = provision(spec, IOT_OK);
 	check_done();
 	CU_ASSERT_FALSE(iot_json_bool(again, "changed", true));
 	CU_ASSERT_FALSE(iot_json_bool(again, "resumed", true));
@@ -226,9 +187,9 @@ static void test_names_are_kept(void)
 
 	spec.name = "pump-0001";
 	spec.serial_number = "SN-7";
-	json_decref(provision(&spec, IOT_OK));
+	json_decref(provision(spec, IOT_OK));
 	spec.name = spec.serial_number = NULL;
-	again = provision(&spec, IOT_OK);
+	again = provision(spec, IOT_OK);
 	CU_ASSERT_STRING_EQUAL(iot_json_str(again, "alias", ""), "pump-0001");
 	CU_ASSERT_STRING_EQUAL(iot_json_str(again, "serialNumber", ""), "SN-7");
 	CU_ASSERT_FALSE(iot_json_bool(again, "changed", true));
@@ -257,7 +218,7 @@ static void test_update_without_kind(void)
 	ASSERT_OK(iot_fs_write(image, 0644, "image", 5, &err), &err);
 	ASSERT_OK(iot_cloud_call(cloud, "CreateThingGroup", group, NULL, NULL, NULL, &err), &err);
 	spec.groups = groups;
-	json_decref(provision(&spec, IOT_OK));
+	json_decref(provision(spec, IOT_OK));
 	push(&update, IOT_USAGE);
 	ASSERT_CONTAINS(line, "is an ExpressLink module");
 	ASSERT_CONTAINS(line, "--kind host");
@@ -278,14 +239,14 @@ static void test_hurt_endpoint(void)
 
 	module.refuse = "Endpoint";
 	module.refuse_with = "ERR25 NOT ALLOWED";
-	json_decref(provision(&spec, IOT_BOARD));
+	json_decref(provision(spec, IOT_BOARD));
 	module.refuse = NULL;
 	fake_set(&module, "Endpoint", "iot.exampl", true, true);
-	json_decref(provision(&spec, IOT_OK));
+	json_decref(provision(spec, IOT_OK));
 	check_done();
 	/* Afterwards it is again. */
 	fake_set(&module, "Endpoint", "iot.exampl", true, true);
-	json_decref(provision(&spec, IOT_CONFLICT));
+	json_decref(provision(spec, IOT_CONFLICT));
 	ASSERT_CONTAINS(line, "belongs to another fleet");
 }
 
@@ -298,7 +259,7 @@ static void test_old_module(void)
 	module.old = true;
 	fake_set(&module, "Endpoint", "", true, true); /* else v0.5 cannot tell whose it is */
 	fake_start(&module);
-	json_decref(provision(&spec, IOT_OK));
+	json_decref(provision(spec, IOT_OK));
 	check_done();
 }
 
@@ -314,7 +275,7 @@ static void test_vendor_certificate(void)
 	ASSERT_OK(iot_key_generate(IOT_KEY_P256, &key, &err), &err);
 	ASSERT_OK(iot_ca_create_root(key, "vendor", 3650, &ca, &err), &err);
 	exchange_module(make_birth(key, ca));
-	json_decref(provision(&spec, IOT_VERIFY));
+	json_decref(provision(spec, IOT_VERIFY));
 	ASSERT_CONTAINS(line, "'iotctl ca trust vendor.pem'");
 	CU_ASSERT_EQUAL(module.writes, 0);
 	CU_ASSERT_EQUAL(count("ListThings", "things"), 0);
@@ -324,7 +285,7 @@ static void test_vendor_certificate(void)
 	request = json_pack("{s:s, s:b, s:s}", "caCertificate", iot_buf_str(&pem), "setAsActive", 1, "certificateMode",
 			    "SNI_ONLY");
 	ASSERT_OK(iot_cloud_call(cloud, "RegisterCACertificate", request, NULL, NULL, NULL, &err), &err);
-	json_decref(provision(&spec, IOT_OK));
+	json_decref(provision(spec, IOT_OK));
 	check_done();
 }
 
@@ -334,14 +295,14 @@ static void test_other_fleet(void)
 	IOT_JSON record = NULL;
 
 	fake_set(&module, "Endpoint", "other.example", true, true);
-	json_decref(provision(&spec, IOT_CONFLICT));
+	json_decref(provision(spec, IOT_CONFLICT));
 	ASSERT_CONTAINS(line, "other.example");
 	ASSERT_CONTAINS(line, "--replace");
 	CU_ASSERT_EQUAL(module.writes, 0);
 	CU_ASSERT_EQUAL(count("ListThings", "things"), 0);
 
 	spec.replace = true;
-	record = provision(&spec, IOT_OK);
+	record = provision(spec, IOT_OK);
 	check_done();
 	CU_ASSERT_EQUAL(fake_heard(&module, "FACTORY_RESET"), 0); /* not needed: nothing was in the way */
 }
@@ -358,11 +319,11 @@ static void test_other_signer(void)
 	module.refuse = "HOTAcertificate";
 	module.refuse_with = "ERR23 INVALID SIGNATURE";
 	fake_start(&module);
-	json_decref(provision(&spec, IOT_VERIFY));
+	json_decref(provision(spec, IOT_VERIFY));
 	ASSERT_CONTAINS(line, "(ERR23)");
 	CU_ASSERT_EQUAL(fake_heard(&module, "FACTORY_RESET"), 0);
 	spec.replace = true;
-	json_decref(provision(&spec, IOT_OK));
+	json_decref(provision(spec, IOT_OK));
 	CU_ASSERT_EQUAL(fake_heard(&module, "FACTORY_RESET"), 1);
 	check_done();
 }
@@ -373,14 +334,14 @@ static void test_not_proved(void)
 
 	free(broker_sees);
 	broker_sees = NULL; /* says that it is connected, the broker knows nothing */
-	json_decref(provision(&spec, IOT_VERIFY));
+	json_decref(provision(spec, IOT_VERIFY));
 	ASSERT_CONTAINS(line, "not proved");
 	broker_sees = iot_strdup("0000000000000000000000000000000000000000000000000000000000000001");
-	json_decref(provision(&spec, IOT_VERIFY));
+	json_decref(provision(spec, IOT_VERIFY));
 	ASSERT_CONTAINS(line, "by another certificate");
 	free(broker_sees);
 	broker_sees = iot_strdup(iot_cert_id(birth));
-	json_decref(provision(&spec, IOT_OK));
+	json_decref(provision(spec, IOT_OK));
 	check_done();
 }
 
@@ -390,10 +351,10 @@ static void test_cannot_connect(void)
 	IOT_JSON record = NULL;
 
 	module.connect_answer = "ERR14 3 UNABLE TO CONNECT";
-	json_decref(provision(&spec, IOT_VERIFY));
+	json_decref(provision(spec, IOT_VERIFY));
 	ASSERT_CONTAINS(line, "(ERR14 3)");
 	module.connect_answer = NULL;
-	record = provision(&spec, IOT_OK);
+	record = provision(spec, IOT_OK);
 	CU_ASSERT_TRUE(iot_json_bool(record, "resumed", false));
 	check_done();
 }
@@ -409,7 +370,7 @@ static void die_at(const char *step, void *data)
 /* Not a test of its own: this program again, with another's fleet and module, as the process that dies. */
 static void test_victim(void)
 {
-	const char *step = getenv("VICTIM_STEP");
+	const char *step = getenv("VICTIM_POINT");
 	struct iot_provision_spec spec = spec_of();
 	struct iot_error err = IOT_ERROR_INIT;
 	struct iot_cloud *others = NULL;
@@ -427,35 +388,14 @@ static void test_victim(void)
 	_exit(1);
 }
 
-/* A process of its own: a forked one could not use memory while this has threads. */
-static int run_victim(const char *step)
-{
-	const char *const argv[] = {"/proc/self/exe", "victim", NULL};
-	int status = 0;
-	pid_t pid;
-
-	setenv("VICTIM_STEP", step, 1);
-	setenv("VICTIM_FLEET", fleet_dir, 1);
-	setenv("VICTIM_JOURNAL", journal, 1);
-	setenv("VICTIM_PORT", module.path, 1);
-	pid = fork();
-	if (pid == 0) {
-		execv(argv[0], (char *const *)(uintptr_t)argv);
-		_exit(127);
-	}
-	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
-	unsetenv("VICTIM_STEP");
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 static void check_killed_at(const char *step)
 {
 	struct iot_provision_spec spec = spec_of();
 	IOT_JSON record = NULL;
 
 	spec.name = "pump-0001";
-	CU_ASSERT_EQUAL(run_victim(step), 99);
-	record = provision(&spec, IOT_OK);
+	CU_ASSERT_EQUAL(run_victim(step, module.path), 99);
+	record = provision(spec, IOT_OK);
 	CU_ASSERT_EQUAL(iot_json_bool(record, "resumed", false),
 			strcmp(step, "identify") != 0 && strcmp(step, "reserve") != 0);
 	check_done();
@@ -487,7 +427,7 @@ static void test_taken_names(void)
 	ASSERT_OK(iot_device_create(cloud, &device, &record, &err), &err);
 	json_decref(record);
 	spec.name = "pump-0001";
-	json_decref(provision(&spec, IOT_CONFLICT));
+	json_decref(provision(spec, IOT_CONFLICT));
 	CU_ASSERT_EQUAL(module.writes, 0);
 }
 
@@ -496,10 +436,10 @@ static void test_other_key(void)
 {
 	struct iot_provision_spec spec = spec_of();
 
-	json_decref(provision(&spec, IOT_OK));
+	json_decref(provision(spec, IOT_OK));
 	exchange_module(make_birth(NULL, NULL));
 	spec.port = module.path;
-	json_decref(provision(&spec, IOT_CONFLICT));
+	json_decref(provision(spec, IOT_CONFLICT));
 	ASSERT_CONTAINS(line, "had another key");
 	CU_ASSERT_EQUAL(module.writes, 0);
 	CU_ASSERT_EQUAL(count("ListCertificates", "certificates"), 1);
@@ -510,11 +450,11 @@ static void test_serial_number_is_unique(void)
 	struct iot_provision_spec spec = spec_of();
 
 	spec.serial_number = "SN-1";
-	json_decref(provision(&spec, IOT_OK));
+	json_decref(provision(spec, IOT_OK));
 	exchange_module(make_birth(NULL, NULL));
 	fake_set(&module, "ThingName", "other-module", true, false);
 	spec.port = module.path;
-	json_decref(provision(&spec, IOT_CONFLICT));
+	json_decref(provision(spec, IOT_CONFLICT));
 	ASSERT_CONTAINS(line, "serial number");
 	CU_ASSERT_EQUAL(module.writes, 0);
 }
@@ -532,13 +472,13 @@ static void test_wifi(void)
 
 	ASSERT_OK(iot_fs_create_private(file, "hunter2\n", 8, &err), &err);
 	spec.wifi_password = &password;
-	json_decref(provision(&spec, IOT_USAGE)); /* of which network? */
+	json_decref(provision(spec, IOT_USAGE)); /* of which network? */
 	spec.wifi_ssid = "plant";
-	record = provision(&spec, IOT_OK);
+	record = provision(spec, IOT_OK);
 	CU_ASSERT_STRING_EQUAL(fake_get(&module, "SSID"), "plant");
 	CU_ASSERT_STRING_EQUAL(fake_get(&module, "Passphrase"), "hunter2");
 	CU_ASSERT_EQUAL(json_array_size(json_object_get(record, "notProved")), 1);
-	again = provision(&spec, IOT_OK);
+	again = provision(spec, IOT_OK);
 	CU_ASSERT_FALSE(iot_json_bool(again, "changed", true));
 	CU_ASSERT_EQUAL(fake_heard(&module, "Passphrase"), 1);
 }
@@ -548,10 +488,10 @@ static void test_bad_port(void)
 	struct iot_provision_spec spec = spec_of();
 
 	spec.port = "/nowhere/ttyUSB0";
-	json_decref(provision(&spec, IOT_BOARD));
+	json_decref(provision(spec, IOT_BOARD));
 	ASSERT_CONTAINS(line, "board list");
 	spec.board = "toaster";
-	json_decref(provision(&spec, IOT_NOT_FOUND));
+	json_decref(provision(spec, IOT_NOT_FOUND));
 	CU_ASSERT_EQUAL(count("ListThings", "things"), 0);
 }
 

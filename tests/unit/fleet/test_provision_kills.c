@@ -7,20 +7,15 @@
  */
 #include "iotctl/board_description.h"
 #include "iotctl/clock.h"
-#include "iotctl/fleet.h"
-#include "iotctl/local.h"
 #include "iotctl/process.h"
 #include "iotctl/pskfile.h"
 #include "iotctl/text.h"
 
-#include "iotctl/base.h"
-#include "unit.h"
+#include "fleet/provision_fixture.h"
 
 #include <dirent.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static const struct kind {
 	const char *name;
@@ -68,8 +63,7 @@ static const struct kind {
 };
 
 static const struct kind *kind;
-static char *dir, *fleet_dir, *journal, *port, *description_path;
-static struct iot_cloud *cloud;
+static char *port, *description_path;
 static struct iot_process board = IOT_PROCESS_INIT;
 
 /* --- the board --------------------------------------------------------------------------------- */
@@ -105,39 +99,23 @@ static void power_off(void)
 
 static void make_world(const struct kind *which)
 {
-	struct iot_fleet_init_options options = {.name = "demo", .endpoint = "iot.example"};
 	struct iot_error err = IOT_ERROR_INIT;
-	json_t *record = NULL;
 
 	kind = which;
-	dir = unit_mkdtemp_memory();
-	fleet_dir = iot_path(dir, "demo");
-	journal = iot_path(dir, "state/journal.db");
-	options.dir = fleet_dir;
+	make_fleet();
 	description_path = iot_path(dir, "kind.json");
 	if (kind->description != NULL)
 		ASSERT_OK(iot_fs_write(description_path, 0600, kind->description, strlen(kind->description), &err),
 			  &err);
-	ASSERT_OK(iot_fleet_init(&options, &record, &err), &err);
-	json_decref(record);
-	ASSERT_OK(iot_local_open(fleet_dir, &cloud, &err), &err);
 	power_on();
 }
 
 static void end_world(void)
 {
-	struct iot_error err = IOT_ERROR_INIT;
-
 	power_off();
-	iot_cloud_free(cloud);
-	cloud = NULL;
-	ASSERT_OK(iot_fs_remove_tree(dir, &err), &err);
-	free(dir);
-	free(fleet_dir);
-	free(journal);
 	free(description_path);
 	description_path = NULL;
-	dir = fleet_dir = journal = NULL;
+	remove_fleet();
 }
 
 /* --- provisioning -------------------------------------------------------------------------------- */
@@ -150,15 +128,6 @@ static struct iot_provision_spec spec_of(void)
 					   .serial_number = "SN-1",
 					   .journal = journal,
 					   .interrupt_fd = -1};
-}
-
-static json_t *provision(struct iot_provision_spec spec)
-{
-	struct iot_error err = IOT_ERROR_INIT;
-	json_t *record = NULL;
-
-	ASSERT_OK(iot_provision(cloud, &spec, &record, &err), &err);
-	return record;
 }
 
 static json_t *listed(const char *operation, json_t *request, const char *items)
@@ -301,12 +270,11 @@ static void check_board_holds(const json_t *record)
 	IOT_CLEAN(iot_board_description_free_p) struct iot_board_description *description = NULL;
 	IOT_CLEAN(iot_board_close_p) struct iot_board *opened = NULL;
 	struct iot_board_identity identity = IOT_BOARD_IDENTITY_INIT;
-	struct iot_board_options options = {.serial = {.path = port, .interrupt_fd = -1}};
+	const struct iot_board_options options = {.serial = {.path = port, .interrupt_fd = -1}};
 	struct iot_error err = IOT_ERROR_INIT;
 
 	ASSERT_OK(iot_board_description_load(spec_of().board, &description, &err), &err);
-	options.description = description;
-	ASSERT_OK(iot_board_open(description->ops, &options, &opened, &err), &err);
+	ASSERT_OK(iot_board_open_described(description, &options, &opened, &err), &err);
 	if (opened != NULL)
 		ASSERT_OK(iot_board_identify(opened, &identity, &err), &err);
 	if (kind->held == FILES) {
@@ -423,10 +391,10 @@ static json_t *finish(bool with_power_cut)
 		power_off();
 		power_on();
 	}
-	record = provision(spec_of());
+	record = provision(spec_of(), IOT_OK);
 	check_one_identity(record);
 	check_board_holds(record);
-	again = provision(spec_of());
+	again = provision(spec_of(), IOT_OK);
 	CU_ASSERT_FALSE(iot_json_bool(again, "changed", true));
 	CU_ASSERT_STRING_EQUAL(identity_of(again), identity_of(record));
 	CU_ASSERT_STRING_NOT_EQUAL(identity_of(again), "");
@@ -439,7 +407,7 @@ static void repeat_killed_at(int point, const json_t *before)
 	IOT_JSON record = NULL;
 
 	CU_ASSERT_EQUAL(wait_for(start_victim(point)), SIGKILL);
-	record = provision(spec_of());
+	record = provision(spec_of(), IOT_OK);
 	CU_ASSERT_STRING_EQUAL(identity_of(record), identity_of(before));
 	check_one_identity(record);
 	check_board_holds(record);
@@ -453,7 +421,7 @@ static int count_points(void)
 
 	spec.point = at_point;
 	spec.data = &points;
-	record = provision(spec);
+	record = provision(spec, IOT_OK);
 	check_one_identity(record);
 	check_board_holds(record);
 	return points.count;

@@ -5,22 +5,14 @@
  * nobody else has it.
  */
 #include "iotctl/board_description.h"
-#include "iotctl/fleet.h"
-#include "iotctl/local.h"
 #include "iotctl/pskfile.h"
 
-#include "iotctl/base.h"
-#include "iotctl/fs.h"
-#include "iotctl/json.h"
-#include "unit.h"
+#include "fleet/provision_fixture.h"
 
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
-static char *dir, *fleet_dir, *journal, *board_dir;
-static struct iot_cloud *cloud;
-static char line[1024]; /* of the last error */
+static char *board_dir;
 
 /* --- a board that is a folder --------------------------------------------------------------- */
 
@@ -195,19 +187,9 @@ static char *make_board(const char *name)
 
 static void set_up(void)
 {
-	struct iot_fleet_init_options options = {.name = "demo", .endpoint = "iot.example"};
-	struct iot_error err = IOT_ERROR_INIT;
-	json_t *record = NULL;
-
-	if (getenv("VICTIM_POINT") != NULL)
+	if (is_victim())
 		return;
-	dir = unit_mkdtemp_memory();
-	fleet_dir = iot_path(dir, "demo");
-	journal = iot_path(dir, "state/journal.db");
-	options.dir = fleet_dir;
-	ASSERT_OK(iot_fleet_init(&options, &record, &err), &err);
-	json_decref(record);
-	ASSERT_OK(iot_local_open(fleet_dir, &cloud, &err), &err);
+	make_fleet();
 	board_dir = make_board("board-1");
 	attesting = write_description("attesting.json", DESCRIPTION(PSK, ", \"prove\": [\"appear\"]"));
 	plain = write_description(
@@ -221,20 +203,12 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	struct iot_error err = IOT_ERROR_INIT;
-
 	if (dir == NULL)
 		return;
-	iot_cloud_free(cloud);
-	cloud = NULL;
-	ASSERT_OK(iot_fs_remove_tree(dir, &err), &err);
-	free(dir);
-	free(fleet_dir);
-	free(journal);
+	remove_fleet();
 	free(board_dir);
 	free(attesting);
 	free(plain);
-	dir = NULL;
 }
 
 static struct iot_provision_spec spec_of(void)
@@ -245,16 +219,6 @@ static struct iot_provision_spec spec_of(void)
 					   .journal = journal,
 					   .interrupt_fd = -1,
 					   .connect_timeout_ms = 300};
-}
-
-static json_t *provision(struct iot_provision_spec spec, enum iot_status expected)
-{
-	struct iot_error err = IOT_ERROR_INIT;
-	json_t *record = NULL;
-
-	ASSERT_STATUS(iot_provision(cloud, &spec, &record, &err), expected, &err);
-	iot_error_line(&err, line, sizeof(line));
-	return record;
 }
 
 static json_t *secrets_of(const char *thing)
@@ -620,35 +584,20 @@ static void test_victim(void)
 	_exit(1);
 }
 
-/* The signal or status that it ended with. */
-static int run_victim(int point)
+static int killed_at(int point)
 {
-	const char *const argv[] = {"/proc/self/exe", "victim", NULL};
 	char number[16];
-	int status = 0;
-	pid_t pid;
 
 	snprintf(number, sizeof(number), "%d", point);
-	setenv("VICTIM_POINT", number, 1);
-	setenv("VICTIM_FLEET", fleet_dir, 1);
-	setenv("VICTIM_JOURNAL", journal, 1);
-	setenv("VICTIM_PORT", board_dir, 1);
 	setenv("VICTIM_BOARD", attesting, 1);
-	pid = fork();
-	if (pid == 0) {
-		execv(argv[0], (char *const *)(uintptr_t)argv);
-		_exit(127);
-	}
-	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
-	unsetenv("VICTIM_POINT");
-	return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+	return run_victim(number, board_dir);
 }
 
 static void test_killed(void)
 {
 	int point = 0, ended;
 
-	while ((ended = run_victim(point)) == SIGKILL) {
+	while ((ended = killed_at(point)) == SIGKILL) {
 		IOT_JSON again = NULL;
 
 		json_decref(provision(spec_of(), IOT_OK));

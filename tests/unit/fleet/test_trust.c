@@ -7,29 +7,23 @@
 #include "iotctl/board_description.h"
 #include "iotctl/cert.h"
 #include "iotctl/clock.h"
-#include "iotctl/local.h"
 #include "iotctl/process.h"
 #include "iotctl/trust.h"
 
 #include "board/fake_module.h"
-
-#include "iotctl/base.h"
-#include "unit.h"
+#include "fleet/provision_fixture.h"
 
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 
 #define UID "4a1fb7f2-9d02-4b06-b2b5-2c1f2cb9a1e0"
-#define OLD_HOST "iot.example"
+#define OLD_HOST "iot.example" /* of the fleet */
 #define NEW_HOST "iot2.example"
 
-static char *dir, *fleet_dir, *journal, *new_root, *wrong_root;
-static struct iot_cloud *cloud;
+static char *new_root, *wrong_root;
 static struct fake_module module;
 static struct iot_buf old_pem, new_pem;
 static int64_t connection;
-static char line[1024];
 
 /* --- the world: two brokers, each with a root of its own -------------------------------- */
 
@@ -77,22 +71,15 @@ static char *make_root(const char *name, struct iot_buf *pem)
 
 static void make_world(void)
 {
-	struct iot_fleet_init_options options = {.name = "demo", .endpoint = OLD_HOST};
 	struct iot_device_spec device = {.name = UID};
 	IOT_CLEAN(iot_buf_release) struct iot_buf other = IOT_BUF_INIT(32768);
 	struct iot_error err = IOT_ERROR_INIT;
 	json_t *record = NULL;
 
-	dir = unit_mkdtemp_memory();
-	fleet_dir = iot_path(dir, "demo");
-	journal = iot_path(dir, "state/journal.db");
+	make_fleet();
 	old_pem = new_pem = (struct iot_buf)IOT_BUF_INIT(32768);
 	new_root = make_root("new.pem", &new_pem);
 	wrong_root = make_root("wrong.pem", &other);
-	options.dir = fleet_dir;
-	ASSERT_OK(iot_fleet_init(&options, &record, &err), &err);
-	json_decref(record);
-	ASSERT_OK(iot_local_open(fleet_dir, &cloud, &err), &err);
 	ASSERT_OK(iot_device_create(cloud, &device, &record, &err), &err);
 	json_decref(record);
 	ASSERT_OK(iot_fleet_root(cloud, &old_pem, &err), &err);
@@ -107,32 +94,24 @@ static void make_world(void)
 
 static void end_world(void)
 {
-	struct iot_error err = IOT_ERROR_INIT;
-
 	fake_stop(&module);
-	iot_cloud_free(cloud);
-	cloud = NULL;
-	ASSERT_OK(iot_fs_remove_tree(dir, &err), &err);
 	iot_buf_release(&old_pem);
 	iot_buf_release(&new_pem);
-	free(dir);
-	free(fleet_dir);
-	free(journal);
 	free(new_root);
 	free(wrong_root);
-	dir = fleet_dir = journal = new_root = wrong_root = NULL;
+	new_root = wrong_root = NULL;
+	remove_fleet();
 }
 
-/* The victim lives in another's. */
 static void set_up(void)
 {
-	if (getenv("VICTIM_POINT") == NULL)
+	if (!is_victim())
 		make_world();
 }
 
 static void tear_down(void)
 {
-	if (getenv("VICTIM_POINT") == NULL)
+	if (!is_victim())
 		end_world();
 }
 
@@ -307,7 +286,7 @@ static void test_victim(void)
 	struct iot_error err = IOT_ERROR_INIT;
 	json_t *record = NULL;
 
-	if (getenv("VICTIM_POINT") == NULL)
+	if (!is_victim())
 		return;
 	if (iot_local_open(getenv("VICTIM_FLEET"), &cloud, &err) != IOT_OK)
 		_exit(2);
@@ -320,25 +299,10 @@ static void test_victim(void)
 	_exit(iot_trust_board(cloud, &spec, &record, &err) == IOT_OK ? 0 : 1);
 }
 
-static int run_victim(const char *point, const char *root)
+static int killed_at(const char *point, const char *root)
 {
-	const char *const argv[] = {"/proc/self/exe", "victim", NULL};
-	int status = 0;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		setenv("VICTIM_POINT", point, 1);
-		setenv("VICTIM_FLEET", fleet_dir, 1);
-		setenv("VICTIM_JOURNAL", journal, 1);
-		setenv("VICTIM_PORT", module.path, 1);
-		setenv("VICTIM_ROOT", root, 1);
-		if (freopen("/dev/null", "w", stdout) == NULL)
-			_exit(127);
-		execv(argv[0], (char *const *)(uintptr_t)argv);
-		_exit(127);
-	}
-	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
-	return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+	setenv("VICTIM_ROOT", root, 1);
+	return run_victim(point, module.path);
 }
 
 static void anew(void)
@@ -359,7 +323,7 @@ static void test_killed(void)
 
 		anew();
 		spec = spec_of();
-		CU_ASSERT_EQUAL(run_victim(points[i], new_root), SIGKILL);
+		CU_ASSERT_EQUAL(killed_at(points[i], new_root), SIGKILL);
 		record = update(&spec, IOT_OK);
 		CU_ASSERT_TRUE(iot_json_bool(record, "resumed", false));
 		check_at(NEW_HOST, &new_pem);
@@ -373,7 +337,7 @@ static void test_killed(void)
 		anew();
 		spec = spec_of();
 		spec.change.root_ca = wrong_root;
-		CU_ASSERT_EQUAL(run_victim(back[i], wrong_root), SIGKILL);
+		CU_ASSERT_EQUAL(killed_at(back[i], wrong_root), SIGKILL);
 		json_decref(update(&spec, IOT_VERIFY));
 		check_at(OLD_HOST, &old_pem);
 	}
@@ -384,14 +348,14 @@ static void test_another_change_after_a_kill(void)
 {
 	struct iot_trust_board_spec spec = spec_of();
 
-	CU_ASSERT_EQUAL(run_victim("staged", wrong_root), SIGKILL);
+	CU_ASSERT_EQUAL(killed_at("staged", wrong_root), SIGKILL);
 	CU_ASSERT_STRING_EQUAL(fake_get(&module, "Endpoint"), NEW_HOST);
 	spec.change = (struct iot_trust_change){.endpoint = OLD_HOST, .force = true};
 	json_decref(update(&spec, IOT_OK));
 	check_at(OLD_HOST, &old_pem);
 
 	/* A look that fails sets it back, too. */
-	CU_ASSERT_EQUAL(run_victim("staged", wrong_root), SIGKILL);
+	CU_ASSERT_EQUAL(killed_at("staged", wrong_root), SIGKILL);
 	spec.change = (struct iot_trust_change){.endpoint = "localhost:1"};
 	json_decref(update(&spec, IOT_VERIFY));
 	check_at(OLD_HOST, &old_pem);
@@ -428,13 +392,12 @@ static void power_off(void)
 
 static struct iot_board *open_board(const char *port, struct iot_board_description **ret)
 {
-	struct iot_board_options options = {.serial = {.path = port, .interrupt_fd = -1}};
+	const struct iot_board_options options = {.serial = {.path = port, .interrupt_fd = -1}};
 	struct iot_board *opened = NULL;
 	struct iot_error err = IOT_ERROR_INIT;
 
 	ASSERT_OK(iot_board_description_load("stm32u5", ret, &err), &err);
-	options.description = *ret;
-	ASSERT_OK(iot_board_open((*ret)->ops, &options, &opened, &err), &err);
+	ASSERT_OK(iot_board_open_described(*ret, &options, &opened, &err), &err);
 	return opened;
 }
 
