@@ -36,7 +36,7 @@ static const char blanks[] = " \t\r";
 
 /*
  * "NAME-data = base64" is longer than inih's lines (certificates and keys in one line): inih gets the name alone. The
- * value has no blanks, so that it needs none of inih's rules about comments.
+ * value has neither blanks nor control characters, so that it needs none of inih's rules about comments.
  */
 static bool long_line(struct reading *reading, size_t length, char *into, int size)
 {
@@ -53,7 +53,7 @@ static bool long_line(struct reading *reading, size_t length, char *into, int si
 		length--;
 	start += strspn(line + start, blanks);
 	for (size_t i = start; i < length; i++)
-		if (strchr(" \t\r;\"", line[i]) != NULL)
+		if ((unsigned char)line[i] <= ' ' || line[i] == ';' || line[i] == '"')
 			return false;
 	if (start >= length || reading->value != NULL)
 		return false;

@@ -5,6 +5,7 @@
 #include "store_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/clock.h"
 #include "iotctl/fs.h"
 
 #include <errno.h>
@@ -67,12 +68,29 @@ static enum iot_status configure(struct iot_store *store, enum iot_store_mode mo
 	return IOT_OK;
 }
 
-/* After the file is known to be ours, so that another application's file is left as it is. */
+/*
+ * After the file is known to be ours, so that another application's file is left as it is. A file that is not in WAL
+ * mode yet is switched by turning a read lock into a write lock; whoever comes second is refused at once, whatever its
+ * busy time-out is, for two who wait for one another like that would wait for ever. So it waits for the write lock from
+ * the beginning, holding nothing, and looks again: by then the file has been switched, as a rule.
+ */
 static enum iot_status set_journal(struct iot_store *store, enum iot_store_mode mode, struct iot_error *err)
 {
+	int64_t deadline = iot_deadline(IOT_STORE_BUSY_MS);
+	enum iot_status status;
+
 	if (mode == IOT_STORE_READ)
 		return IOT_OK;
-	return iot_store_exec(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", err);
+	for (;;) {
+		status = iot_store_exec(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", err);
+		if (status != IOT_AGAIN || iot_left(deadline) == 0)
+			return status;
+		status = iot_store_begin(store, err);
+		if (status != IOT_OK)
+			return status;
+		iot_store_rollback(store);
+		iot_error_clear(err);
+	}
 }
 
 enum iot_status iot_store_open(const char *path, const struct iot_schema *schema, enum iot_store_mode mode,

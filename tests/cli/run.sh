@@ -78,7 +78,7 @@ finish_case() {
   [ -n "$command" ] || return 0
   cases=$((cases + 1))
   before=$(state)
-  eval "$command" >"$root/out" 2>"$root/err"
+  eval "$command" >"$root/out" 2>"$root/err" </dev/null # not the test itself, which is read line by line
   code=$?
   if [ -n "$want_code" ]; then
     check_refusal

@@ -24,6 +24,7 @@ common_teardown() {
     wait "$pid" 2>/dev/null || true
   done
   stop_fleets
+  return_ports
   no_sanitizer_report || return
   [ -n "${BATS_TEST_TMPDIR:-}" ] || rm -rf "$work" # an old bats does not do it
 }
@@ -50,12 +51,32 @@ no_sanitizer_report() {
   return 0
 }
 
+# A port that nobody listens on, and that no other test was given: what will listen there takes its time to start.
 free_port() {
-  local port
-  while :; do
+  local port tries
+  for tries in {1..1000}; do
     port=$((20000 + RANDOM % 12000)) # below what the system gives to clients
+    take_port "$port" || continue
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
   done
+  echo "no free port after $tries tries: can '$given_ports' be written?" >&2
+  return 1
+}
+
+# Given ports are files that hold the process they were given to.
+given_ports=${TMPDIR:-/tmp}/iotctl-ports-$UID
+take_port() {
+  (mkdir -p "$given_ports" && set -o noclobber && echo $$ >"$given_ports/$1") 2>/dev/null
+}
+
+# Those of this process, and of those that were killed.
+return_ports() {
+  local file owner
+  for file in "$given_ports"/*; do
+    owner=$(cat "$file" 2>/dev/null) || continue
+    [ -z "$owner" ] || { [ "$owner" != $$ ] && kill -0 "$owner" 2>/dev/null; } || rm -f "$file"
+  done
+  rmdir "$given_ports" 2>/dev/null || true
 }
 
 # until_true SECONDS COMMAND...: wait for a state of the world, fail when it does not come.

@@ -80,6 +80,10 @@ device_heard() { jq -Rne "[inputs | fromjson?] | any(.[]; $2)" <"$1.out" >/dev/n
 # The numbers of the measurements that the cloud has of a device, in the order in which it got them.
 numbers() { jq -Rrn --arg t "sensor/$1/event" '[inputs | fromjson? | select(.topic == $t) | .payload.n] | join(" ")' <heard; } # NAME
 all_of() { [ "$(numbers "$1")" = "$(seq -s ' ' "$2")" ]; }           # NAME COUNT
+# The same over a connection that ended once: what was under way then was sent a second time, from there on in order.
+all_of_over_cut() { # NAME COUNT
+  [ "$(numbers "$1" | tr ' ' '\n' | awk '$1 != last + 1 && ($1 > last || cuts++) { bad = 1 } { last = $1 } END { if (!bad) print last }')" = "$2" ]
+}
 at_least_of() { [ "$(numbers "$1" | wc -w)" -ge "$2" ]; }              # NAME COUNT
 waiting() { sqlite3 "file:${gateway_dir:-gw-1}/queue/queue.db?mode=ro" 'SELECT count(*) FROM queue'; }
 nothing_waits() { [ "$(waiting)" = 0 ]; }

@@ -35,8 +35,8 @@ teardown() { common_teardown; }
   mend_wire
   wait "$one"
   wait "$two"
-  until_true 30 all_of sensor-1 300
-  until_true 30 all_of sensor-2 300
+  until_true 30 all_of_over_cut sensor-1 300
+  until_true 30 all_of_over_cut sensor-2 300
   until_true 10 nothing_waits
   [ "$before" -lt 300 ]
   # what the impostors said is nowhere; their state would have come first

@@ -336,6 +336,9 @@ static void test_long_data(void)
 	value[1000] = ';';
 	snprintf(text, sizeof(text), "[profile b]\nkey-data = %s\n", value);
 	refused_profile(text, 0600, "line longer");
+	value[1000] = '\f';
+	snprintf(text, sizeof(text), "[profile b]\nkey-data = %s\n", value);
+	refused_profile(text, 0600, "line longer");
 	value[1000] = 'A';
 	snprintf(text, sizeof(text), "[profile b]\nfleet = %s\n", value);
 	refused_profile(text, 0600, "line longer");

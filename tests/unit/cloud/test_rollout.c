@@ -1,6 +1,8 @@
 /* Jobs over time: rates, schedules, retries, thresholds, continuous jobs, and ten thousand things at once. */
 #include "jobs_fixture.h"
 
+#include <time.h>
+
 static void things(int count, const char *group)
 {
 	char name[16];
@@ -253,6 +255,16 @@ static void test_leaving(void)
 	EXPECT_CALL("job.jobProcessDetails.numberOfRemovedThings", "1", "DescribeJob", "{'jobId': 'j'}");
 }
 
+/* The work of this process, whatever else the machine does meanwhile. */
+static int64_t cpu_ms(void)
+{
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0)
+		abort();
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static void test_ten_thousand(void)
 {
 	struct iot_error err = IOT_ERROR_INIT;
@@ -272,13 +284,13 @@ static void test_ten_thousand(void)
 			  ""),
 		  &err);
 	CU_ASSERT_EQUAL(changes, 10000);
-	began = iot_monotonic_ms();
+	began = cpu_ms();
 	GROUP_JOB("");
 	reply = CALL("DescribeJob", "", "{'jobId': 'j'}");
 	EXPECT(reply, "job.jobProcessDetails.numberOfQueuedThings", "10000");
 	json_decref(reply);
 	DO("CancelJob", "", "{'jobId': 'j'}");
-	CU_ASSERT(iot_monotonic_ms() - began < 10000); /* generous: sanitized, and other work on the machine */
+	CU_ASSERT(cpu_ms() - began < 5000); /* generous: sanitized */
 	QUEUED("0");
 }
 

@@ -10,6 +10,7 @@
 #include "iotctl/store.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -532,7 +533,10 @@ static void test_created_by_many(void)
 			close(gate[1]);
 			if (read(gate[0], &c, 1) != 0) /* it is closed */
 				_exit(99);
-			_exit(iot_store_open(name, &schema, IOT_STORE_CREATE, &mine, NULL));
+			if (iot_store_open(name, &schema, IOT_STORE_CREATE, &mine, &err) == IOT_OK)
+				_exit(0);
+			fprintf(stderr, "%s: %s\n", name, err.what);
+			_exit(1);
 		}
 		close(gate[0]);
 		close(gate[1]);
@@ -545,8 +549,66 @@ static void test_created_by_many(void)
 	}
 }
 
+/* Not a test of its own: hold the write lock of the file from when it says so until it is told to end. */
+static void hold(int ready, int stop)
+{
+	sqlite3 *db = NULL;
+	char c;
+
+	if (sqlite3_open(path, &db) != SQLITE_OK || sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+		_exit(1);
+	if (write(ready, "", 1) != 1 || read(stop, &c, 1) != 0)
+		_exit(2);
+	_exit(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK);
+}
+
+/* A file that is not in WAL mode yet (just made, or put back from a backup) while somebody writes: it is waited for. */
+static void test_switched_while_written(void)
+{
+	struct iot_schema schema = schema_of(3);
+	struct iot_store *store = NULL;
+	int ready[2], stop[2], ended[2], status = 0;
+	struct pollfd opener = {.events = POLLIN};
+	pid_t holding, opening;
+	char c;
+
+	ASSERT_OK(iot_store_open(path, &schema, IOT_STORE_CREATE, &store, &err), &err);
+	iot_store_close(store);
+	raw("PRAGMA journal_mode = DELETE");
+	if (pipe(ready) != 0 || pipe(stop) != 0 || pipe(ended) != 0)
+		abort();
+	holding = fork();
+	if (holding == 0) {
+		close(stop[1]);
+		close(ended[1]);
+		hold(ready[1], stop[0]);
+	}
+	CU_ASSERT_EQUAL(read(ready[0], &c, 1), 1);
+	opening = fork();
+	if (opening == 0) {
+		close(stop[1]);
+		_exit(iot_store_open(path, &schema, IOT_STORE_WRITE, &store, &err));
+	}
+	close(ended[1]);
+	opener.fd = ended[0];
+	CU_ASSERT_EQUAL(poll(&opener, 1, 300), 0); /* it has not given up */
+	close(stop[1]);
+	CU_ASSERT_EQUAL(waitpid(holding, &status, 0), holding);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(waitpid(opening, &status, 0), opening);
+	CU_ASSERT_EQUAL(status, 0);
+	ASSERT_OK(iot_store_open(path, &schema, IOT_STORE_READ, &store, &err), &err);
+	CU_ASSERT_EQUAL(number(store, "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'"), 1);
+	iot_store_close(store);
+	close(ready[0]);
+	close(ready[1]);
+	close(stop[0]);
+	close(ended[0]);
+}
+
 UNIT_MAIN("store/store", set_up, tear_down, {"creates", test_creates}, {"created by many", test_created_by_many},
-	  {"migrates", test_migrates}, {"failed migration", test_failed_migration}, {"newer", test_newer},
+	  {"switched while written", test_switched_while_written}, {"migrates", test_migrates},
+	  {"failed migration", test_failed_migration}, {"newer", test_newer},
 	  {"other application", test_other_application}, {"damaged", test_damaged}, {"read only", test_read_only},
 	  {"constraints", test_constraints}, {"values", test_values}, {"transactions", test_transactions},
 	  {"durable", test_durable}, {"busy", test_busy}, {"no lost update", test_no_lost_update}, {"full", test_full},

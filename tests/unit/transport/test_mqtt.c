@@ -532,7 +532,7 @@ static void test_no_broker_there(void)
 	mqtt = new_client(&options, &heard);
 	before = iot_monotonic_ms();
 	ASSERT_STATUS(iot_mqtt_connect(mqtt, 300, &err), IOT_TIMEOUT, &err);
-	CU_ASSERT_TRUE(iot_monotonic_ms() - before < 3000);
+	CU_ASSERT_TRUE(iot_monotonic_ms() - before < 10000); /* by itself it would wait for longer */
 }
 
 /* A peer that takes the connection and sends `text`, or resets it. */
