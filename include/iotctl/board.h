@@ -78,6 +78,7 @@ struct iot_board_identity {
 	bool key_known;             /* it tells whether it has a key: */
 	struct iot_buf public_key;  /* PEM; empty if it has none */
 	char psk_identity[129];     /* of the shared secret that it has; "": none, or it does not tell */
+	char occupied[129]; /* place for credentials that holds what is none ("the flash from 0x1000 on"); "": none */
 };
 #define IOT_BOARD_IDENTITY_INIT                                                                                        \
 	{                                                                                                              \
@@ -94,7 +95,8 @@ struct iot_board_options {
 	const struct iot_board_description *description; /* borrowed; NULL where the dialect needs none */
 	int answer_ms; /* how long an ordinary command may take to be answered; 0: the dialect's own, some seconds.
 			  Tests give less */
-	/* Optional locks of the description that are to be put on with the others; NULL-terminated, borrowed; NULL: none */
+	/* Optional locks of the description that are to be put on with the others; NULL-terminated, borrowed; NULL:
+	 * none */
 	const char *const *locks;
 	/* A step that takes long begins ("connecting"). May be NULL. */
 	void (*progress)(const char *text, void *data);
@@ -137,7 +139,8 @@ struct iot_board_ops {
 	enum iot_status (*lock)(void *self, enum iot_board_lock strength, json_t *done, struct iot_error *err);
 	enum iot_status (*stage)(void *self, const struct iot_board_trust *trust, struct iot_error *err);
 	enum iot_status (*settle)(void *self, const struct iot_board_trust *trust, bool keep, struct iot_error *err);
-	/* Has the description these optional locks, and does this strength allow them? NULL: there are none. */
+	/* Has the description these optional locks, does this strength allow them, and is there one to put on at all?
+	 * NULL: there are none. */
 	enum iot_status (*check_locks)(const json_t *description, enum iot_board_lock strength,
 				       const char *const *names, struct iot_error *err);
 };
@@ -167,7 +170,8 @@ IOT_CHECK enum iot_status iot_board_make_key(struct iot_board *board, const char
 					     struct iot_buf *csr, struct iot_error *err);
 /* Hand a private key over (PEM in a secret buffer): it crosses the wire. */
 IOT_CHECK enum iot_status iot_board_take_key(struct iot_board *board, const struct iot_buf *pem, struct iot_error *err);
-/* Does it hold this item already? outcome: SAME or NAMED, or NOT_TRIED when it differs or cannot be read. Changes nothing. */
+/* Does it hold this item already? outcome: SAME or NAMED, or NOT_TRIED when it differs or cannot be read. Changes
+ * nothing. */
 IOT_CHECK enum iot_status iot_board_look(struct iot_board *board, struct iot_board_item *item, struct iot_error *err);
 /* Ensure one item: read, write if it differs (what cannot be read is written), read back. */
 IOT_CHECK enum iot_status iot_board_install(struct iot_board *board, struct iot_board_item *item,
@@ -192,15 +196,16 @@ IOT_CHECK enum iot_status iot_board_start(struct iot_board *board, struct iot_er
 IOT_CHECK enum iot_status iot_board_reset(struct iot_board *board, struct iot_error *err);
 /*
  * Before a board is touched: can these optional locks (NULL-terminated names; NULL: none) be put on with this strength?
- * IOT_USAGE naming the one that the description does not have, or that nothing takes off again where the strength is not
- * permanent.
+ * IOT_USAGE naming the one that the description does not have, or that nothing takes off again where the strength is
+ * not permanent; also when locks are wanted and none would be put on.
  */
 IOT_CHECK enum iot_status iot_board_check_locks(const struct iot_board_description *description,
 						enum iot_board_lock strength, const char *const *names,
 						struct iot_error *err);
 /*
- * Put on all locks of up to this strength that are not optional, or are named in the options, and show that each holds. `done`: array that gets a
- * text for each, "NAME: put on, a write was refused". A permanent one is never taken off again.
+ * Put on all locks of up to this strength that are not optional, or are named in the options, and show that each holds.
+ * `done`: array that gets a text for each that is on, "NAME (reversible)"; one whose effect cannot be tried is "NAME
+ * (permanent, not proved)". A permanent one is never taken off again.
  */
 IOT_CHECK enum iot_status iot_board_lock(struct iot_board *board, enum iot_board_lock strength, json_t *done,
 					 struct iot_error *err);

@@ -6,7 +6,10 @@
  *   header, 32 bytes: "IOTC", u16 version 1, u16 header length 32, u32 body length,
  *   u32 sequence, u32 CRC-32 of the body, 8 bytes 0xff, u32 CRC-32 of the first 28
  *   body: items of u16 tag, u16 flags 0, u32 length, value, 0xff up to a multiple of 4
- * Format "pkcs11-stm32f4": a file of corePKCS11's flash port: u32 0x1a2b3c4d, u32
+ * Format "pkcs11": the struct that the flash ports of FreeRTOS's PKCS#11 have (P11KeyConfig of amazon-freertos,
+ *   vendors/st/boards/stm32l475_discovery/ports/pkcs11): 2048 bytes each for certificate, private key and code-signing
+ *   key, then for each in that order u32 0xabcd0000 | length; erased flash where there is none.
+ * Format "pkcs11-stm32f4": a port that has a sector for each: u32 0x1a2b3c4d, u32
  *   length, 2048 bytes of data; one file per region.
  * Format "esp-secure-cert": the TLV partition that esp_secure_cert_mgr reads.
  *
@@ -40,9 +43,12 @@ enum iot_credential_tag {
 	IOT_CREDENTIAL_TAGS            /* one more than the last */
 };
 
-enum iot_credential_format { IOT_CREDENTIAL_IOTC, IOT_CREDENTIAL_PKCS11_STM32F4, IOT_CREDENTIAL_ESP_SECURE_CERT };
-/* By name ("iotc", "pkcs11-stm32f4", "esp-secure-cert"); false: there is none. */
-bool iot_credential_format_find(const char *name, enum iot_credential_format *ret);
+enum iot_credential_format {
+	IOT_CREDENTIAL_IOTC,
+	IOT_CREDENTIAL_PKCS11,
+	IOT_CREDENTIAL_PKCS11_STM32F4,
+	IOT_CREDENTIAL_ESP_SECURE_CERT
+};
 
 /* One item. The value is borrowed. */
 struct iot_credential {
@@ -52,9 +58,9 @@ struct iot_credential {
 };
 
 /*
- * Append the image of these items. iotc: any, each tag once. pkcs11-stm32f4: exactly one certificate, key or
- * code-signing key of up to 2048 bytes. esp-secure-cert: certificate, key, root CA. `out` should be a secret buffer
- * when a key is among them. IOT_USAGE for what the format cannot hold.
+ * Append the image of these items. iotc: any, each tag once. pkcs11: certificate, key, code-signing key of up to 2048
+ * bytes each; pkcs11-stm32f4: exactly one of them. esp-secure-cert: certificate, key, root CA. `out` should be a secret
+ * buffer when a key is among them. IOT_USAGE for what the format cannot hold.
  */
 IOT_CHECK enum iot_status iot_credential_build(enum iot_credential_format format, const struct iot_credential *items,
 					       size_t count, struct iot_buf *out, struct iot_error *err);
@@ -70,6 +76,11 @@ IOT_CHECK enum iot_status iot_credential_parse(const void *data, size_t len,
 /* The item with this tag, or NULL. */
 const struct iot_credential *iot_credential_find(const struct iot_credential *items, size_t count,
 						 enum iot_credential_tag tag);
+/*
+ * Does this region begin with something that is no iotc image, whole, damaged or half written, and no erased flash? It
+ * may be a program that grew into it.
+ */
+bool iot_credential_foreign(const void *data, size_t len);
 /* Is it erased flash? */
 bool iot_credential_blank(const void *data, size_t len);
 

@@ -94,6 +94,15 @@ struct iot_device_spec {
 IOT_CHECK enum iot_status iot_device_create(struct iot_cloud *cloud, const struct iot_device_spec *spec,
 					    json_t **ret_record, struct iot_error *err);
 
+/*
+ * Append an image of the credentials in a folder that iot_device_create wrote. format: "iotc" (part "credentials", which
+ * is meant by NULL, or "codesign"), "pkcs11", "pkcs11-stm32f4" (part "certificate", "key" or "codesign"), or
+ * "esp-secure-cert", filled up to the partition's 8 KiB; credential.h describes them. `out` becomes a secret buffer.
+ * IOT_NOT_FOUND: a file is missing; IOT_VERIFY: the key is not that of the certificate.
+ */
+IOT_CHECK enum iot_status iot_credential_image(const char *dir, const char *format, const char *part,
+					       struct iot_buf *out, struct iot_error *err);
+
 /* What is done with each device of a batch: as iot_device_create, _update, _retire, and a policy for its certificates. */
 enum iot_batch_kind { IOT_BATCH_CREATE, IOT_BATCH_UPDATE, IOT_BATCH_RETIRE, IOT_BATCH_ATTACH };
 

@@ -78,8 +78,9 @@ IOT_CHECK enum iot_status iot_key_from_private_pem(const char *text, size_t len,
 IOT_CHECK enum iot_status iot_key_save_new(const struct iot_key *key, const char *path,
 					   const struct iot_secret_source *passphrase, struct iot_error *err);
 
-/* Append the private key as unencrypted PKCS#8 PEM to a buffer, which becomes a secret one. */
+/* Append the private key as unencrypted PKCS#8, PEM or DER, to a buffer, which becomes a secret one. */
 IOT_CHECK enum iot_status iot_key_private_pem(const struct iot_key *key, struct iot_buf *secret, struct iot_error *err);
+IOT_CHECK enum iot_status iot_key_private_der(const struct iot_key *key, struct iot_buf *secret, struct iot_error *err);
 
 /* Public key of a file that holds a PUBLIC KEY or a CERTIFICATE in PEM (the first block counts). */
 IOT_CHECK enum iot_status iot_key_load_public(const char *path, struct iot_key **ret, struct iot_error *err);

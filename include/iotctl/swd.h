@@ -62,7 +62,8 @@ struct iot_swd_identity {
 IOT_CHECK enum iot_status iot_swd_identify(const struct iot_swd_options *options, struct iot_swd_identity *ret,
 					   struct iot_error *err);
 
-/* Append what each partition holds, and let the core run again; NULL: not this one. The buffers should be secret ones. */
+/* Append what each partition holds, and let the core run again; NULL: not this one. The buffers should be secret ones.
+ */
 IOT_CHECK enum iot_status iot_swd_read(const struct iot_swd_options *options,
 				       struct iot_buf *const out[static IOT_SWD_PARTITIONS], struct iot_error *err);
 
@@ -80,11 +81,12 @@ IOT_CHECK enum iot_status iot_swd_write(const struct iot_swd_options *options,
 					struct iot_error *err);
 
 /*
- * Put one lock on, reset, and prove that it holds: that a write (or a read) is refused. A permanent one needs
- * `permanent`, IOT_DENIED without. IOT_VERIFY if it does not hold. One that is on already is proved only.
+ * Put one lock on, reset, and prove that it holds: that a write (or a read) is refused, by a chip that still answers. A
+ * permanent one needs `permanent`, IOT_DENIED without. IOT_VERIFY if it does not hold. *ret_proved: false where the
+ * description knows of nothing that the lock refuses.
  */
 IOT_CHECK enum iot_status iot_swd_lock(const struct iot_swd_options *options, size_t index, bool permanent,
-				       struct iot_error *err);
+				       bool *ret_proved, struct iot_error *err);
 
 /* Reset, and let it run. */
 IOT_CHECK enum iot_status iot_swd_run(const struct iot_swd_options *options, struct iot_error *err);

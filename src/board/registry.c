@@ -193,8 +193,13 @@ enum iot_status iot_board_reset(struct iot_board *board, struct iot_error *err)
 enum iot_status iot_board_check_locks(const struct iot_board_description *description, enum iot_board_lock strength,
 				      const char *const *names, struct iot_error *err)
 {
-	if (names == NULL || *names == NULL)
-		return IOT_OK;
+	static const char *const no_names[] = {NULL};
+
+	if (names == NULL || *names == NULL) {
+		if (strength == IOT_BOARD_LOCK_NONE || description->ops->check_locks == NULL)
+			return IOT_OK;
+		return description->ops->check_locks(description->json, strength, no_names, err);
+	}
 	if (description->ops->check_locks == NULL)
 		return iot_fail(err, IOT_USAGE, "a board of kind '%s' has no optional locks", description->ops->name);
 	if (strength == IOT_BOARD_LOCK_NONE) {

@@ -244,7 +244,7 @@ const struct cli_command cmd_board = {
 	.name = "board",
 	.summary = "Boards: on which ports they are, who they are, and what kinds there are",
 	.group = "boards",
-	.subcommands = CLI_COMMANDS(&cmd_list, &cmd_probe, &cmd_kinds, &cmd_show),
+	.subcommands = CLI_COMMANDS(&cmd_list, &cmd_probe, &cmd_kinds, &cmd_show, &cmd_board_image),
 };
 
 /* --- provision --------------------------------------------------------------------------------- */

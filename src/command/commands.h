@@ -10,6 +10,7 @@ extern const struct cli_command cmd_attest_policy; /* a verb of attest, in attes
 extern const struct cli_command cmd_attest_add_key, cmd_attest_keys, cmd_attest_remove_key; /* device_keys.c */
 extern const struct cli_command cmd_backup;
 extern const struct cli_command cmd_board;
+extern const struct cli_command cmd_board_image; /* below it */
 extern const struct cli_command cmd_ca;
 extern const struct cli_command cmd_cert;
 extern const struct cli_command cmd_codesign;

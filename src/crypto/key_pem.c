@@ -206,6 +206,23 @@ enum iot_status iot_key_private_pem(const struct iot_key *key, struct iot_buf *s
 	return status == IOT_OK ? private_pem(key, NULL, secret, err) : status;
 }
 
+enum iot_status iot_key_private_der(const struct iot_key *key, struct iot_buf *secret, struct iot_error *err)
+{
+	enum iot_status status = need_private(key, err);
+	IOT_CLEAN(iot_bio_free_p) BIO *bio = status == IOT_OK ? BIO_new(BIO_s_secmem()) : NULL;
+	PKCS8_PRIV_KEY_INFO *plain = bio != NULL ? EVP_PKEY2PKCS8(key->pkey) : NULL;
+	int done = plain != NULL ? i2d_PKCS8_PRIV_KEY_INFO_bio(bio, plain) : 0;
+
+	if (status != IOT_OK)
+		return status;
+	PKCS8_PRIV_KEY_INFO_free(plain);
+	if (done != 1)
+		return iot_ossl_fail(err, IOT_FAILURE, "cannot encode the private key");
+	secret->secret = true;
+	iot_ossl_bio_to_buf(bio, secret);
+	return iot_buf_check(secret, "private key", err);
+}
+
 enum iot_status iot_key_save_new(const struct iot_key *key, const char *path,
 				 const struct iot_secret_source *passphrase, struct iot_error *err)
 {

@@ -322,6 +322,10 @@ enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provisio
 		*ret_record = make_record(&run);
 	else
 		iot_error_while(err, "provisioning the board on '%.160s'", spec->port);
+	if (status == IOT_BOARD && err->hint[0] == '\0')
+		iot_error_hint(
+			err,
+			"look at the cable and at what the board says, and run the same command again: it goes on");
 	release(&run);
 	return status;
 }

@@ -44,6 +44,13 @@ enum iot_status provision_check_owner(struct provision *run, struct iot_error *e
 	/* What a run that ended in the middle of writing left in it is nobody's. */
 	if (status != IOT_OK || in_hand || run->spec->replace)
 		return status;
+	if (*run->identity.occupied != '\0') {
+		iot_fail(err, IOT_CONFLICT, "%s holds something else", run->identity.occupied);
+		iot_error_hint(
+			err,
+			"nothing was changed; is the description's place right? --replace overwrites what is there");
+		return IOT_CONFLICT;
+	}
 	if (is_other_device(run)) {
 		iot_fail(err, IOT_CONFLICT, "the board is device '%s' already, not '%s'", run->identity.thing_name,
 			 run->thing);
@@ -169,8 +176,11 @@ static enum iot_status hand_key_over(struct provision *run, struct iot_error *er
 	return status;
 }
 
-/* What the board said when it took an item is one thing, what it holds after it was saved another. */
-static enum iot_status check_committed(struct provision *run, struct iot_error *err)
+/*
+ * What the board said when it took an item is one thing, what it holds after it was saved another. *ret_lost: it does
+ * not hold all of it.
+ */
+static enum iot_status check_committed(struct provision *run, bool *ret_lost, struct iot_error *err)
 {
 	enum iot_status status = IOT_OK;
 
@@ -181,9 +191,14 @@ static enum iot_status check_committed(struct provision *run, struct iot_error *
 			continue;
 		item.value = value_of(run, item.kind);
 		status = iot_board_look(run->board, &item, err);
-		if (status == IOT_OK && item.outcome != IOT_ITEM_SAME)
-			status = iot_fail(err, IOT_VERIFY, "the board does not hold the %s that it was given",
-					  iot_board_item_name(item.kind));
+		if (status == IOT_OK && item.outcome != IOT_ITEM_SAME) {
+			*ret_lost = true;
+			iot_fail(err, IOT_VERIFY, "the board does not hold the %s that it was given",
+				 iot_board_item_name(item.kind));
+			iot_error_hint(err,
+				       "it was given it twice: does it restart by itself, or does its memory fail?");
+			return IOT_VERIFY;
+		}
 	}
 	return status;
 }
@@ -198,7 +213,7 @@ static bool needs_commit(const struct provision *run)
 	return any;
 }
 
-static enum iot_status install_all(struct provision *run, struct iot_error *err)
+static enum iot_status install_all(struct provision *run, bool *ret_lost, struct iot_error *err)
 {
 	enum iot_status status = hand_key_over(run, err);
 
@@ -215,7 +230,7 @@ static enum iot_status install_all(struct provision *run, struct iot_error *err)
 	if (status != IOT_OK || run->description->ops->commit == NULL || !needs_commit(run))
 		return status;
 	status = iot_board_commit(run->board, err);
-	return status == IOT_OK ? check_committed(run, err) : status;
+	return status == IOT_OK ? check_committed(run, ret_lost, err) : status;
 }
 
 /* The signer that another fleet left is forgotten by a factory reset only. */
@@ -227,7 +242,8 @@ static bool blocked_by_signer(const struct provision *run, const struct iot_erro
 
 enum iot_status provision_program(struct provision *run, struct iot_error *err)
 {
-	enum iot_status status = install_all(run, err);
+	bool lost = false;
+	enum iot_status status = install_all(run, &lost, err);
 
 	if (status == IOT_VERIFY && blocked_by_signer(run, err)) {
 		iot_error_clear(err);
@@ -235,7 +251,13 @@ enum iot_status provision_program(struct provision *run, struct iot_error *err)
 		run->entry.programmed = false;
 		status = iot_board_reset(run->board, err);
 		if (status == IOT_OK)
-			status = install_all(run, err);
+			status = install_all(run, &lost, err);
+	}
+	/* A board that restarts in the middle loses what it had not saved: once more, then. */
+	if (status == IOT_VERIFY && lost) {
+		iot_error_clear(err);
+		run->entry.programmed = false;
+		status = install_all(run, &lost, err);
 	}
 	return status;
 }

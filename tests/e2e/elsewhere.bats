@@ -290,7 +290,7 @@ acknowledged() { [ "$(iotctl config list pump-0001 --query '.[].acknowledgedVers
 # Those that the tests above call in a line of their own, and those whose work is behind a serial port or in a file, without any
 # fleet, and which other tests run.
 by_hand() {
-  printf '%s\n' 'ota watch' serve 'board probe' 'sim expresslink' 'sim host' 'sim jwt-device' 'attest decode' 'attest policy make' \
+  printf '%s\n' 'ota watch' serve 'board probe' 'board image' 'sim expresslink' 'sim host' 'sim jwt-device' 'attest decode' 'attest policy make' \
     'attest verify' 'sim board' 'sim psk-device' 'station verify' 'station run' \
     'station report' 'station export' 'station close' 'gateway run'
 }

@@ -24,18 +24,20 @@ extern size_t row_count;
 
 /* --- boards (faulttable_boards.c) --- */
 #define SSID "plant"
-#define PASSWORD "correct horse"
 
 extern const char *fleet; /* folder */
 extern char *password_file;
 extern int broker_port;
 
 struct subject {
-	const char *name;             /* its description */
+	const char *name;             /* in the table */
+	const char *board;            /* its description, or the path of one */
 	const char *who;              /* vendor, model and version in a record */
 	const char *const *scenarios; /* NULL-terminated */
-	bool wifi;
-	bool stays_connected; /* after provisioning */
+	const char *password;         /* of a Wi-Fi network that it is to join; NULL: none */
+	bool apn;
+	enum seen { NEVER_SEEN, SEEN_ONCE, STAYS } seen; /* by the broker, after provisioning */
+	const char *said; /* what stands before each command in a transcript; NULL: the board keeps LINK.commands */
 	/* Be the board of a row until told to end; returns an exit code. */
 	int (*run)(const struct row *row, const char *link, bool faulty);
 	void (*thing)(const char *link, char name[129]);        /* what it is called in the registry */

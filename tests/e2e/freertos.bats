@@ -96,7 +96,7 @@ reset@pki generate key|0|
 reset@pki import cert tls_cert|0|
 reset@paste#7|0|
 reset@paste-end#2|0|
-reset@conf commit|11|does not hold
+reset@conf commit|0|
 reset@reset|0|
 TABLE
   [ "$(iotctl cert list --query length)" = "$n" ]

@@ -125,6 +125,43 @@ crc_of() { gzip -c | tail -c 8 | od -An -tx4 -N4 --endian=little | tr -d ' '; }
     --lock-also 'readout protection, level 1' </dev/null
 }
 
+@test "what nothing takes off again takes the word, typed at a terminal, or the recipe of a station" {
+  load station
+  jq '.locks[0].permanence = "permanent" | .name = "mine"' <(iotctl board show stm32f1 --query .file) >mine.json
+  power_on
+  # every lock of this strength would be put on by hand only: nothing is written for it
+  fault 2 'no lock that would be put on' iotctl provision --board ./mine.json --port buspirate:./probe --name pump-1 --lock reversible
+  [ "$(iotctl device list --query length)" = 0 ]
+  fault 2 'no lock that would be put on' iotctl provision --board nrf52 --port buspirate:./probe --name pump-1 --lock reversible
+
+  typed() { # WORD [ARGUMENTS...]: what the command says is in screen.log
+    echo "$1" | TERM=xterm CI="" script -q -e -c "iotctl provision --board ./mine.json --port buspirate:./probe --name pump-1 -q -o json ${*:2}" screen.log
+  }
+  combined fail typed yes --lock permanent
+  grep -q 'not confirmed' screen.log
+  [ "$(iotctl device list --query length)" = 0 ]
+  combined 0 typed permanent --lock permanent
+  grep -q 'code-signing page (permanent)' screen.log
+  iotctl codesign create other >/dev/null
+  fault 10 'write-protected' iotctl provision --board ./mine.json --port buspirate:./probe --codesign other
+
+  # a station does what its recipe says, and nobody is asked
+  write_recipe recipe.json 'del(.hook) | .board = "mine.json" | .lock = "permanent"'
+  power_off
+  rm -f flash*
+  power_on --uid 000000000000000000000002
+  combined 0 station --port buspirate:./probe --range 0002..0009 --count 1 -o jsonl
+  [ "$(results 'map(select(.result == "pass") | .device.locks) | .[0]' | jq -c .)" = '["write protection of the code-signing page (permanent)"]' ]
+  # without it the same recipe locks nothing
+  write_recipe recipe.json 'del(.hook) | .board = "mine.json"'
+  power_off
+  rm -f flash*
+  power_on --uid 000000000000000000000003
+  rm -rf "$fleet/stations"
+  combined 0 station --port buspirate:./probe --range 0003..0009 --count 1 -o jsonl
+  [ "$(results 'map(select(.result == "pass") | .device.locks) | .[0]' | jq -c .)" = '[]' ]
+}
+
 @test "what is wrong is told, nothing is left behind, and the next run ends well" {
   fault 10 'port' provision --name pump-1
   power_on --fault dead
@@ -153,6 +190,28 @@ crc_of() { gzip -c | tail -c 8 | od -An -tx4 -N4 --endian=little | tr -d ' '; }
   power_on --uid 000000000000000000000001
   fault 4 'belongs to board' provision --name pump-1
   PATH=$IOTCTL_BIN:$work/none fault 10 "'openocd' is not there" provision --name pump-3
+}
+
+@test "flash that holds something else is left alone, unless it is to be overwritten" {
+  local where
+  for where in 0x1e000 0x1f000; do # a program that grew into the place for credentials, or for the code-signing key
+    power_on --uid "0000000000000000000${where#0x}"
+    power_off
+    printf '\x00\x50\x00\x20\xc1\x01\x00\x08' | dd of=flash bs=1 seek=$((where)) conv=notrunc status=none
+    cp flash before
+    power_on --uid "0000000000000000000${where#0x}"
+    fault 4 'holds something else' provision --name "pump-$where"
+    [[ $err == *'nothing was changed'* ]]
+    cmp flash before
+    [ "$(iotctl cert list --query length)" = 0 ]
+    [ "$(keys_left)" = 0 ]
+    power_off
+    rm -f flash*
+  done
+  cp before flash
+  power_on --uid 000000000000000000000009
+  provision --name pump-9 --replace -q -o json >record
+  [ "$(iotctl cert list --query length)" = 1 ]
 }
 
 @test "a description of one's own, and what is wrong in it" {

@@ -111,7 +111,7 @@ static enum iot_status check_value(const struct iot_board_item *item, struct iot
 	return IOT_OK;
 }
 
-static enum iot_status set_conf(struct freertos *board, const char *key, const char *value, bool secret,
+static enum iot_status set_once(struct freertos *board, const char *key, const char *value, bool secret,
 				struct iot_error *err)
 {
 	struct iot_buf echoed = IOT_BUF_SECRET(1024);
@@ -130,6 +130,17 @@ static enum iot_status set_conf(struct freertos *board, const char *key, const c
 	if (status == IOT_TIMEOUT || (status == IOT_OK && (answer.failed || !answer.found)))
 		status = iot_fail(err, IOT_BOARD, "the board did not take its %s", key);
 	iot_buf_release(&echoed);
+	return status;
+}
+
+/* Said again, it is no harm: it stays in RAM. */
+static enum iot_status set_conf(struct freertos *board, const char *key, const char *value, bool secret,
+				struct iot_error *err)
+{
+	enum iot_status status = set_once(board, key, value, secret, err);
+
+	for (int tries = 1; status == IOT_BOARD && tries < CONSOLE_WRITE_TRIES; tries++)
+		status = set_once(board, key, value, secret, err);
 	return status;
 }
 

@@ -113,7 +113,7 @@ static bool take_text(const char *line, void *data)
 	return true;
 }
 
-/* What follows `front` in the answer, read twice the same; "": the shell has no such command. */
+/* What follows `front` in the answer, read twice the same; "": the shell says that it has no such thing. */
 static enum iot_status read_fact(struct zephyr *board, const char *command, const char *front, char *out, size_t size,
 				 struct iot_error *err)
 {
@@ -130,6 +130,9 @@ static enum iot_status read_fact(struct zephyr *board, const char *command, cons
 		status = zephyr_ask(board, CONSOLE_TEXTS({command, false}), &answer, err);
 		if (status != IOT_OK)
 			return status;
+		/* Without its id a board would pass for another one; a shell that lacks the command says so. */
+		if (answer.said == ZEPHYR_NOTHING && *answer.text == '\0')
+			return iot_fail(err, IOT_BOARD, "the board says nothing to '%s'", command);
 		if (answer.said != ZEPHYR_GOOD) {
 			iot_info("the board does not answer '%s': %s", command, answer.text);
 			return IOT_OK;

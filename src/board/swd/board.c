@@ -146,6 +146,11 @@ static enum iot_status identify(void *self, struct iot_board_identity *ret, stru
 	copy_text(board, IOT_CREDENTIAL_ID, ret->thing_name, sizeof(ret->thing_name));
 	copy_text(board, IOT_CREDENTIAL_ENDPOINT, ret->endpoint, sizeof(ret->endpoint));
 	copy_text(board, IOT_CREDENTIAL_PSK_IDENTITY, ret->psk_identity, sizeof(ret->psk_identity));
+	ret->occupied[0] = '\0';
+	for (int i = IOT_SWD_PARTITIONS - 1; i >= 0; i--)
+		if (iot_credential_foreign(board->held[i].image.data, board->held[i].image.len))
+			snprintf(ret->occupied, sizeof(ret->occupied), "the flash for %s",
+				 i == IOT_SWD_CREDENTIALS ? "credentials" : "the code-signing key");
 	ret->claimed_known = true;
 	ret->claimed = *ret->endpoint != '\0';
 	iot_buf_clear(&ret->certificate);
@@ -409,38 +414,56 @@ static enum iot_status check_lock(const struct iot_swd_target *target, enum iot_
 	return no_such_lock(target, name, err);
 }
 
+static bool is_meant(const struct iot_swd_lock *lock, enum iot_board_lock strength, const char *const *names)
+{
+	return (!lock->optional || is_named(names, lock->name)) &&
+	       (!lock->permanent || strength == IOT_BOARD_LOCK_PERMANENT);
+}
+
+static enum iot_status check_any(const struct iot_swd_target *target, enum iot_board_lock strength,
+				 const char *const *names, struct iot_error *err)
+{
+	for (size_t i = 0; i < iot_swd_lock_count(target); i++) {
+		const struct iot_swd_lock which = iot_swd_lock_at(target, i);
+
+		if (is_meant(&which, strength, names))
+			return IOT_OK;
+	}
+	iot_fail(err, IOT_USAGE, "the description has no lock that would be put on");
+	iot_error_hint(err, "an optional one has to be named, a permanent one needs that strength");
+	return IOT_USAGE;
+}
+
 static enum iot_status check_locks(const json_t *description, enum iot_board_lock strength, const char *const *names,
 				   struct iot_error *err)
 {
 	IOT_CLEAN(iot_swd_target_free_p) struct iot_swd_target *target = NULL;
 	enum iot_status status = iot_swd_target_parse(description, &target, err);
 
-	for (; status == IOT_OK && *names != NULL; names++)
-		status = check_lock(target, strength, *names, err);
-	return status;
+	for (const char *const *name = names; status == IOT_OK && *name != NULL; name++)
+		status = check_lock(target, strength, *name, err);
+	return status == IOT_OK ? check_any(target, strength, names, err) : status;
 }
 
 static enum iot_status lock(void *self, enum iot_board_lock strength, json_t *done, struct iot_error *err)
 {
 	struct swd_board *board = self;
-	bool permanent = strength == IOT_BOARD_LOCK_PERMANENT;
 	enum iot_status status = IOT_OK;
-	size_t put_on = 0;
 
 	for (size_t i = 0; status == IOT_OK && i < iot_swd_lock_count(board->target); i++) {
 		const struct iot_swd_lock which = iot_swd_lock_at(board->target, i);
 		IOT_CLEAN(iot_free_p) char *text = NULL;
+		bool proved = false;
 
-		if ((which.optional && !is_named(board->options.locks, which.name)) || (which.permanent && !permanent))
+		if (!is_meant(&which, strength, board->options.locks))
 			continue;
-		status = iot_swd_lock(&board->swd, i, permanent, err);
-		text = iot_strf("%s (%s)", which.name, which.permanent ? "permanent" : "reversible");
+		status = iot_swd_lock(&board->swd, i, which.permanent, &proved, err);
+		if (status != IOT_OK)
+			break;
+		text = iot_strf("%s (%s%s)", which.name, which.permanent ? "permanent" : "reversible",
+				proved ? "" : ", not proved");
 		json_array_append_new(done, json_string(text));
-		put_on++;
 	}
-	if (status == IOT_OK && put_on == 0)
-		return iot_fail(err, IOT_USAGE, "the description of board '%s' has no such lock",
-				board->options.description->name);
 	return status;
 }
 

@@ -4,30 +4,22 @@
  */
 #include "iotctl/credential.h"
 
+#include "iotctl/base.h"
+
 #include <string.h>
 
 enum { HEADER = 32, CRC_AT = 28, ITEM_HEADER = 8, ALIGN = 4, VERSION = 1 };
 enum { PKCS11_DATA = 2048 };
+#define MAGIC "IOTC"
 #define PKCS11_MARK 0x1a2b3c4dU
+#define PKCS11_PRESENT 0xabcd0000U
 #define ESP_MAGIC 0xba5eba11U
 enum { ESP_ALIGN = 16, ESP_CA = 0, ESP_DEVICE = 1, ESP_KEY = 2 };
 
-static const char *const format_names[] = {"iotc", "pkcs11-stm32f4", "esp-secure-cert"};
 static const char *const tag_names[IOT_CREDENTIAL_TAGS] = {
 	"",        "thing name",   "certificate", "private key",        "code-signing key", "endpoint",
 	"root CA", "PSK identity", "PSK",         "attestation key id", "attestation key",  "implementation id",
 	"port"};
-
-bool iot_credential_format_find(const char *name, enum iot_credential_format *ret)
-{
-	for (size_t i = 0; i < sizeof(format_names) / sizeof(*format_names); i++) {
-		if (strcmp(name, format_names[i]) == 0) {
-			*ret = (enum iot_credential_format)i;
-			return true;
-		}
-	}
-	return false;
-}
 
 /* --- bytes ---------------------------------------------------------------------------- */
 
@@ -80,6 +72,16 @@ bool iot_credential_blank(const void *data, size_t len)
 	return true;
 }
 
+bool iot_credential_foreign(const void *data, size_t len)
+{
+	const uint8_t *at = data;
+
+	for (size_t i = 0; i < len && i < sizeof(MAGIC) - 1; i++)
+		if (at[i] != 0xff && at[i] != (uint8_t)MAGIC[i])
+			return true;
+	return false;
+}
+
 /* --- building ---------------------------------------------------------------------------- */
 
 static enum iot_status check_once(const struct iot_credential *items, size_t count, struct iot_error *err)
@@ -107,7 +109,7 @@ static void build_iotc(const struct iot_credential *items, size_t count, struct 
 		iot_buf_add(&body, items[i].value, items[i].len);
 		pad(&body, 0, ALIGN, (char)0xff);
 	}
-	iot_buf_adds(out, "IOTC");
+	iot_buf_adds(out, MAGIC);
 	add_int(out, VERSION, 2);
 	add_int(out, HEADER, 2);
 	add_int(out, (uint32_t)body.len, 4);
@@ -122,23 +124,60 @@ static void build_iotc(const struct iot_credential *items, size_t count, struct 
 	iot_buf_release(&body);
 }
 
+static enum iot_status check_pkcs11(const struct iot_credential *item, struct iot_error *err)
+{
+	if (item->tag != IOT_CREDENTIAL_CERTIFICATE && item->tag != IOT_CREDENTIAL_KEY &&
+	    item->tag != IOT_CREDENTIAL_CODE_SIGNING)
+		return iot_fail(err, IOT_USAGE, "the flash of a PKCS#11 port has no place for a %s",
+				tag_names[item->tag]);
+	if (item->len > PKCS11_DATA)
+		return iot_fail(err, IOT_USAGE, "the %s has %zu bytes, and a PKCS#11 port has %d for it",
+				tag_names[item->tag], item->len, PKCS11_DATA);
+	return IOT_OK;
+}
+
+static void add_pkcs11(struct iot_buf *out, const struct iot_credential *item)
+{
+	size_t start = out->len;
+
+	if (item != NULL)
+		iot_buf_add(out, item->value, item->len);
+	while (out->len < start + PKCS11_DATA && !out->over)
+		iot_buf_addc(out, (char)0xff);
+}
+
 static enum iot_status build_pkcs11(const struct iot_credential *items, size_t count, struct iot_buf *out,
 				    struct iot_error *err)
 {
-	size_t end;
+	static const enum iot_credential_tag order[] = {IOT_CREDENTIAL_CERTIFICATE, IOT_CREDENTIAL_KEY,
+							IOT_CREDENTIAL_CODE_SIGNING};
+	enum iot_status status = IOT_OK;
 
-	if (count != 1 || (items->tag != IOT_CREDENTIAL_CERTIFICATE && items->tag != IOT_CREDENTIAL_KEY &&
-			   items->tag != IOT_CREDENTIAL_CODE_SIGNING))
+	for (size_t i = 0; status == IOT_OK && i < count; i++)
+		status = check_pkcs11(&items[i], err);
+	for (size_t i = 0; status == IOT_OK && i < IOT_LENGTH(order); i++)
+		add_pkcs11(out, iot_credential_find(items, count, order[i]));
+	for (size_t i = 0; status == IOT_OK && i < IOT_LENGTH(order); i++) {
+		const struct iot_credential *item = iot_credential_find(items, count, order[i]);
+
+		add_int(out, item != NULL ? PKCS11_PRESENT | (uint32_t)item->len : UINT32_MAX, 4);
+	}
+	return status;
+}
+
+static enum iot_status build_pkcs11_file(const struct iot_credential *items, size_t count, struct iot_buf *out,
+					 struct iot_error *err)
+{
+	enum iot_status status;
+
+	if (count != 1)
 		return iot_fail(err, IOT_USAGE, "a PKCS#11 file is one certificate, private key or code-signing key");
-	if (items->len > PKCS11_DATA)
-		return iot_fail(err, IOT_USAGE, "the %s has %zu bytes, and a PKCS#11 file holds %d",
-				tag_names[items->tag], items->len, PKCS11_DATA);
+	status = check_pkcs11(items, err);
+	if (status != IOT_OK)
+		return status;
 	add_int(out, PKCS11_MARK, 4);
 	add_int(out, (uint32_t)items->len, 4);
-	end = out->len + PKCS11_DATA;
-	iot_buf_add(out, items->value, items->len);
-	while (out->len < end && !out->over)
-		iot_buf_addc(out, (char)0xff);
+	add_pkcs11(out, items);
 	return IOT_OK;
 }
 
@@ -182,8 +221,10 @@ enum iot_status iot_credential_build(enum iot_credential_format format, const st
 
 	if (status != IOT_OK)
 		return status;
-	if (format == IOT_CREDENTIAL_PKCS11_STM32F4)
+	if (format == IOT_CREDENTIAL_PKCS11)
 		status = build_pkcs11(items, count, out, err);
+	else if (format == IOT_CREDENTIAL_PKCS11_STM32F4)
+		status = build_pkcs11_file(items, count, out, err);
 	else if (format == IOT_CREDENTIAL_ESP_SECURE_CERT)
 		status = build_esp(items, count, out, err);
 	else
@@ -237,7 +278,7 @@ enum iot_status iot_credential_parse(const void *data, size_t len,
 
 	if (iot_credential_blank(data, len))
 		return iot_fail(err, IOT_NOT_FOUND, "the credential region is blank");
-	if (len < HEADER || memcmp(at, "IOTC", 4) != 0)
+	if (len < HEADER || memcmp(at, MAGIC, sizeof(MAGIC) - 1) != 0)
 		return iot_fail(err, IOT_VERIFY, "the credential region holds something else");
 	if (get_int(at + CRC_AT, 4) != crc32_of(at, CRC_AT))
 		return damaged(err, "its header has the wrong checksum");

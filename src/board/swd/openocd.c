@@ -143,6 +143,8 @@ static const struct {
 	{"Can't find interface", "OpenOCD does not know this debug probe",
 	 "look into OpenOCD's folder interface/ for its name"},
 	{"Can't find target", "OpenOCD does not know this target", "is OpenOCD new enough?"},
+	{"invalid command name", "this OpenOCD lacks a command that is needed",
+	 "version 0.12.0 or later is wanted: 'openocd --version' tells which it is"},
 	{"Error connecting DP", "the target does not answer on SWD",
 	 "is it powered, and are SWDIO, SWCLK and ground connected?"},
 	{"DP initialisation failed", "the target does not answer on SWD",

@@ -15,6 +15,7 @@
 
 #define CPUID_ADDRESS "0xe000ed00"
 #define COMPARING "comparing what was written"
+#define TRYING "trying the lock"
 
 static const char *const names[IOT_SWD_PARTITIONS] = {"the credentials", "the code-signing key"};
 
@@ -219,49 +220,63 @@ enum iot_status iot_swd_write(const struct iot_swd_options *options,
 
 /*
  * Try what the lock should refuse, at a place that stays erased: a write that succeeds by mistake harms nothing. The
- * step's result is "refused" or "allowed".
+ * step's result is "refused" or "allowed". A probe that fell off refuses everything, too: so what was not to change is
+ * read back, and where nothing can be read any more, the debug port still has to say who it is.
  */
 static void add_proof(struct swd_run *run, const struct swd_lock *lock)
 {
 	const struct iot_swd_target *target = run->options->target;
 	const struct swd_region *region = &target->partitions[IOT_SWD_CODESIGN];
 	uint32_t last = region->address + region->size - (uint32_t)target->write_unit;
+	int bits = target->write_unit == 2 ? 16 : 32;
 
 	if (lock->proof == SWD_REFUSES_READ)
-		swd_step(run, "trying the lock", "expr {[catch {read_memory 0x%x 32 1}] ? {refused} : {allowed}}",
+		swd_step(run, TRYING, "expr {[catch {read_memory 0x%x 32 1}] ? {refused} : {allowed}}",
 			 region->address);
 	else if (lock->proof == SWD_REFUSES_WRITE)
-		swd_step(run, "trying the lock", "expr {[catch {flash fill%c 0x%x 0 1}] ? {refused} : {allowed}}",
-			 target->write_unit == 2 ? 'h' : 'w', last);
+		swd_step(
+			run, TRYING,
+			"set iot_before [read_memory 0x%x %d 1]; set iot_failed [catch {flash fill%c 0x%x 0 1}]; "
+			"set iot_after [read_memory 0x%x %d 1]; "
+			"expr {$iot_before == $iot_after && ($iot_failed || $iot_before != 0) ? {refused} : {allowed}}",
+			last, bits, bits == 16 ? 'h' : 'w', last, last, bits);
 	else
-		swd_step(run, "trying the lock", "set iot_unproved unproved");
+		swd_step(run, TRYING, "set iot_unproved unproved");
+	swd_step(run, "seeing who was tried", "[lindex [dap names] 0] dpreg 0");
 }
 
-/* One run: "reset halt" first, as always, then the commands (none: is it on already?), a reset, the proof. */
-static enum iot_status try_lock(const struct iot_swd_options *options, const struct swd_lock *lock, bool put_on,
-				bool *ret_holds, struct iot_error *err)
+/* One run: "reset halt" first, as always, then the commands, a reset, the proof. *ret_result: of the proof. */
+static enum iot_status put_on(const struct iot_swd_options *options, const struct swd_lock *lock, char *result,
+			      size_t size, struct iot_error *err)
 {
 	struct swd_run run;
+	uint32_t dpidr = 0;
 	enum iot_status status;
 
 	swd_run_init(&run, options);
 	begin(&run);
 	swd_step(&run, "looking at the flash", "flash probe %d", options->target->bank);
-	for (size_t i = 0; put_on && lock->commands[i] != NULL; i++)
+	for (size_t i = 0; lock->commands[i] != NULL; i++)
 		swd_step(&run, "locking", "%s", lock->commands[i]);
-	swd_step(&run, "resetting", "reset halt");
+	/* A chip that refuses reading may refuse to be halted with it. */
+	swd_step(&run, "resetting", lock->proof == SWD_REFUSES_READ ? "catch {reset halt}" : "reset halt");
 	add_proof(&run, lock);
 	status = swd_run(&run, err);
 	if (status == IOT_OK)
-		*ret_holds = strcmp(swd_result(&run, run.steps - 1), "allowed") != 0;
+		status = number(&run, run.steps - 1, &dpidr, err);
+	if (status == IOT_OK)
+		status = check_dpidr(options->target, dpidr, err);
+	if (status == IOT_OK)
+		snprintf(result, size, "%s", swd_result(&run, run.steps - 2));
 	swd_run_release(&run);
 	return status;
 }
 
-enum iot_status iot_swd_lock(const struct iot_swd_options *options, size_t index, bool permanent, struct iot_error *err)
+enum iot_status iot_swd_lock(const struct iot_swd_options *options, size_t index, bool permanent, bool *ret_proved,
+			     struct iot_error *err)
 {
 	const struct swd_lock *lock = &options->target->locks[index];
-	bool holds = false;
+	char result[16] = "";
 	enum iot_status status;
 
 	if (lock->public.permanent && !permanent) {
@@ -269,10 +284,15 @@ enum iot_status iot_swd_lock(const struct iot_swd_options *options, size_t index
 		iot_error_hint(err, "nothing takes it off again: --lock=permanent puts it on all the same");
 		return IOT_DENIED;
 	}
-	status = try_lock(options, lock, true, &holds, err);
-	if (status == IOT_OK && !holds)
-		return iot_fail(err, IOT_VERIFY, "lock '%s' does not hold", lock->public.name);
-	return status;
+	status = put_on(options, lock, result, sizeof(result), err);
+	if (status != IOT_OK)
+		return status;
+	*ret_proved = strcmp(result, "refused") == 0;
+	if (*ret_proved || lock->proof == SWD_PROVES_NOTHING)
+		return IOT_OK;
+	iot_fail(err, IOT_VERIFY, "lock '%s' does not hold", lock->public.name);
+	iot_error_hint(err, "what it should refuse was done; look at its commands in the board's description");
+	return IOT_VERIFY;
 }
 
 enum iot_status iot_swd_run(const struct iot_swd_options *options, struct iot_error *err)

@@ -89,6 +89,25 @@ static void test_every_damaged_bit_is_found(void)
 	CU_ASSERT_EQUAL(parse(&count, found, &err), IOT_VERIFY);
 }
 
+static void test_what_is_foreign(void)
+{
+	static const struct {
+		const char *bytes;
+		bool foreign;
+	} rows[] = {
+		{"IOTC", false},
+		{"\xff\xff\xff\xff", false},
+		{"IO\xff\xff", false}, /* cut off in the middle of the first word */
+		{"\xff\xffTC", false},
+		{"IOTA", true},
+		{"\x00\x50\x00\x20", true}, /* where a program's stack begins */
+		{"\xff\xff\xff\xfe", true},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		CU_ASSERT_EQUAL(iot_credential_foreign(rows[i].bytes, 4), rows[i].foreign);
+}
+
 static void test_pkcs11_file(void)
 {
 	static char long_value[2049];
@@ -116,6 +135,72 @@ static void test_esp_partition(void)
 	CU_ASSERT_EQUAL(memcmp(image.data, expected, 28), 0);
 	CU_ASSERT_EQUAL(memcmp(image.data + 28, expected + 28, 4), 0);
 	CU_ASSERT_EQUAL(iot_credential_build(IOT_CREDENTIAL_ESP_SECURE_CERT, items, 1, &image, &err), IOT_USAGE);
+}
+
+/*
+ * An entry of the partition that espressif/esp_secure_cert_mgr has among its own tests (tools/tests/input_data): its
+ * third, a device certificate as a text that ends with a NUL. There it has 1184 bytes and CRC 0xf6bcdafe.
+ */
+static void test_esp_partition_of_others(void)
+{
+	static const char text[] = "-----BEGIN CERTIFICATE-----\n"
+				   "MIIDKTCCAhGgAwIBAgIUbMhJehS3g3mrlBy1G2ljcc5cmk0wDQYJKoZIhvcNAQEL\n"
+				   "BQAwEjEQMA4GA1UEAwwHVGVzdCBDQTAeFw0yNTA2MDMxMTU1NDZaFw0yNjA2MDMx\n"
+				   "MTU1NDZaMEcxCzAJBgNVBAYTAklOMQ0wCwYDVQQIDARNYWhhMQ0wCwYDVQQHDARQ\n"
+				   "dW5lMQwwCgYDVQQKDANFc3AxDDAKBgNVBAsMA2lkZjCCASIwDQYJKoZIhvcNAQEB\n"
+				   "BQADggEPADCCAQoCggEBALTr+Ggio62Gyg0MJTlcMG4FOK5MqMrkwNs29KmLinEb\n"
+				   "wfXCvHTakrOly5+Kk7EHKuVPKSj5JkOkWxX2qe454qYl1qWFreUFmD7HoAkIUsXC\n"
+				   "rFlnq6N+W0urymOx8tnCnRGxEFDGa978w+jXXjegXRRw9S7fA/jZhogki5b8ehFD\n"
+				   "YV8/yXiIASpLMSLPkDVDtpf9UxemtPkegS/uFO3Se+gBvIeOPPnZFDiVtWfLL8xj\n"
+				   "0VVEa8oRqj2QRrcpw4X677m59KFeuEufdcji/vxh4SNVDQbx44rL2meh0hrOqKnd\n"
+				   "xgcaQk8QO0bVvhgs/2P4MXg1sVx4yBrw+g6jZqceyY0CAwEAAaNCMEAwHQYDVR0O\n"
+				   "BBYEFAetau77voiU+wIPvw2dvujsFAe5MB8GA1UdIwQYMBaAFPmvmmFVM8KNV3so\n"
+				   "wAVG9Icyb35CMA0GCSqGSIb3DQEBCwUAA4IBAQBZ6Zb7g5eNF/ICQc1O1QK6vUIA\n"
+				   "nU4iBwG/DbN3ZyNrA7aXtSf3iuWbSdgiFHgWZixMXg9DIu4GxSyRAdq5Q9JiQuNt\n"
+				   "8p+UZmJ4lBi66FY7jb9WBGpnHEp1n9yISKuGnmKzOjtDG3fXpQ4mjwdShqXP4F4T\n"
+				   "BgoeDn3bOUhm2zN3RlED0RfaIbZQobSUOi7tXS+sRAxlUTLV3XyFxpeAvlsV3hTy\n"
+				   "pSc3sJQOgitWzVmYR6fmOcHpDTBtf10umq7HcUC6GzPikmt8ezFWg9Y/x748B9EF\n"
+				   "s62mWvngMNR1FWxXE4GUGS4gTaV2ltZd20uRG2Rm5IER80NqwwaqiCu00RQl\n"
+				   "-----END CERTIFICATE-----\n";
+	const struct iot_credential theirs = {IOT_CREDENTIAL_CERTIFICATE, text, sizeof(text)};
+	struct iot_error err = IOT_ERROR_INIT;
+
+	CU_ASSERT_EQUAL(sizeof(text), 1156);
+	ASSERT_OK(iot_credential_build(IOT_CREDENTIAL_ESP_SECURE_CERT, &theirs, 1, &image, &err), &err);
+	CU_ASSERT_EQUAL(image.len, 1184);
+	CU_ASSERT_EQUAL(memcmp(image.data, "\x11\xba\x5e\xba\0\0\0\0\x01\0\x84\x04", 12), 0);
+	CU_ASSERT_EQUAL(memcmp(image.data + 1180, "\xfe\xda\xbc\xf6", 4), 0);
+}
+
+/* As a port declares it: aws/amazon-freertos, vendors/st/boards/stm32l475_discovery/ports/pkcs11. */
+struct p11_key_config {
+	uint8_t certificate[2048], key[2048], codesign[2048];
+	uint32_t certificate_mark, key_mark, codesign_mark;
+};
+
+static void test_pkcs11_struct(void)
+{
+	const struct iot_credential all[] = {{IOT_CREDENTIAL_CODE_SIGNING, "\x30\x02\x05\x00", 4}, items[2], items[1]};
+	struct p11_key_config config;
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(iot_credential_build(IOT_CREDENTIAL_PKCS11, all, 3, &image, &err), &err);
+	CU_ASSERT_EQUAL(image.len, sizeof(config));
+	memcpy(&config, image.data, sizeof(config));
+	CU_ASSERT_EQUAL(config.certificate_mark, 0xabcd0005);
+	CU_ASSERT_EQUAL(config.key_mark, 0xabcd0003);
+	CU_ASSERT_EQUAL(config.codesign_mark, 0xabcd0004);
+	CU_ASSERT_EQUAL(memcmp(config.certificate, items[1].value, 5), 0);
+	CU_ASSERT_EQUAL(memcmp(config.key, items[2].value, 3), 0);
+	CU_ASSERT_EQUAL(memcmp(config.codesign, all[0].value, 4), 0);
+	CU_ASSERT_EQUAL(config.codesign[4], 0xff);
+	iot_buf_clear(&image);
+	/* What is not given is erased flash, which the port takes for nothing. */
+	ASSERT_OK(iot_credential_build(IOT_CREDENTIAL_PKCS11, &items[2], 1, &image, &err), &err);
+	memcpy(&config, image.data, sizeof(config));
+	CU_ASSERT_EQUAL(config.certificate_mark, UINT32_MAX);
+	CU_ASSERT_EQUAL(config.key_mark, 0xabcd0003);
+	ASSERT_STATUS(iot_credential_build(IOT_CREDENTIAL_PKCS11, items, 1, &image, &err), IOT_USAGE, &err);
 }
 
 static void test_no_item_twice(void)
@@ -159,5 +244,7 @@ static void test_secrets_read_back(void)
 
 UNIT_MAIN("board/credential", set_up, tear_down, {"secrets", test_secrets_read_back},
 	  {"iotc_reads_back", test_iotc_reads_back}, {"checksum_is_that_of_zlib", test_checksum_is_that_of_zlib},
-	  {"every_damaged_bit_is_found", test_every_damaged_bit_is_found}, {"pkcs11_file", test_pkcs11_file},
-	  {"esp_partition", test_esp_partition}, {"no_item_twice", test_no_item_twice})
+	  {"every_damaged_bit_is_found", test_every_damaged_bit_is_found}, {"what_is_foreign", test_what_is_foreign},
+	  {"pkcs11_file", test_pkcs11_file}, {"esp_partition", test_esp_partition},
+	  {"esp_partition_of_others", test_esp_partition_of_others}, {"pkcs11_struct", test_pkcs11_struct},
+	  {"no_item_twice", test_no_item_twice})

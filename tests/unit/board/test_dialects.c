@@ -711,6 +711,61 @@ static void test_garbage(void)
 	at_once(check_garbage, "wrong-speed");
 }
 
+/* Taken for a board of each other kind it is refused, by a line that says what to do, and nothing is written into it.
+ */
+static void check_other_kinds(void)
+{
+	IOT_CLEAN(iot_free_p) char *before = NULL;
+	struct iot_board_description *own = description;
+
+	iot_board_close(open_board()); /* some keep what they are by then only */
+	before = flash();
+	for (size_t i = 0; i < IOT_LENGTH(dialects); i++) {
+		IOT_CLEAN(iot_free_p) char *after = NULL;
+		struct iot_error err = IOT_ERROR_INIT;
+
+		if (dialects[i].without != NULL || strcmp(dialects[i].dialect, row->dialect) == 0)
+			continue;
+		ASSERT_OK(iot_board_description_load(dialects[i].board, &description, &err), &err);
+		ASSERT_STATUS(converse(SHORT_MS, &err), IOT_BOARD, &err);
+		CU_ASSERT_TRUE(*err.what != '\0' && *err.hint != '\0');
+		iot_board_description_free(description);
+		after = flash();
+		CU_ASSERT_STRING_EQUAL(before, after);
+	}
+	description = own;
+	check_clean_run(false);
+}
+
+static void test_other_kinds(void)
+{
+	at_once(check_other_kinds, NULL);
+}
+
+/* Whoever comes second to a port is told who has it, and disturbs nobody. */
+static void check_two_on_one_port(void)
+{
+	IOT_CLEAN(iot_board_close_p) struct iot_board *board = open_board();
+	struct iot_error err = IOT_ERROR_INIT;
+	int status = 0;
+	pid_t other = fork();
+
+	if (other == 0) {
+		struct iot_board *second = NULL;
+		enum iot_status got = open_board_with(SHORT_MS, NULL, &second, &err);
+
+		_exit(got == IOT_BOARD && strstr(err.what, "is in use by") != NULL ? 0 : 1);
+	}
+	CU_ASSERT_EQUAL(waitpid(other, &status, 0), other);
+	CU_ASSERT_EQUAL(status, 0);
+	ASSERT_OK(give_all(board, &err), &err);
+}
+
+static void test_two_on_one_port(void)
+{
+	for_each_dialect(check_two_on_one_port, NULL);
+}
+
 /* It falls silent after it was opened: each call ends by itself, and says so. */
 static void check_silence(void)
 {
@@ -936,5 +991,5 @@ UNIT_MAIN("board/dialects", set_up, NULL, {"rows", test_rows}, {"identify", test
 	  {"variants", test_variants}, {"other_value", test_other_value}, {"capabilities", test_capabilities},
 	  {"wrong_certificate", test_wrong_certificate}, {"lost_bytes", test_lost_bytes},
 	  {"doubled_bytes", test_doubled_bytes}, {"turned_bits", test_turned_bits}, {"garbage", test_garbage},
-	  {"silence", test_silence}, {"unplugged", test_unplugged}, {"killed", test_killed}, {"stage", test_stage},
-	  {"secrets", test_secrets})
+	  {"other_kinds", test_other_kinds}, {"two_on_one_port", test_two_on_one_port}, {"silence", test_silence},
+	  {"unplugged", test_unplugged}, {"killed", test_killed}, {"stage", test_stage}, {"secrets", test_secrets})

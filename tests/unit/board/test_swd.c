@@ -153,25 +153,29 @@ static void test_nrf52(void)
 static void test_write_lock_holds_and_credentials_stay_replaceable(void)
 {
 	struct iot_error err = IOT_ERROR_INIT;
+	bool proved = false;
 	const struct iot_swd_image only_credentials[IOT_SWD_PARTITIONS] = {{"renewed", 8}, {NULL, 0}};
 
 	power_on("stm32f1", NULL, NULL);
 	ASSERT_OK(write_both(&err), &err);
-	ASSERT_OK(iot_swd_lock(&options, 0, false, &err), &err);
+	ASSERT_OK(iot_swd_lock(&options, 0, false, &proved, &err), &err);
+	CU_ASSERT_TRUE(proved);
 	ASSERT_OK(iot_swd_write(&options, only_credentials, &err), &err);
 	ASSERT_STATUS(write_both(&err), IOT_BOARD, &err);
 	ASSERT_CONTAINS(line_of(&err), "write-protected");
-	ASSERT_OK(iot_swd_lock(&options, 0, false, &err), &err); /* on already: proved again */
+	ASSERT_OK(iot_swd_lock(&options, 0, false, &proved, &err), &err); /* on already: proved again */
 }
 
 static void test_read_lock(const char *kind, size_t index)
 {
 	struct iot_buf flash = IOT_BUF_INIT(65536);
 	struct iot_error err = IOT_ERROR_INIT;
+	bool proved = false;
 
 	power_on(kind, NULL, NULL);
 	ASSERT_OK(write_both(&err), &err);
-	ASSERT_OK(iot_swd_lock(&options, index, false, &err), &err);
+	ASSERT_OK(iot_swd_lock(&options, index, false, &proved, &err), &err);
+	CU_ASSERT_TRUE(proved);
 	CU_ASSERT_NOT_EQUAL(read_one(IOT_SWD_CREDENTIALS, &flash, &err), IOT_OK);
 	CU_ASSERT_EQUAL(flash.len, 0);
 	iot_buf_release(&flash);
@@ -182,10 +186,15 @@ static void test_readout_lock(void)
 	test_read_lock("stm32f1", 1);
 }
 
-static void set_lock(const char *member, const char *value)
+static void test_access_port_lock(void)
+{
+	test_read_lock("nrf52", 0);
+}
+
+static void set_lock_with(const char *command, const char *member, const char *value)
 {
 	json_t *json = json_pack("{s:s, s:s, s:[s], s:s}", "name", "made up", "permanence", "reversible", "commands",
-				 "echo nothing", "proof", "write");
+				 command, "proof", "write");
 	struct iot_buf text = IOT_BUF_INIT(65536);
 	IOT_CLEAN(iot_free_p) char *path = iot_strf("%s/stm32f1.json", SWD_TARGETS);
 	IOT_JSON description = NULL;
@@ -200,23 +209,66 @@ static void set_lock(const char *member, const char *value)
 	iot_buf_release(&text);
 }
 
+static void set_lock(const char *member, const char *value)
+{
+	set_lock_with("echo nothing", member, value);
+}
+
 static void test_a_lock_that_does_nothing_is_found_out(void)
 {
 	struct iot_error err = IOT_ERROR_INIT;
+	bool proved = false;
 
 	set_lock("name", "idle");
 	power_on("stm32f1", NULL, NULL);
-	ASSERT_STATUS(iot_swd_lock(&options, 0, false, &err), IOT_VERIFY, &err);
+	ASSERT_STATUS(iot_swd_lock(&options, 0, false, &proved, &err), IOT_VERIFY, &err);
 	ASSERT_CONTAINS(line_of(&err), "does not hold");
+	/* Tried once more it is found out again, although the place that is tried is not erased any more. */
+	ASSERT_STATUS(iot_swd_lock(&options, 0, false, &proved, &err), IOT_VERIFY, &err);
+	CU_ASSERT_FALSE(proved);
+}
+
+static void test_a_lock_whose_effect_cannot_be_tried_is_not_proved(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	bool proved = true;
+
+	set_lock("proof", "none");
+	power_on("stm32f1", NULL, NULL);
+	ASSERT_OK(iot_swd_lock(&options, 0, false, &proved, &err), &err);
+	CU_ASSERT_FALSE(proved);
+}
+
+/* Nothing can be read or written any more; that is no proof of a lock. */
+static void test_a_chip_that_is_gone_proves_no_lock(void)
+{
+	static const char *const proofs[] = {"read", "write"};
+
+	for (size_t i = 0; i < sizeof(proofs) / sizeof(*proofs); i++) {
+		struct iot_error err = IOT_ERROR_INIT;
+		IOT_CLEAN(iot_free_p) char *command = NULL;
+		bool proved = false;
+
+		power_on("stm32f1", NULL, NULL);
+		iot_swd_target_free(target);
+		command = iot_strf("exec kill -9 %d", (int)chip.pid);
+		set_lock_with(command, "proof", proofs[i]);
+		options.timeout_ms = 5000;
+		CU_ASSERT_NOT_EQUAL(iot_swd_lock(&options, 0, false, &proved, &err), IOT_OK);
+		CU_ASSERT_FALSE(proved);
+		tear_down();
+		set_up();
+	}
 }
 
 static void test_a_permanent_lock_needs_permission(void)
 {
 	struct iot_error err = IOT_ERROR_INIT;
+	bool proved = false;
 
 	set_lock("permanence", "permanent");
 	/* no chip is there at all: it must be refused before OpenOCD is started */
-	ASSERT_STATUS(iot_swd_lock(&options, 0, false, &err), IOT_DENIED, &err);
+	ASSERT_STATUS(iot_swd_lock(&options, 0, false, &proved, &err), IOT_DENIED, &err);
 	ASSERT_CONTAINS(line_of(&err), "permanent");
 }
 
@@ -301,6 +353,7 @@ static void test_faults_of_openocd(void)
 		{"sleep 60", IOT_TIMEOUT, "did not end within"},
 		{"kill -9 $$", IOT_BOARD, "ended by signal 9"},
 		{"exit 0", IOT_BOARD, "openocd failed"},
+		{"echo 'Error: invalid command name \"read_memory\"'; exit 1", IOT_BOARD, "version 0.12.0 or later"},
 		{"echo IOTCTL:END; exit 0", IOT_BOARD, "openocd failed"},
 		{"sed -n 's/^iot_step {\\([^}]*\\)}.*/IOTCTL:OK:\\1:0x1ba01477/p' \"$2\"; echo IOTCTL:END; exit 1",
 		 IOT_BOARD, "openocd failed"},
@@ -359,7 +412,9 @@ static void test_too_large_an_image(void)
 
 UNIT_MAIN("board/swd", set_up, tear_down, {"stm32f1", test_stm32f1}, {"nrf52", test_nrf52},
 	  {"write_lock", test_write_lock_holds_and_credentials_stay_replaceable}, {"readout_lock", test_readout_lock},
-	  {"idle_lock", test_a_lock_that_does_nothing_is_found_out},
+	  {"access_port_lock", test_access_port_lock},
+	  {"untried_lock", test_a_lock_whose_effect_cannot_be_tried_is_not_proved},
+	  {"gone", test_a_chip_that_is_gone_proves_no_lock}, {"idle_lock", test_a_lock_that_does_nothing_is_found_out},
 	  {"permanent_lock", test_a_permanent_lock_needs_permission}, {"target_faults", test_faults_of_the_target},
 	  {"power_lost", test_power_lost_while_writing_is_mended_by_the_next_run}, {"no_probe", test_no_probe},
 	  {"openocd_faults", test_faults_of_openocd}, {"descriptions", test_descriptions_are_checked},

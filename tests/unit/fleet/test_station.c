@@ -247,6 +247,150 @@ static void test_a_full_disk_leaves_whole_lines(void)
 	ASSERT_OK(verify(false, &err), &err);
 }
 
+/* --- what the record says ------------------------------------------------------------------------- */
+
+static void add_pass(struct chain *chain, const char *uid, int connect_ms, const char *origin)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(chain_add(chain, "result",
+			    json_pack("{s:i, s:s, s:s, s:{s:i, s:i}, s:i, s:{s:s}}", "unit", 1, "uid", uid, "result",
+				      "pass", "steps", "identify", 10, "connect", connect_ms, "ms", connect_ms + 10,
+				      "device", "keyOrigin", origin),
+			    &err),
+		  &err);
+}
+
+static void add_fail(struct chain *chain, int unit, const char *uid, const char *step, const char *code)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(chain_add(chain, "result",
+			    json_pack("{s:i, s:s*, s:s, s:s, s:{s:s, s:s, s:s}, s:i}", "unit", unit, "uid", uid,
+				      "result", "fail", "step", step, "error", "code", code, "status", "board fault",
+				      "line", "what was said", "ms", 5000),
+			    &err),
+		  &err);
+}
+
+static const json_t *takt_of(const json_t *report, const char *step)
+{
+	size_t index;
+	json_t *takt;
+
+	json_array_foreach(json_object_get(report, "takt"), index, takt)
+		if (strcmp(iot_json_str(takt, "step", ""), step) == 0)
+			return takt;
+	return NULL;
+}
+
+static void expect_takt(const json_t *report, const char *step, int64_t count, int64_t median, int64_t p95, int64_t max)
+{
+	const json_t *takt = takt_of(report, step);
+
+	CU_ASSERT_PTR_NOT_NULL(takt);
+	CU_ASSERT_EQUAL(iot_json_int(takt, "count", -1), count);
+	CU_ASSERT_EQUAL(iot_json_int(takt, "median", -1), median);
+	CU_ASSERT_EQUAL(iot_json_int(takt, "p95", -1), p95);
+	CU_ASSERT_EQUAL(iot_json_int(takt, "max", -1), max);
+}
+
+static void expect_fault(const json_t *report, size_t place, const char *cause, int64_t count)
+{
+	const json_t *fault = json_array_get(json_object_get(report, "faults"), place);
+
+	CU_ASSERT_STRING_EQUAL(iot_json_str(fault, "cause", ""), cause);
+	CU_ASSERT_EQUAL(iot_json_int(fault, "count", -1), count);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(fault, "example", ""), "what was said");
+}
+
+/* Twenty boards pass at once, one at its second try, one never; one was done already, one never said who it is. */
+static void write_day(void)
+{
+	IOT_CLEAN(chain_release) struct chain chain = CHAIN_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+	char uid[16];
+
+	ASSERT_OK(chain_create(path, CHAIN_START, &chain, &err), &err);
+	ASSERT_OK(chain_add(&chain, "open", json_pack("{s:s, s:s}", "station", "s1", "recipe", "p"), &err), &err);
+	for (int i = 1; i <= 20; i++) {
+		snprintf(uid, sizeof(uid), "b%d", i);
+		add_pass(&chain, uid, 1000 + (i * 7) % 20, i <= 3 ? "host" : "board");
+	}
+	add_fail(&chain, 21, "late", "connect", "ERR14 2");
+	add_pass(&chain, "late", 9000, "board");
+	add_fail(&chain, 22, "bad", "program", "");
+	add_fail(&chain, 22, "bad", "connect", "ERR14 2");
+	add_fail(&chain, 23, NULL, "identify", "");
+	ASSERT_OK(chain_add(&chain, "result", json_pack("{s:i, s:s, s:s}", "unit", 24, "uid", "b1", "result", "known"),
+			    &err),
+		  &err);
+	ASSERT_OK(chain_close(&chain, key, json_object(), &err), &err);
+}
+
+static void test_report_of_a_day(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON report = NULL;
+
+	write_day();
+	ASSERT_OK(iot_station_report(path, &report, &err), &err);
+	CU_ASSERT_EQUAL(iot_json_int(report, "boards", -1), 23);
+	CU_ASSERT_EQUAL(iot_json_int(report, "passed", -1), 21);
+	CU_ASSERT_EQUAL(iot_json_int(report, "failed", -1), 4);
+	CU_ASSERT_EQUAL(iot_json_int(report, "known", -1), 1);
+	CU_ASSERT_EQUAL(iot_json_int(report, "exposedOnWire", -1), 3);
+	CU_ASSERT_DOUBLE_EQUAL(json_real_value(json_object_get(report, "yield")), 21.0 / 23, 1e-9);
+	CU_ASSERT_DOUBLE_EQUAL(json_real_value(json_object_get(report, "firstPassYield")), 20.0 / 23, 1e-9);
+	/* 1000 to 1019, each once, and 9000; times of boards that failed are not among them */
+	expect_takt(report, "identify", 21, 10, 10, 10);
+	expect_takt(report, "connect", 21, 1010, 1019, 9000);
+	expect_takt(report, "total", 21, 1020, 1029, 9010);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(report, "takt")), 3);
+	/* most frequent first; the board's own word for it where it has one */
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(report, "faults")), 3);
+	expect_fault(report, 0, "connect: ERR14 2", 2);
+	expect_fault(report, 1, "program: board fault", 1);
+	expect_fault(report, 2, "identify: board fault", 1);
+}
+
+static enum iot_status count_one(json_t *record, void *data, struct iot_error *err)
+{
+	size_t *count = data;
+
+	(void)err;
+	CU_ASSERT_STRING_EQUAL(iot_json_str(record, "kind", ""), "result");
+	(*count)++;
+	return *count < 25 ? IOT_OK : IOT_INTERRUPTED;
+}
+
+static void test_export_stops_when_told(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	size_t count = 0;
+
+	write_day();
+	ASSERT_STATUS(iot_station_export(path, count_one, &count, &err), IOT_INTERRUPTED, &err);
+	CU_ASSERT_EQUAL(count, 25);
+}
+
+/* A report of a record that somebody changed is no report. */
+static void test_no_report_of_a_changed_record(void)
+{
+	IOT_CLEAN(text_release) struct text text;
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON report = NULL;
+	size_t count = 0;
+
+	write_day();
+	text_read(&text);
+	memcpy(strstr(text.lines[21], "fail"), "pass", 4);
+	text_write(&text);
+	ASSERT_STATUS(iot_station_report(path, &report, &err), IOT_VERIFY, &err);
+	CU_ASSERT_PTR_NULL(report);
+	CU_ASSERT_EQUAL(iot_station_export(path, count_one, &count, &err), IOT_VERIFY);
+}
+
 /* --- recipes --------------------------------------------------------------------------------------- */
 
 static enum iot_status parse(const char *text, struct iot_station_recipe **ret, struct iot_error *err)
@@ -542,8 +686,9 @@ UNIT_MAIN("fleet/station", set_up, tear_down, {"whole", test_whole_record_verifi
 	  {"two kinds", test_numbers_of_two_kinds}, {"altered", test_each_altered_line_is_named},
 	  {"removed", test_each_removed_line_is_named}, {"added", test_added_lines_are_named},
 	  {"anew", test_a_chain_made_anew_is_not_signed}, {"torn", test_cut_off_anywhere_it_goes_on},
-	  {"full", test_a_full_disk_leaves_whole_lines}, {"recipe", test_recipe},
-	  {"refused", test_recipes_that_are_refused}, {"no-board", test_a_kind_of_board_that_is_not_there},
-	  {"ranges", test_ranges}, {"list", test_a_list_with_a_number_twice},
-	  {"skipped", test_a_skipped_number_is_in_the_record}, {"qr", test_a_qr_code_has_its_corners},
-	  {"qr-limits", test_what_a_qr_code_cannot_hold})
+	  {"full", test_a_full_disk_leaves_whole_lines}, {"report", test_report_of_a_day},
+	  {"export", test_export_stops_when_told}, {"changed", test_no_report_of_a_changed_record},
+	  {"recipe", test_recipe}, {"refused", test_recipes_that_are_refused},
+	  {"no-board", test_a_kind_of_board_that_is_not_there}, {"ranges", test_ranges},
+	  {"list", test_a_list_with_a_number_twice}, {"skipped", test_a_skipped_number_is_in_the_record},
+	  {"qr", test_a_qr_code_has_its_corners}, {"qr-limits", test_what_a_qr_code_cannot_hold})
