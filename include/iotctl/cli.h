@@ -63,8 +63,9 @@ enum cli_complete {
 	COMPLETE_JOB,
 	COMPLETE_OTA,
 	COMPLETE_CERT,
-	COMPLETE_KEY, /* code-signing keys */
-	COMPLETE_PORT,
+	COMPLETE_KEY,   /* code-signing keys */
+	COMPLETE_PORT,  /* serial ports, and files once a path is begun */
+	COMPLETE_BOARD, /* kinds of boards, and files once a path is begun */
 	COMPLETE_FLEET,
 	COMPLETE_PROFILE,
 	COMPLETE_OPERATION,

@@ -93,6 +93,7 @@ struct iot_station_options {
 	int64_t count;                /* end when so many boards passed or failed; 0: no limit */
 	bool replace;                 /* as in struct iot_provision_spec; boards with an identity are done again */
 	const char *labels;           /* folder for labels; NULL: none are made */
+	const char *notice;           /* told at the beginning, as what is found out on the way; NULL: nothing */
 	int interrupt_fd;             /* readable: stop at once, leave the shift open; below 0: none */
 	/* A cloud of its own for each worker process; at AWS also the local fleet, which stays NULL where there is none. */
 	enum iot_status (*open_cloud)(void *data, struct iot_cloud **ret, struct iot_cloud **ret_fleet,
@@ -115,9 +116,10 @@ struct iot_station_options {
  * trouble alone. Ends when the count is reached, serial numbers are used up, or
  * the scanner's lines end; the shift is then closed and signed.
  *
- * *ret_record: {station, shift, file, passed, failed, known, closed}; set on
- * IOT_OK, IOT_PARTIAL (some failed) and IOT_INTERRUPTED (left open).
- * IOT_CONFLICT: another process runs this station. IOT_VERIFY: the open shift's
+ * *ret_record: {station, shift, file, lines, keyId, passed, failed, known,
+ * closed}; set on IOT_OK, IOT_PARTIAL (some failed) and IOT_INTERRUPTED (left open).
+ * IOT_CONFLICT: another process runs this station, or its open shift is of a
+ * recipe of another name. IOT_VERIFY: the open shift's
  * record is damaged. IOT_FAILURE: a record could not be written; nothing that
  * is not in the record counts.
  */

@@ -267,7 +267,7 @@ static enum iot_status not_answering(struct iot_at *at, const struct nonsense *n
 		iot_fail(err, IOT_BOARD, "port '%s' answers '%s', which is no %s", path, line, at->dialect->name);
 	iot_error_hint(err, nonsense->bytes == 0
 				    ? "check that it is the right port, its speed, and that the board has power"
-				    : "check that it is the right port and the right speed");
+				    : "check that it is the right port and speed, and the right kind with --board");
 	return IOT_BOARD;
 }
 

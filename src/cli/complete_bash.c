@@ -14,7 +14,7 @@ static const char *const complete_names[COMPLETE_COUNT] = {
 	[COMPLETE_TYPE] = "type",       [COMPLETE_JOB] = "job",         [COMPLETE_OTA] = "ota",
 	[COMPLETE_CERT] = "cert",       [COMPLETE_KEY] = "key",         [COMPLETE_PORT] = "port",
 	[COMPLETE_FLEET] = "fleet",     [COMPLETE_PROFILE] = "profile", [COMPLETE_OPERATION] = "operation",
-	[COMPLETE_SETTING] = "setting",
+	[COMPLETE_SETTING] = "setting", [COMPLETE_BOARD] = "board",
 };
 
 const char *cli_complete_name(enum cli_complete kind)
@@ -57,6 +57,8 @@ static const char head[] = "# bash completion for iotctl, generated from its com
 			   "\twhile IFS= read -r line; do\n"
 			   "\t\tCOMPREPLY+=(\"${line%%$'\\t'*}\")\n"
 			   "\tdone < <(iotctl __complete \"$1\" \"$2\" \"${COMP_WORDS[@]:1}\" 2>/dev/null)\n"
+			   "\t# a folder: what is in it comes next\n"
+			   "\t[[ ${COMPREPLY[*]} != */ ]] || compopt -o nospace 2>/dev/null\n"
 			   "}\n"
 			   "\n"
 			   "# _iotctl_offer 'KIND [WORDS]' PREFIX\n"

@@ -47,7 +47,8 @@ struct line_args {
 };
 
 #define LINE_OPTIONS(T)                                                                                                   \
-	OPT_STR('b', "board", "BOARD", T, line.board, "kind of board, or a description of your own", .fallback = "expresslink"), \
+	OPT_STR('b', "board", "BOARD", T, line.board, "kind of board, or a description of your own", .fallback = "expresslink", \
+		.complete = COMPLETE_BOARD),                                                                              \
 		OPT_PATH(0, "port", "PATH", T, line.port, "serial port, or debug probe NAME[:PORT]", .required = true,    \
 			 .complete = COMPLETE_PORT),                                                                      \
 		OPT_INT(0, "baud", "RATE", T, line.baud, "its speed; else the description's", .min = 1200, .max = 1000000), \
@@ -232,7 +233,7 @@ static const struct cli_command cmd_show = {
 	.description = "The JSON record has the file itself as its member 'file': a start for one of your own. The format is "
 		       "described in iotctl-board(7).",
 	.args = CLI_ARGS(ARG_STR("BOARD", struct show_args, board, "kind, or path of a description",
-				 .complete = COMPLETE_FILE)),
+				 .complete = COMPLETE_BOARD)),
 	.examples = CLI_EXAMPLES({"board show stm32f1", "what it takes and how it is proved"},
 				 {"board show ./gateway.json", "is my own description right?"},
 				 {"board show stm32f1 --query .file", "its file"}),

@@ -6,6 +6,7 @@
 
 #include "command/profile.h"
 #include "iotctl/aws.h"
+#include "iotctl/board_description.h"
 #include "iotctl/broker.h"
 #include "iotctl/command.h"
 #include "iotctl/fleet.h"
@@ -16,6 +17,7 @@
 #include "iotctl/text.h"
 
 #include <dirent.h>
+#include <glob.h>
 #include <string.h>
 
 char *command_fleet_dir(const char *name_or_path)
@@ -199,14 +201,18 @@ void command_show_progress(int64_t done, int64_t total, const char *text, void *
 	progress_update(ctx->progress, done, text);
 }
 
-void command_warn_unserved(const struct cli_context *ctx)
+bool command_is_unserved(const struct cli_context *ctx)
 {
 	IOT_JSON record = NULL;
 
-	if (command_fleet(ctx) == NULL || iot_serve_status(command_fleet(ctx), &record, NULL) != IOT_OK ||
-	    iot_json_bool(record, "running", false))
-		return;
-	iot_warn("serve is not running: devices are told when it is; 'iotctl serve --detach' starts it");
+	return command_fleet(ctx) != NULL && iot_serve_status(command_fleet(ctx), &record, NULL) == IOT_OK &&
+	       !iot_json_bool(record, "running", false);
+}
+
+void command_warn_unserved(const struct cli_context *ctx)
+{
+	if (command_is_unserved(ctx))
+		iot_warn("serve is not running: devices are told when it is; 'iotctl serve --detach' starts it");
 }
 
 bool command_wants_rows(const struct cli_context *ctx)
@@ -410,6 +416,27 @@ static void offer_ports(const struct offer *to)
 		offer(to, iot_json_str(port, "port", NULL), iot_json_str(port, "description", NULL));
 }
 
+static void offer_boards(const struct offer *to)
+{
+	for (const char *const *name = iot_board_shipped; *name != NULL; name++)
+		offer(to, *name, NULL);
+}
+
+/* Files, for what may also be a path, once one is begun: what has to be quoted is left out. */
+static void offer_files(const struct offer *to)
+{
+	IOT_CLEAN(iot_free_p) char *pattern = iot_strf("%s*", to->prefix);
+	glob_t found;
+
+	if (strpbrk(to->prefix, "./") == NULL || strpbrk(to->prefix, "*?[\\") != NULL ||
+	    glob(pattern, GLOB_MARK, NULL, &found) != 0)
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		if (strpbrk(found.gl_pathv[i], " '\"\\$&;|<>()`*?[") == NULL)
+			offer(to, found.gl_pathv[i], NULL);
+	globfree(&found);
+}
+
 static void offer_operations(const struct offer *to)
 {
 	for (size_t i = 0; i < iot_operation_count; i++)
@@ -464,10 +491,14 @@ static void complete(struct cli_context *ctx, enum cli_complete kind, const char
 		offer_operations(&to);
 	else if (kind == COMPLETE_PORT)
 		offer_ports(&to);
+	else if (kind == COMPLETE_BOARD)
+		offer_boards(&to);
 	else if (is_aws(ctx)) /* no network for a completion */
 		return;
 	else if (find_fleet(ctx, &dir, &ignored) == IOT_OK && iot_local_open(dir, &cloud, &ignored) == IOT_OK)
 		offer_from_cloud(cloud, kind, &to);
+	if (kind == COMPLETE_PORT || kind == COMPLETE_BOARD)
+		offer_files(&to);
 }
 
 const struct cli_hooks cmd_hooks = {

@@ -98,7 +98,8 @@ void command_show_progress(int64_t done, int64_t total, const char *text, void *
 	OPT_ENUM(0, "pulse", "LINE", type, member, "reset the board by this line first",                               \
 		 .choices = CLI_CHOICES("none", "dtr", "rts"), .fallback = "none")
 
-/* Devices hear of something new only while serve runs: warn when it does not. */
+/* Devices hear of something new, and boards connect, only while serve runs. */
+bool command_is_unserved(const struct cli_context *ctx);
 void command_warn_unserved(const struct cli_context *ctx);
 
 /* One call, its reply printed; `request` is released. */

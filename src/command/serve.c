@@ -92,6 +92,15 @@ static bool match_talk(const void *talk, const char *topic, const char *thing, s
 
 static const struct iot_serve_talk talk_ops = {load_talk, free_talk, talk_filters, talk_topics, match_talk};
 
+static void tell_listening(const struct cli_context *ctx)
+{
+	IOT_JSON record = NULL;
+
+	if (iot_serve_status(command_fleet(ctx), &record, NULL) == IOT_OK)
+		iot_notice("serve listens on %s, port %lld; 'iotctl serve --stop' ends it",
+			   iot_json_str(record, "listen", ""), (long long)iot_json_int(record, "port", 0));
+}
+
 static enum iot_status serve(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct serve_args *args = args_;
@@ -112,13 +121,18 @@ static enum iot_status serve(struct cli_context *ctx, const void *args_, struct 
 		.api_port = optional_port(ctx, "api-port", args->api_port),
 	};
 
+	enum iot_status status;
+
 	if (args->stop + args->status + args->detach > 1)
 		return iot_fail(err, IOT_USAGE, "--detach, --stop and --status exclude one another");
 	if (args->stop)
 		return iot_serve_stop(command_fleet(ctx), 15000, err);
 	if (args->status)
 		return print_status(ctx, err);
-	return iot_serve_run(&options, err);
+	status = iot_serve_run(&options, err);
+	if (status == IOT_OK && args->detach)
+		tell_listening(ctx);
+	return status;
 }
 
 const struct cli_command cmd_serve = {

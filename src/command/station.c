@@ -70,7 +70,7 @@ struct run_args {
 
 struct run {
 	struct cli_context *ctx;
-	bool screen, color, echo_off;
+	bool screen, color, echo_off, begun;
 	struct termios terminal;
 };
 
@@ -139,11 +139,22 @@ static void note(const char *line, void *data)
 		iot_notice("%s", line);
 }
 
+/* The first row brings the headings, so that none stand above what was refused before it. */
+static enum iot_status begin_rows(struct run *run, struct iot_error *err)
+{
+	bool begin = !run->screen && !run->begun;
+
+	run->begun = true;
+	return begin ? output_begin_stream(run->ctx->out, result_columns, err) : IOT_OK;
+}
+
 static enum iot_status done(const json_t *record, void *data, struct iot_error *err)
 {
 	struct run *run = data;
 
-	return run->screen ? IOT_OK : output_row(run->ctx->out, record, err);
+	enum iot_status status = begin_rows(run, err);
+
+	return status == IOT_OK && !run->screen ? output_row(run->ctx->out, record, err) : status;
 }
 
 static enum iot_status open_cloud(void *data, struct iot_cloud **ret, struct iot_cloud **ret_fleet,
@@ -160,15 +171,15 @@ static enum iot_status open_cloud(void *data, struct iot_cloud **ret, struct iot
 static enum iot_status run_shift(struct run *run, const struct iot_station_options *options, json_t **ret_summary,
 				 struct iot_error *err)
 {
-	enum iot_status status = IOT_OK, end;
+	enum iot_status status, end = IOT_OK;
 	struct iot_error end_err = IOT_ERROR_INIT;
 
-	if (!run->screen)
-		status = output_begin_stream(run->ctx->out, result_columns, err);
 	screen_open(run);
-	if (status == IOT_OK)
-		status = iot_station_run(options, ret_summary, err);
-	end = run->screen ? IOT_OK : output_end(run->ctx->out, &end_err);
+	status = iot_station_run(options, ret_summary, err);
+	if (!run->screen && (*ret_summary != NULL || run->begun)) {
+		end = begin_rows(run, &end_err);
+		end = end == IOT_OK ? output_end(run->ctx->out, &end_err) : end;
+	}
 	screen_close(run);
 	if (status == IOT_OK && end != IOT_OK) {
 		*err = end_err;
@@ -232,6 +243,9 @@ static enum iot_status run_station(struct cli_context *ctx, const void *args_, s
 	if (status == IOT_OK)
 		status = command_watcher(ctx, &watch, &watched, err);
 	options.watch = watched ? &watch : NULL;
+	if (status == IOT_OK && strcmp(settings_get(ctx->settings, "cloud"), "local") == 0 && command_is_unserved(ctx))
+		options.notice =
+			"serve is not running: boards that have to connect fail; 'iotctl serve --detach' starts it";
 	if (status == IOT_OK)
 		status = run_shift(&run, &options, &summary, err);
 	tell_end(summary);
@@ -413,7 +427,7 @@ static enum iot_status report(struct cli_context *ctx, const void *args_, struct
 		status = iot_station_report(file, &record, err);
 	if (status != IOT_OK)
 		return status;
-	if (format == OUTPUT_TABLE || format == OUTPUT_WIDE)
+	if (!cli_given(ctx, "query") && (format == OUTPUT_TABLE || format == OUTPUT_WIDE))
 		return print_report(ctx, record, err);
 	return output_object(ctx->out, report_columns, record, err);
 }

@@ -98,6 +98,36 @@ static void plain(const char *fault, char *out, size_t size)
 	snprintf(out, size, "%.*s%s", length, fault, hint != NULL ? hint : "");
 }
 
+/* The same below its head, where nobody has to be told which port it is: there is little room. */
+static void plain_here(const struct iot_station_head_view *head, char *out, size_t size)
+{
+	static const char *const ways[] = {" on port", " on"};
+
+	plain(head->fault != NULL ? head->fault : "failed", out, size);
+	for (size_t i = 0; i < IOT_LENGTH(ways); i++) {
+		IOT_CLEAN(iot_free_p) char *where = iot_strf("%s '%s'", ways[i], head->port);
+		char *found = strstr(out, where);
+
+		if (found != NULL)
+			memmove(found, found + strlen(where), strlen(found + strlen(where)) + 1);
+	}
+}
+
+/* Cut a text of more than `width` cells in two, between words where it can be. Returns the rest. */
+static const char *wrap(char *text, int width)
+{
+	size_t cut = (size_t)width;
+
+	if (strlen(text) <= (size_t)width)
+		return "";
+	while (cut > (size_t)width / 2 && text[cut] != ' ')
+		cut--;
+	if (text[cut] != ' ')
+		return "";
+	text[cut] = '\0';
+	return text + cut + 1;
+}
+
 /* What is going on in a head, in a few words. */
 static void describe(const struct iot_station_head_view *head, char *out, size_t size)
 {
@@ -117,7 +147,7 @@ static void describe(const struct iot_station_head_view *head, char *out, size_t
 		snprintf(out, size, "tries again (%d)", head->attempt);
 		break;
 	case IOT_HEAD_FAIL:
-		plain(head->fault != NULL ? head->fault : "failed", out, size);
+		plain_here(head, out, size);
 		break;
 	case IOT_HEAD_KNOWN:
 		snprintf(out, size, "has an identity already");
@@ -156,12 +186,28 @@ static void head_title(const struct iot_station_head_view *head, char *out, size
 	snprintf(out, size, "%d %s", head->number, slash != NULL ? slash + 1 : head->port);
 }
 
-/* Row `row` of a head's cell, in exactly `width` cells. */
-static void cell_row(const struct iot_station_head_view *head, bool big, int row, int width, bool color,
+/* What stands below the word of a head: what is going on there, and its serial number; a fault may have two rows. */
+static const char *below_word(const struct iot_station_head_view *head, int row, bool two, int width, char *text)
+{
+	const char *rest = "";
+
+	describe(head, text, TEXT_MAX);
+	if (two && head->state == IOT_HEAD_FAIL)
+		rest = wrap(text, width);
+	if (row == 0)
+		return text;
+	if (*rest != '\0' && row-- == 1)
+		return rest;
+	return row == 1 && head->serial != NULL ? head->serial : "";
+}
+
+/* Row `row` of the `rows` of a head's cell, in exactly `width` cells. */
+static void cell_row(const struct iot_station_head_view *head, int rows, int row, int width, bool color,
 		     struct iot_buf *out)
 {
+	bool big = rows > SMALL_HEIGHT;
 	struct look look = look_of(head->state);
-	char text[TEXT_MAX] = "", what[TEXT_MAX], letters_row[BIG_WIDTH] = "";
+	char text[TEXT_MAX] = "", letters_row[BIG_WIDTH] = "";
 	int words = big ? LETTER_ROWS : 1;
 
 	if (row == 0) {
@@ -173,13 +219,8 @@ static void cell_row(const struct iot_station_head_view *head, bool big, int row
 		else
 			snprintf(letters_row, sizeof(letters_row), " %s", look.word);
 		add_styled(out, letters_row, width - 1, look.color, color);
-	} else if (row == words + 1) {
-		describe(head, what, sizeof(what));
-		add_fit(out, what, width - 1);
-	} else if (row == words + 2) {
-		add_fit(out, head->serial != NULL ? head->serial : "", width - 1);
 	} else {
-		add_fit(out, "", width - 1);
+		add_fit(out, below_word(head, row - words - 1, rows - words > 3, width - 1, text), width - 1);
 	}
 	iot_buf_addc(out, ' ');
 }
@@ -196,7 +237,7 @@ static void draw_cells(const struct iot_station_view *view, int rows, int width,
 	for (size_t first = 0; first < view->head_count; first += across)
 		for (int row = 0; row < rows; row++) {
 			for (size_t i = first; i < first + across && i < view->head_count; i++)
-				cell_row(&view->heads[i], big, row, cell, color, out);
+				cell_row(&view->heads[i], rows, row, cell, color, out);
 			iot_buf_adds(out, END_LINE);
 		}
 }
@@ -258,33 +299,42 @@ static void draw_counts(const struct iot_station_view *view, int width, bool col
 	iot_buf_adds(out, END_LINE);
 }
 
-/* The last fault: a line, or two where there is room for them. */
-static void draw_fault(const struct iot_station_view *view, int width, bool room, struct iot_buf *out)
+/* A line, or two where there is room for them. */
+static void draw_wrapped(char *text, int width, bool two, struct iot_buf *out)
+{
+	const char *rest = two ? wrap(text, width) : "";
+
+	add_fit(out, text, width);
+	iot_buf_adds(out, END_LINE);
+	if (!two)
+		return;
+	iot_buf_addc(out, ' ');
+	add_fit(out, rest, width - 1);
+	iot_buf_adds(out, END_LINE);
+}
+
+/* The last fault and what there is to be told; `room`: how many rows more than one each. */
+static void draw_told(const struct iot_station_view *view, int width, int room, struct iot_buf *out)
 {
 	char text[TEXT_MAX] = "", fault[TEXT_MAX];
-	const char *rest = "";
 
 	if (view->last_fault != NULL) {
 		plain(view->last_fault, fault, sizeof(fault));
 		snprintf(text, sizeof(text), " last fault: %.480s", fault);
 	}
-	if (room && strlen(text) > (size_t)width) {
-		size_t cut = (size_t)width;
+	draw_wrapped(text, width, room > 0, out);
+	snprintf(text, sizeof(text), " %.500s", view->notice != NULL ? view->notice : "");
+	draw_wrapped(text, width, room > 1, out);
+}
 
-		while (cut > (size_t)width / 2 && text[cut] != ' ')
-			cut--;
-		if (text[cut] == ' ') {
-			text[cut] = '\0';
-			rest = text + cut + 1;
-		}
-	}
-	add_fit(out, text, width);
-	iot_buf_adds(out, END_LINE);
-	if (!room)
-		return;
-	iot_buf_addc(out, ' ');
-	add_fit(out, rest, width - 1);
-	iot_buf_adds(out, END_LINE);
+/* Rows that the heads leave free. */
+static int rows_left(const struct iot_station_view *view, int rows, int width, int room)
+{
+	int cell = rows > SMALL_HEIGHT ? BIG_WIDTH : SMALL_WIDTH, left = 0;
+
+	while (rows > 0 && left < 2 && fits(view, cell, rows, width, room - left - 1))
+		left++;
+	return left;
 }
 
 void station_screen_draw(const struct iot_station_view *view, int width, int height, bool color, struct iot_buf *out)
@@ -304,11 +354,7 @@ void station_screen_draw(const struct iot_station_view *view, int width, int hei
 		draw_cells(view, rows, width, color, out);
 	else
 		draw_lines(view, width, room, color, out);
-	draw_fault(view, width,
-		   rows > 0 && fits(view, rows > SMALL_HEIGHT ? BIG_WIDTH : SMALL_WIDTH, rows, width, room - 1), out);
-	snprintf(text, sizeof(text), " %s", view->notice != NULL ? view->notice : "");
-	add_fit(out, text, width);
-	iot_buf_adds(out, END_LINE);
+	draw_told(view, width, rows_left(view, rows, width, room), out);
 	add_fit(out, " Ctrl-D ends and signs the shift, Ctrl-C leaves it open", width);
 	iot_buf_adds(out, "\033[K\033[J");
 }

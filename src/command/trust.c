@@ -64,7 +64,7 @@ static enum iot_status check_args(const struct cli_context *ctx, const struct tr
 	bool board = args->board != NULL || args->port != NULL, field = args->devices.count + args->groups.count > 0;
 
 	if (board == field || (board && args->port == NULL)) {
-		iot_fail(err, IOT_USAGE, board && !field ? "a board needs its port" : "whose trust is to be renewed?");
+		iot_fail(err, IOT_USAGE, board && !field ? "a board needs its port" : "it is not said whose trust is renewed");
 		iot_error_hint(err, "name devices, groups with --group, or one board with --board KIND --port PORT");
 		return IOT_USAGE;
 	}
@@ -237,7 +237,7 @@ static const struct cli_command cmd_update = {
 		OPT_LIST('g', "group", "GROUP", struct trust_args, groups, "the devices of this group; may be repeated",
 			 .complete = COMPLETE_GROUP),
 		OPT_PATH('b', "board", "KIND", struct trust_args, board,
-			 "kind of the board on --port, or its description"),
+			 "kind of the board on --port, or its description", .complete = COMPLETE_BOARD),
 		OPT_PATH(0, "port", "PATH", struct trust_args, port, "a board on this serial port",
 			 .complete = COMPLETE_PORT),
 		OPT_INT(0, "baud", "RATE", struct trust_args, baud, "speed of the port; else the description's",

@@ -21,6 +21,18 @@ void hooks_init(struct hooks *hooks, const struct iot_station_recipe *recipe)
 		hooks->running[i].process = (struct iot_process)IOT_PROCESS_INIT;
 }
 
+enum iot_status hooks_check(const struct iot_station_recipe *recipe, struct iot_error *err)
+{
+	const char *program = recipe->hook != NULL ? recipe->hook[0] : NULL;
+
+	if (program == NULL || strchr(program, '/') == NULL || access(program, X_OK) == 0)
+		return IOT_OK;
+	iot_fail_errno(err, IOT_NOT_FOUND, errno, "cannot run the hook '%s' of recipe '%s'", program, recipe->name);
+	iot_error_hint(err, "a path in 'hook.command' begins at the folder of the recipe; 'chmod +x' makes a script a "
+			    "program");
+	return IOT_NOT_FOUND;
+}
+
 void hooks_add(struct hooks *hooks, const json_t *record)
 {
 	if (hooks->recipe->hook != NULL)

@@ -151,8 +151,9 @@ struct shift {
 	json_t *serials; /* serial -> uid */
 	json_t *skipped; /* serial -> who had it: another station's */
 	json_t *untold;  /* unit -> record: results that the hook has not taken */
+	json_t *recipes; /* {recipe, recipeSha256, heads?} that its record named last */
 	int64_t units, passed, failed, known;
-	bool resumed;
+	bool resumed, recipe_changed;
 	int64_t opened_at; /* ms: of this run */
 };
 #define SHIFT_INIT                                                                                                     \
@@ -160,7 +161,10 @@ struct shift {
 		.lock = -1, .chain = CHAIN_INIT                                                                        \
 	}
 
-/* Lock the station, make its key if it has none, go on with its open shift or open one. */
+/*
+ * Lock the station, make its key if it has none, go on with its open shift or open one. IOT_CONFLICT when the open one
+ * is of a recipe with another name.
+ */
 IOT_CHECK enum iot_status shift_open(const char *dir, const char *station, const struct iot_station_recipe *recipe,
 				     struct shift *ret, struct iot_error *err);
 /* The same for a shift that must be open. */
@@ -237,6 +241,8 @@ struct hooks {
 	} running[HOOKS_AT_ONCE];
 };
 void hooks_init(struct hooks *hooks, const struct iot_station_recipe *recipe);
+/* Is the program there, if it has a path? IOT_NOT_FOUND. */
+IOT_CHECK enum iot_status hooks_check(const struct iot_station_recipe *recipe, struct iot_error *err);
 void hooks_add(struct hooks *hooks, const json_t *record);
 /* Start and reap. `ended` is told of each that ended: its exit code, or -1 when it was stopped or could not be started.
  */

@@ -4,6 +4,7 @@
 #include "iotctl/base.h"
 #include "iotctl/clock.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #define MS_PER_HOUR 3600000.0
@@ -41,7 +42,7 @@ enum iot_status iot_station_export(const char *file,
 struct report {
 	json_t *boards; /* uid, or unit where it has none -> {tries, result} */
 	json_t *steps;  /* step -> array of milliseconds, of boards that passed */
-	json_t *faults; /* cause -> {count, example} */
+	json_t *faults; /* what tells a fault from another -> {cause, count, example} */
 	int64_t passed, failed, known, exposed;
 	int64_t first_ms, last_ms;
 };
@@ -65,20 +66,43 @@ static void report_steps(struct report *report, const json_t *steps, int64_t all
 	json_array_append_new(json_object_get(report->steps, "total"), json_integer(all));
 }
 
-/* A cause is the step and the board's or the service's code, so that the same fault of many boards is one line. */
+/* A fault without what differs from board to board: numbers, and what is 'quoted'. */
+static char *kind_of_fault(const char *line)
+{
+	char *kind = iot_strdup(line), *to = kind;
+	bool quoted = false;
+
+	for (const char *from = line; *from != '\0'; from++) {
+		if (*from == '\'')
+			quoted = !quoted;
+		else if (!quoted && !isdigit((unsigned char)*from))
+			*to++ = *from;
+	}
+	*to = '\0';
+	return kind;
+}
+
+/*
+ * A cause is the step and the board's or the service's code, so that the same fault of many boards is one line. Where
+ * there is no code the words of the fault tell one from another. A board that failed before its first step was asked
+ * who it is.
+ */
 static void report_fault(struct report *report, const json_t *record)
 {
 	const json_t *error = json_object_get(record, "error");
-	const char *code = iot_json_str(error, "code", "");
+	const char *code = iot_json_str(error, "code", ""), *line = iot_json_str(error, "line", "");
 	IOT_CLEAN(iot_free_p)
-	char *cause = iot_strf("%s: %s", iot_json_str(record, "step", "start"),
+	char *cause = iot_strf("%s: %s", iot_json_str(record, "step", "identify"),
 			       *code != '\0' ? code : iot_json_str(error, "status", "failure"));
-	json_t *fault = json_object_get(report->faults, cause);
+	IOT_CLEAN(iot_free_p) char *kind = *code != '\0' ? iot_strdup("") : kind_of_fault(line);
+	IOT_CLEAN(iot_free_p) char *key = iot_strf("%s\n%s", cause, kind);
+	json_t *fault = json_object_get(report->faults, key);
 
 	if (fault == NULL) {
 		fault = json_pack("{s:i}", "count", 0);
-		iot_json_set_str(fault, "example", iot_json_str(error, "line", ""));
-		json_object_set_new(report->faults, cause, fault);
+		iot_json_set_str(fault, "cause", cause);
+		iot_json_set_str(fault, "example", line);
+		json_object_set_new(report->faults, key, fault);
 	}
 	iot_json_set_int(fault, "count", iot_json_int(fault, "count", 0) + 1);
 }
@@ -174,18 +198,15 @@ static json_t *takt(const struct report *report)
 static json_t *faults(const struct report *report)
 {
 	json_t *list = json_array(), *fault;
-	const char *cause;
+	const char *key;
 
-	json_object_foreach(report->faults, cause, fault) {
-		json_t *row = json_object();
+	json_object_foreach(report->faults, key, fault) {
 		size_t place = 0;
 
-		iot_json_set_str(row, "cause", cause);
-		json_object_update(row, fault);
 		while (place < json_array_size(list) &&
 		       iot_json_int(json_array_get(list, place), "count", 0) >= iot_json_int(fault, "count", 0))
 			place++;
-		json_array_insert_new(list, place, row);
+		json_array_insert(list, place, fault);
 	}
 	return list;
 }

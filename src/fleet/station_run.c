@@ -187,7 +187,7 @@ static enum iot_status open_serials(struct station *station, struct iot_error *e
 	const struct serials_options from = {options->serials, options->range, station->recipe};
 
 	if ((options->serials != NULL) + (options->range != NULL) + options->no_serials > 1)
-		return iot_fail(err, IOT_USAGE, "serial numbers come from a file, from a range, or there are none");
+		return iot_fail(err, IOT_USAGE, "--serials, --range and --no-serials exclude one another");
 	if (options->serials == NULL && options->range == NULL)
 		return IOT_OK;
 	return serials_open(&from, &station->serials, err);
@@ -210,6 +210,8 @@ static enum iot_status begin(struct station *station, struct iot_error *err)
 	if (status == IOT_OK)
 		status = check_fleet(station, err);
 	if (status == IOT_OK)
+		status = hooks_check(options->recipe, err);
+	if (status == IOT_OK)
 		status = shift_open(options->dir, options->name, station->recipe, &station->shift, err);
 	if (status == IOT_OK && station->serials != NULL)
 		status = learn_serials(station, err);
@@ -217,7 +219,10 @@ static enum iot_status begin(struct station *station, struct iot_error *err)
 		return status;
 	station->passed_before = station->shift.passed;
 	if (station->shift.resumed)
-		station_notice(station, "shift %s goes on", station->shift.id);
+		station_notice(station, "shift %s goes on%s", station->shift.id,
+			       station->shift.recipe_changed ? " with a recipe that was changed" : "");
+	if (options->notice != NULL)
+		station_notice(station, "%s", options->notice);
 	tell_again(station);
 	return ports_begin(station, err);
 }
@@ -351,14 +356,15 @@ static enum iot_status outcome(const struct station *station, struct iot_error *
 
 	if (station->interrupted) {
 		iot_fail(err, IOT_INTERRUPTED, "the shift was left open");
-		iot_error_hint(err, "the same command goes on with it; 'iotctl station close' closes it");
+		iot_error_hint(err, "the same command goes on with it; 'iotctl station close --station %s' closes it",
+			       station->options->name);
 		return IOT_INTERRUPTED;
 	}
 	if (shift->failed == 0)
 		return IOT_OK;
 	iot_fail(err, IOT_PARTIAL, "%lld of %lld boards failed", (long long)shift->failed,
 		 (long long)boards_done(station));
-	iot_error_hint(err, "'iotctl station report' says why");
+	iot_error_hint(err, "'iotctl station report --station %s' says why", station->options->name);
 	return IOT_PARTIAL;
 }
 

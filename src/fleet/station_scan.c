@@ -75,8 +75,13 @@ static enum iot_status give(struct station *station, const char *serial, struct 
 	bool starts = station->options->start == IOT_START_SCAN;
 
 	if (head == NULL && (station->aimed != 0 || (starts && station_active(station) == 0))) {
-		station_notice(station, "no head waits for '%s': nothing was done with it", serial);
+		if (station->aimed != 0)
+			station_notice(station, "head %d does not wait for '%s': nothing was done with it",
+				       station->aimed, serial);
+		else
+			station_notice(station, "no head waits for '%s': nothing was done with it", serial);
 		station->aimed = 0;
+		free(iot_take(station->last_scan)); /* scanned again at once it is not there twice */
 		return IOT_OK;
 	}
 	station->aimed = 0;
@@ -106,7 +111,7 @@ static enum iot_status take_line(struct station *station, const char *line, stru
 		if (*end != '\0' || number < 1 || number > (long)station->head_count)
 			station_notice(station, "there is no head '%.40s'", line + 1);
 		else
-			station->aimed = (int)number;
+			station_notice(station, "the next number is for head %d", station->aimed = (int)number);
 		return IOT_OK;
 	}
 	if (station->serials != NULL || station->options->no_serials) {
@@ -114,7 +119,7 @@ static enum iot_status take_line(struct station *station, const char *line, stru
 		return IOT_OK;
 	}
 	if (serials_check_any(station->recipe, line, &wrong) != IOT_OK) {
-		station_notice(station, "%s", wrong.what);
+		station_notice(station, "%s%s%s", wrong.what, *wrong.hint != '\0' ? "; " : "", wrong.hint);
 		return IOT_OK;
 	}
 	if (typed_twice(station, line)) {

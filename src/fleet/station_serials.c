@@ -42,7 +42,12 @@ enum iot_status serials_check_any(const struct iot_station_recipe *recipe, const
 	for (size_t i = 0; i < recipe->other_count; i++)
 		if (serials_check(recipe->others[i].recipe, serial, &ignored) == IOT_OK)
 			return IOT_OK;
-	return serials_check(recipe, serial, err);
+	if (serials_check(recipe, serial, &ignored) == IOT_OK)
+		return IOT_OK;
+	if (recipe->other_count == 0)
+		return serials_check(recipe, serial, err);
+	return iot_fail(err, IOT_USAGE, "'%.*s' is no serial number of recipe '%s', nor of those of its heads",
+			SERIAL_MAX, serial, recipe->name);
 }
 
 /* --- a file -------------------------------------------------------------------------------- */
@@ -102,23 +107,27 @@ static enum iot_status no_range(const char *text, struct iot_error *err)
 	return IOT_USAGE;
 }
 
+/* "PUMP-0001..0999", or with the prefix at both: "PUMP-0001..PUMP-0999". */
 static enum iot_status read_range(struct serials *serials, const struct serials_options *options, struct iot_error *err)
 {
 	const char *text = options->range, *dots = strstr(text, "..");
-	const char *first = dots;
+	const char *first = dots, *last = dots != NULL ? dots + 2 : NULL;
 	IOT_CLEAN(iot_free_p) char *digits = NULL;
 	IOT_CLEAN(iot_free_p) char *sample = NULL;
 
 	while (first != NULL && first > text && isdigit((unsigned char)first[-1]))
 		first--;
-	if (dots == NULL || first == dots || dots - first > DIGITS_MAX || strlen(dots + 2) != (size_t)(dots - first) ||
-	    strspn(dots + 2, "0123456789") != (size_t)(dots - first))
+	if (dots == NULL || first == dots || dots - first > DIGITS_MAX)
+		return no_range(text, err);
+	if (strncmp(last, text, (size_t)(first - text)) == 0)
+		last += first - text;
+	if (strlen(last) != (size_t)(dots - first) || strspn(last, "0123456789") != (size_t)(dots - first))
 		return no_range(text, err);
 	serials->prefix = iot_strndup(text, (size_t)(first - text));
 	serials->width = (int)(dots - first);
 	digits = iot_strndup(first, (size_t)(dots - first));
 	serials->next = strtoll(digits, NULL, 10);
-	serials->last = strtoll(dots + 2, NULL, 10);
+	serials->last = strtoll(last, NULL, 10);
 	if (serials->next > serials->last)
 		return no_range(text, err);
 	sample = iot_strf("%s%s", serials->prefix, digits);

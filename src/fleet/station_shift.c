@@ -82,6 +82,17 @@ static void learn_result(struct shift *shift, const json_t *record)
 	}
 }
 
+/* What a record says of recipes, as a record. */
+static json_t *recipes_of(const json_t *record)
+{
+	static const char *const members[] = {"recipe", "recipeSha256", "heads"};
+	json_t *recipes = json_object();
+
+	for (size_t i = 0; i < IOT_LENGTH(members); i++)
+		json_object_set(recipes, members[i], json_object_get(record, members[i]));
+	return recipes;
+}
+
 static void learn(const json_t *record, void *data)
 {
 	struct shift *shift = data;
@@ -89,7 +100,10 @@ static void learn(const json_t *record, void *data)
 	int64_t unit = iot_json_int(record, "unit", 0);
 
 	shift->units = unit > shift->units ? unit : shift->units;
-	if (strcmp(kind, "begin") == 0)
+	if (strcmp(kind, "open") == 0 || (strcmp(kind, "resume") == 0 && json_object_get(record, "recipe") != NULL)) {
+		json_decref(shift->recipes);
+		shift->recipes = recipes_of(record);
+	} else if (strcmp(kind, "begin") == 0)
 		learn_begin(shift, record);
 	else if (strcmp(kind, "skip") == 0)
 		learn_skip(shift, record);
@@ -166,6 +180,29 @@ enum iot_status shift_files(const char *dir, json_t **ret, struct iot_error *err
 	return IOT_OK;
 }
 
+/* Whose record may be meant? Of the stations beside this folder, those with a record. */
+static void hint_stations(const char *dir, struct iot_error *err)
+{
+	const char *slash = strrchr(dir, '/');
+	IOT_CLEAN(iot_free_p) char *all = slash != NULL ? iot_strndup(dir, (size_t)(slash - dir)) : iot_strdup(".");
+	IOT_CLEAN(iot_buf_release) struct iot_buf names = IOT_BUF_INIT(160);
+	struct dirent **entries = NULL;
+	int count = iot_fs_is_dir(all) ? scandir(all, &entries, NULL, by_name) : 0;
+
+	for (int i = 0; i < count; i++) {
+		IOT_CLEAN(iot_free_p) char *key = iot_strf("%s/%s/station.pub", all, entries[i]->d_name);
+
+		if (entries[i]->d_name[0] != '.' && iot_fs_exists(key))
+			iot_buf_addf(&names, "%s%s", names.len > 0 ? ", " : "", entries[i]->d_name);
+		free(entries[i]);
+	}
+	free(entries);
+	if (names.len > 0 && !names.over)
+		iot_error_hint(err, "name one with --station, of: %s", iot_buf_str(&names));
+	else
+		iot_error_hint(err, "name another station with --station");
+}
+
 enum iot_status iot_station_shift(const char *dir, const char *id, char **ret, struct iot_error *err)
 {
 	IOT_JSON files = NULL;
@@ -188,7 +225,7 @@ enum iot_status iot_station_shift(const char *dir, const char *id, char **ret, s
 		iot_fail(err, IOT_NOT_FOUND, "there is no shift '%s' in '%s'", id, dir);
 	else
 		iot_fail(err, IOT_NOT_FOUND, "there is no record of a shift in '%s'", dir);
-	iot_error_hint(err, "name another station with --station");
+	hint_stations(dir, err);
 	return IOT_NOT_FOUND;
 }
 
@@ -265,16 +302,10 @@ static enum iot_status lock_station(const char *dir, const char *station, struct
 	return status == IOT_OK ? open_key(dir, &ret->key, err) : status;
 }
 
-static json_t *open_record(const struct shift *shift, const struct iot_station_recipe *recipe, const char *before)
+static void set_recipe(json_t *record, const struct iot_station_recipe *recipe)
 {
-	char key_id[IOT_SHA256_HEX_SIZE];
 	IOT_JSON heads = json_array();
-	json_t *record = json_object();
 
-	iot_json_set_str(record, "station", shift->station);
-	iot_json_set_str(record, "shift", shift->id);
-	iot_json_set_str(record, "after", before);
-	iot_json_set_str(record, "keyId", iot_key_id(shift->key, key_id));
 	iot_json_set_str(record, "recipe", recipe->name);
 	iot_json_set_str(record, "recipeSha256", recipe->digest);
 	for (size_t i = 0; i < recipe->other_count; i++) {
@@ -285,6 +316,18 @@ static json_t *open_record(const struct shift *shift, const struct iot_station_r
 	}
 	if (recipe->other_count > 0)
 		json_object_set(record, "heads", heads);
+}
+
+static json_t *open_record(const struct shift *shift, const struct iot_station_recipe *recipe, const char *before)
+{
+	char key_id[IOT_SHA256_HEX_SIZE];
+	json_t *record = json_object();
+
+	iot_json_set_str(record, "station", shift->station);
+	iot_json_set_str(record, "shift", shift->id);
+	iot_json_set_str(record, "after", before);
+	iot_json_set_str(record, "keyId", iot_key_id(shift->key, key_id));
+	set_recipe(record, recipe);
 	return record;
 }
 
@@ -329,8 +372,11 @@ static enum iot_status new_shift(struct shift *shift, const struct iot_station_r
 	return status == IOT_OK ? add(shift, "open", open_record(shift, recipe, before), err) : status;
 }
 
-static enum iot_status go_on(struct shift *shift, const char *path, const char *file, struct iot_error *err)
+/* `recipe`: what is to be made from now on; NULL: nothing. */
+static enum iot_status go_on(struct shift *shift, const struct iot_station_recipe *recipe, const char *path,
+			     const char *file, struct iot_error *err)
 {
+	IOT_JSON record = NULL;
 	size_t torn = 0;
 	enum iot_status status = chain_resume(path, learn, shift, &shift->chain, &torn, err);
 
@@ -341,7 +387,15 @@ static enum iot_status go_on(struct shift *shift, const char *path, const char *
 		return status;
 	shift->id = iot_strndup(file, strlen(file) - strlen(SUFFIX));
 	shift->resumed = true;
-	return add(shift, "resume", json_pack("{s:I}", "tornBytes", (json_int_t)torn), err);
+	record = json_pack("{s:I}", "tornBytes", (json_int_t)torn);
+	if (recipe != NULL) {
+		IOT_JSON now = NULL;
+
+		set_recipe(record, recipe);
+		now = recipes_of(record);
+		shift->recipe_changed = !json_equal(now, shift->recipes);
+	}
+	return add(shift, "resume", json_incref(record), err);
 }
 
 /* The newest record: is it still open, and what does it end with? */
@@ -370,6 +424,21 @@ static enum iot_status last_shift(const struct shift *shift, char **ret_file, ch
 	return status;
 }
 
+/* Another product is another shift. A recipe of the same name goes on when it was changed, as with more time. */
+static enum iot_status check_recipe(const struct shift *shift, const struct iot_station_recipe *recipe,
+				    const struct chain_facts *facts, struct iot_error *err)
+{
+	const char *before = iot_json_str(facts->head, "recipe", "");
+
+	if (strcmp(before, recipe->name) == 0)
+		return IOT_OK;
+	iot_fail(err, IOT_CONFLICT, "station '%s' has an open shift of recipe '%s', and this one is '%s'",
+		 shift->station, before, recipe->name);
+	iot_error_hint(err, "go on with that one, or close the shift with 'iotctl station close --station %s'",
+		       shift->station);
+	return IOT_CONFLICT;
+}
+
 enum iot_status shift_open(const char *dir, const char *station, const struct iot_station_recipe *recipe,
 			   struct shift *ret, struct iot_error *err)
 {
@@ -380,10 +449,12 @@ enum iot_status shift_open(const char *dir, const char *station, const struct io
 
 	if (status == IOT_OK)
 		status = last_shift(ret, &file, &path, &facts, err);
+	if (status == IOT_OK && file != NULL && !facts.closed) {
+		status = check_recipe(ret, recipe, &facts, err);
+		return status == IOT_OK ? go_on(ret, recipe, path, file, err) : status;
+	}
 	if (status != IOT_OK)
 		return status;
-	if (file != NULL && !facts.closed)
-		return go_on(ret, path, file, err);
 	return new_shift(ret, recipe, file, file != NULL ? facts.last : CHAIN_START, err);
 }
 
@@ -398,16 +469,19 @@ enum iot_status shift_resume(const char *dir, const char *station, struct shift 
 		status = last_shift(ret, &file, &path, &facts, err);
 	if (status == IOT_OK && (file == NULL || facts.closed))
 		return iot_fail(err, IOT_NOT_FOUND, "station '%s' has no open shift", station);
-	return status == IOT_OK ? go_on(ret, path, file, err) : status;
+	return status == IOT_OK ? go_on(ret, NULL, path, file, err) : status;
 }
 
 json_t *shift_summary(const struct shift *shift, bool closed)
 {
+	char key_id[IOT_SHA256_HEX_SIZE];
 	json_t *record = json_object();
 
 	iot_json_set_str(record, "station", shift->station);
 	iot_json_set_str(record, "shift", shift->id);
 	iot_json_set_str(record, "file", shift->chain.path);
+	iot_json_set_int(record, "lines", shift->chain.seq);
+	iot_json_set_str(record, "keyId", iot_key_id(shift->key, key_id));
 	iot_json_set_int(record, "passed", shift->passed);
 	iot_json_set_int(record, "failed", shift->failed);
 	iot_json_set_int(record, "known", shift->known);
@@ -444,6 +518,7 @@ void shift_release(struct shift *shift)
 	json_decref(shift->serials);
 	json_decref(shift->skipped);
 	json_decref(shift->untold);
+	json_decref(shift->recipes);
 	iot_close_p(&shift->lock);
 	free(shift->id);
 	free(shift->dir);

@@ -239,7 +239,9 @@ static enum iot_status check_end(const char *path, const struct chain_facts *fac
 	}
 	if (!facts->closed && !open) {
 		iot_fail(err, IOT_VERIFY, "record '%s' was not closed: lines at its end may be missing", path);
-		iot_error_hint(err, "'iotctl station close' closes and signs it; --open checks it as it is");
+		iot_error_hint(err,
+			       "'iotctl station close --station %s' closes and signs it; --open checks it as it is",
+			       iot_json_str(facts->head, "station", "NAME"));
 		return IOT_VERIFY;
 	}
 	if (!facts->closed)

@@ -38,6 +38,17 @@ enum { TOPIC_TELEMETRY = 1, TOPIC_COMMAND, TOPIC_CONFIG, TOPIC_REPLY, TOPIC_COUN
 
 static const char *const topic_tails[TOPIC_COUNT] = {NULL, "telemetry", "command", "config", "reply"};
 
+/* Between the name of an event and what there is to say of it, which is a sentence of its own for some. */
+static const char *joint(const char *name, const char *detail)
+{
+	static const char *const sentences[] = {"failed", "module lost", "not connected", "not sent", "update"};
+
+	for (size_t i = 0; i < IOT_LENGTH(sentences); i++)
+		if (strcmp(name, sentences[i]) == 0)
+			return ": ";
+	return detail[0] != '\0' ? " " : "";
+}
+
 void host_say(struct sim_host *host, const char *name, const char *fmt, ...)
 {
 	char detail[512];
@@ -47,8 +58,11 @@ void host_say(struct sim_host *host, const char *name, const char *fmt, ...)
 	vsnprintf(detail, sizeof(detail), fmt, args);
 	va_end(args);
 	iot_text_printable(detail);
-	iot_log(strcmp(name, "telemetry") == 0 ? IOT_LOG_INFO : IOT_LOG_NOTICE, "host: %s%s%s", name,
-		detail[0] != '\0' ? " " : "", detail);
+	if (iot_starts_with(detail, name))
+		iot_notice("host: %s", detail);
+	else
+		iot_log(strcmp(name, "telemetry") == 0 ? IOT_LOG_INFO : IOT_LOG_NOTICE, "host: %s%s%s", name,
+			joint(name, detail), detail);
 	if (host->event != NULL)
 		host->event(name, detail, host->event_data);
 }

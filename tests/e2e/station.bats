@@ -42,6 +42,8 @@ line_rows() {
   expect 6 station "${ports[@]}" --range 0001..9999 --count $((passed + failed)) --labels labels -o jsonl
   echo "$((passed + failed)) boards in $((SECONDS - started)) s" >&2
   iotctl station report --station line1 >&2
+  # with a query it is one document
+  iotctl station report --station line1 --query .takt >/dev/null
   [ "$(wc -l <<<"$out")" = $((passed + failed)) ]
   [ "$(jq -s 'map(select(.result == "pass")) | length' <<<"$out")" = "$passed" ]
   [ "$(jq -s 'map(select(.result == "fail")) | group_by(.head) | map([.[0].head, length])' -c <<<"$out")" = \

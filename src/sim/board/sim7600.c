@@ -57,12 +57,14 @@ static const char *imei(struct board_sim *board)
 {
 	const char *known = iot_json_str(board->state, "imei", NULL);
 	uint8_t digest[IOT_SHA256_SIZE];
+	IOT_CLEAN(iot_free_p) char *path = NULL;
 	char text[16] = "86758403";
 	int sum = 0;
 
 	if (known != NULL)
 		return known;
-	iot_sha256(board->dir, strlen(board->dir), digest);
+	path = realpath(board->dir, NULL); /* "./lte1.state" in another folder is another module */
+	iot_sha256(path != NULL ? path : board->dir, strlen(path != NULL ? path : board->dir), digest);
 	for (size_t i = 8; i < 14; i++)
 		text[i] = (char)('0' + digest[i] % 10);
 	for (size_t i = 0; i < 14; i++) {

@@ -540,7 +540,8 @@ static enum iot_status range(const char *text, struct serials **ret, struct iot_
 static void test_ranges(void)
 {
 	static const char *const wrong[] = {"",           "1",        "..",      "A..B",     "0001..99",
-					    "0009..0001", "A-1..A-9", "1..2..3", "A 01..02", "1..9999999999999999"};
+					    "0009..0001", "A-1..B-9", "1..2..3", "A 01..02", "1..9999999999999999",
+					    "A-1..A-"};
 	struct serials *serials = NULL;
 	struct iot_error err = IOT_ERROR_INIT;
 
@@ -551,8 +552,48 @@ static void test_ranges(void)
 	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "PUMP-1001");
 	CU_ASSERT_PTR_NULL(serials_next(serials, &any));
 	serials_free(serials);
+	ASSERT_OK(range("A-1..A-2", &serials, &err), &err);
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "A-1");
+	CU_ASSERT_STRING_EQUAL(serials_next(serials, &any), "A-2");
+	CU_ASSERT_PTR_NULL(serials_next(serials, &any));
+	serials_free(serials);
 	for (size_t i = 0; i < IOT_LENGTH(wrong); i++)
 		ASSERT_STATUS(range(wrong[i], &serials, &err), IOT_USAGE, &err);
+}
+
+/* --- the scanner ---------------------------------------------------------------------------- */
+
+static void keep_note(const char *line, void *data)
+{
+	iot_buf_addf(data, "%s\n", line);
+}
+
+/* A number that was aimed at a head that does not want it is lost; scanned at once again it counts. */
+static void test_a_number_that_was_not_taken_is_scanned_again(void)
+{
+	static const char typed[] = "@2\n@1\nP1\nP1\nP1\n";
+	IOT_CLEAN(iot_buf_release) struct iot_buf notes = IOT_BUF_INIT(4096);
+	struct iot_station_options options = {.note = keep_note, .data = &notes};
+	struct station station = {.options = &options, .recipe = &any, .head_count = 1, .scans = json_array()};
+	struct iot_error err = IOT_ERROR_INIT;
+	int ends[2];
+
+	CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+	CU_ASSERT_EQUAL(write(ends[1], typed, strlen(typed)), (ssize_t)strlen(typed));
+	options.scan_fd = ends[0];
+	station.typed = (struct iot_buf)IOT_BUF_INIT(256);
+	ASSERT_OK(scan_read(&station, &err), &err);
+	CU_ASSERT_STRING_EQUAL(iot_buf_str(&notes), "there is no head '2'\n"
+						    "the next number is for head 1\n"
+						    "head 1 does not wait for 'P1': nothing was done with it\n"
+						    "'P1' is for the next board\n"
+						    "'P1' was scanned twice: once is enough\n");
+	close(ends[0]);
+	close(ends[1]);
+	json_decref(station.scans);
+	iot_buf_release(&station.typed);
+	free(station.last_scan);
+	free(station.notice);
 }
 
 static void test_a_list_with_a_number_twice(void)
@@ -641,6 +682,73 @@ static void test_a_skipped_number_is_in_the_record(void)
 	ASSERT_OK(shift_close(&shift, &err), &err);
 }
 
+/* Another product is another shift; what a changed recipe was is in the record. */
+static void test_a_shift_goes_on_with_its_recipe(void)
+{
+	static struct iot_station_recipe other = {.name = (char *)(uintptr_t) "other"};
+	struct iot_station_recipe changed = any;
+	IOT_CLEAN(shift_release) struct shift shift = SHIFT_INIT;
+	IOT_CLEAN(iot_free_p) char *file = NULL;
+	IOT_CLEAN(iot_buf_release) struct iot_buf text = IOT_BUF_INIT(1 << 20);
+	struct iot_error err = IOT_ERROR_INIT;
+
+	ASSERT_OK(shift_open(dir, "line1", &any, &shift, &err), &err);
+	file = iot_strdup(shift.chain.path);
+	shift_release(&shift);
+	ASSERT_STATUS(shift_open(dir, "line1", &other, &shift, &err), IOT_CONFLICT, &err);
+	ASSERT_CONTAINS(err.what, "open shift of recipe");
+	ASSERT_CONTAINS(err.hint, "station close --station line1");
+	shift_release(&shift);
+	iot_error_clear(&err);
+	ASSERT_OK(shift_open(dir, "line1", &any, &shift, &err), &err);
+	CU_ASSERT_FALSE(shift.recipe_changed);
+	shift_release(&shift);
+	memset(changed.digest, 'c', sizeof(changed.digest) - 1);
+	ASSERT_OK(shift_open(dir, "line1", &changed, &shift, &err), &err);
+	CU_ASSERT_TRUE(shift.recipe_changed);
+	shift_release(&shift);
+	ASSERT_OK(shift_open(dir, "line1", &changed, &shift, &err), &err);
+	CU_ASSERT_FALSE(shift.recipe_changed);
+	ASSERT_OK(iot_fs_read(file, &text, &err), &err);
+	ASSERT_CONTAINS(iot_buf_str(&text), "\"recipeSha256\":\"cccc");
+}
+
+static json_t *failed(int unit, const char *step, const char *code, const char *line)
+{
+	json_t *record = json_pack("{s:i, s:s, s:{s:s, s:s}}", "unit", unit, "result", "fail", "error", "status",
+				   "board", "line", line);
+
+	iot_json_set_str(record, "step", step);
+	iot_json_set_str(json_object_get(record, "error"), "code", code);
+	return record;
+}
+
+/* The same fault of several boards is one line, also without a code; others are lines of their own. */
+static void test_faults_are_told_apart(void)
+{
+	IOT_CLEAN(chain_release) struct chain chain = CHAIN_INIT;
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON report = NULL;
+	const json_t *faults;
+
+	ASSERT_OK(chain_create(path, CHAIN_START, &chain, &err), &err);
+	ASSERT_OK(chain_add(&chain, "open", json_pack("{s:s}", "station", "s1"), &err), &err);
+	ASSERT_OK(chain_add(&chain, "result", failed(1, NULL, NULL, "no answer on './a' within 5 ms"), &err), &err);
+	ASSERT_OK(chain_add(&chain, "result", failed(2, "program", "ERR11", "x"), &err), &err);
+	ASSERT_OK(chain_add(&chain, "result", failed(3, NULL, NULL, "it is another kind"), &err), &err);
+	ASSERT_OK(chain_add(&chain, "result", failed(4, NULL, NULL, "no answer on './b' within 70 ms"), &err), &err);
+	ASSERT_OK(chain_add(&chain, "result", failed(5, "program", "ERR11", "y"), &err), &err);
+	ASSERT_OK(chain_add(&chain, "result", failed(6, NULL, NULL, "no answer on './b' within 7 ms"), &err), &err);
+	ASSERT_OK(iot_station_report(path, &report, &err), &err);
+	faults = json_object_get(report, "faults");
+	CU_ASSERT_EQUAL_FATAL(json_array_size(faults), 3);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(json_array_get(faults, 0), "cause", ""), "identify: board");
+	CU_ASSERT_EQUAL(iot_json_int(json_array_get(faults, 0), "count", 0), 3);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(json_array_get(faults, 1), "cause", ""), "program: ERR11");
+	CU_ASSERT_EQUAL(iot_json_int(json_array_get(faults, 1), "count", 0), 2);
+	CU_ASSERT_STRING_EQUAL(iot_json_str(json_array_get(faults, 2), "example", ""), "it is another kind");
+}
+
 /* --- labels --------------------------------------------------------------------------------------------------- */
 
 static void test_a_qr_code_has_its_corners(void)
@@ -690,5 +798,8 @@ UNIT_MAIN("fleet/station", set_up, tear_down, {"whole", test_whole_record_verifi
 	  {"export", test_export_stops_when_told}, {"changed", test_no_report_of_a_changed_record},
 	  {"recipe", test_recipe}, {"refused", test_recipes_that_are_refused},
 	  {"no-board", test_a_kind_of_board_that_is_not_there}, {"ranges", test_ranges},
-	  {"list", test_a_list_with_a_number_twice}, {"skipped", test_a_skipped_number_is_in_the_record},
-	  {"qr", test_a_qr_code_has_its_corners}, {"qr-limits", test_what_a_qr_code_cannot_hold})
+	  {"list", test_a_list_with_a_number_twice},
+	  {"scanned again", test_a_number_that_was_not_taken_is_scanned_again},
+	  {"its recipe", test_a_shift_goes_on_with_its_recipe}, {"faults", test_faults_are_told_apart},
+	  {"skipped", test_a_skipped_number_is_in_the_record}, {"qr", test_a_qr_code_has_its_corners},
+	  {"qr-limits", test_what_a_qr_code_cannot_hold})

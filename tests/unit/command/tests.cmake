@@ -1,0 +1,1 @@
+iot_unit(command/test_station_screen iot_command)
