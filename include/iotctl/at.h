@@ -72,7 +72,7 @@ struct iot_at {
 	int owed;           /* private: commands that were said and not answered */
 	bool echo_may_come; /* private: a secret was said and not answered */
 	unsigned resyncs;   /* how often it had to be brought back into step */
-	unsigned retries;   /* how often a command was said again */
+	unsigned retries;   /* how often a command was said again, but for those that were refused alike each time */
 };
 
 /* One part of a command. Text up to its NUL. */

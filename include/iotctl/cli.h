@@ -225,6 +225,8 @@ typedef void cli_emit_fn(void *emit_data, const char *value, const char *text);
 
 /* Is the descriptor a terminal that may be drawn on (not TERM=dumb, not CI)? */
 bool cli_is_screen(int fd);
+/* The width of a terminal; 0: it is none, or does not tell. */
+size_t cli_screen_columns(int fd);
 /* Are colours wanted on it? `choice` is the setting 'color': settings_choice(). */
 bool cli_wants_color(int choice, int fd);
 

@@ -6,6 +6,7 @@
 #ifndef IOTCTL_FLEET_H
 #define IOTCTL_FLEET_H
 
+#include "iotctl/buf.h"
 #include "iotctl/cloud.h"
 #include "iotctl/error.h"
 #include "iotctl/json.h"
@@ -262,8 +263,9 @@ struct iot_provision_spec {
  * which the registry keeps, sealed.
  *
  * *ret_record: {thingName, alias?, serialNumber?, board, uid, vendor, model, version, certificateId?,
- * pskIdentity?, attestationIdentity?, keyOrigin: "board"|"host", exposedOnWire, endpoint, items: {NAME: "same"|"written"|"accepted"}, proof: [...],
- * notProved: [...], locks: [...], resumed, changed}.
+ * pskIdentity?, attestationIdentity?, keyOrigin: "board"|"host", exposedOnWire, endpoint (of a kind that is not told
+ * one: endpointNotTold), items: {NAME: "same"|"written"|"accepted"}, proof: [...], notProved: [...], locks: [...],
+ * resumed, changed}.
  *
  * At AWS the thing is made before the board is touched, with attribute "reservation": this journal and its row. Where
  * nobody tells who is connected (neither an operator's certificate nor the fleet index), that is in notProved.
@@ -339,6 +341,7 @@ extern const char *const iot_push_kind_names[];
 
 struct iot_push_spec {
 	const char *image;
+	const struct iot_buf *content; /* of a certificate that the caller has read already; NULL: read the image */
 	enum iot_push_kind kind;
 	const char *version;            /* of the image; NULL: what the image says of itself */
 	const char *const *devices;     /* NULL-terminated names or aliases; NULL: none */
@@ -375,6 +378,7 @@ IOT_CHECK enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot
 
 struct iot_watch {
 	int64_t timeout_ms;                                        /* 0: none */
+	bool from_start; /* it runs from the start of an update that has one */
 	bool (*interrupted)(void *data);                           /* asked often; true ends the watch */
 	void (*progress)(int64_t done, int64_t total, const char *text, void *data);
 	void (*changed)(const json_t *execution, void *data);      /* an execution has another state than before */

@@ -5,7 +5,8 @@
  *
  * table   for people: headings and aligned columns; one object: "Heading  value"
  *         lines. Absent members show as "-". Control characters are escaped.
- *         Stable, on a terminal and in a pipe; scripts better ask for json.
+ *         Lists are cut to the width of a terminal (output_fit), never in a pipe;
+ *         scripts better ask for json.
  * wide    the same with the columns marked wide.
  * json    one document: an array for a list, an object for one record.
  * jsonl   one compact object per line, flushed line by line.
@@ -60,6 +61,14 @@ extern const char *const output_format_names[];
  */
 IOT_CHECK enum iot_status output_new(FILE *stream, enum output_format format, const char *query, bool color,
 				     struct output **ret, struct iot_error *err);
+/*
+ * Tables of lists are to fit into so many columns (0: no limit): the texts of all columns but the first are cut, shown
+ * by
+ * "...", and where that does not do the last columns are left out. Not with -o wide, and not things that come over
+ * time.
+ */
+void output_fit(struct output *out, size_t columns);
+
 /* Ends a list that was left open (so that JSON stays valid) and frees. Does not close the stream. */
 void output_free(struct output *out);
 

@@ -433,6 +433,9 @@ enum iot_status iot_at_call(struct iot_at *at, const struct iot_at_call *call, s
 			    struct iot_error *err)
 {
 	struct iot_error scratch = IOT_ERROR_INIT;
+	unsigned before = at->retries;
+	int first = 0;
+	bool alike = true;
 
 	err = err != NULL ? err : &scratch;
 	for (int tries = 0;; tries++) {
@@ -447,8 +450,13 @@ enum iot_status iot_at_call(struct iot_at *at, const struct iot_at_call *call, s
 			bool garbled =
 				!answer->ok && at->dialect->garbled != NULL && at->dialect->garbled(answer->code);
 
+			if (tries == 0)
+				first = answer->code;
+			alike = alike && garbled && answer->code == first;
 			/* A refusal of what could not be understood had no effect, so even `once` may be said again. */
 			if (!garbled || last) {
+				if (alike) /* the same each time: that is the board's word, and no loss on the line */
+					at->retries = before;
 				at->in_step = true;
 				iot_error_clear(err);
 				return IOT_OK;
@@ -457,6 +465,8 @@ enum iot_status iot_at_call(struct iot_at *at, const struct iot_at_call *call, s
 			return status;
 		} else if (call->once || last) {
 			return no_answer(at, call, err);
+		} else {
+			alike = false;
 		}
 		at->retries++;
 	}

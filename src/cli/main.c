@@ -191,6 +191,7 @@ static enum iot_status open_context(struct frame *frame, struct iot_error *err)
 			    cli_wants_color(color, STDOUT_FILENO), &ctx->out, err);
 	if (status != IOT_OK)
 		return status;
+	output_fit(ctx->out, cli_screen_columns(STDOUT_FILENO));
 	mode = (enum progress_mode)settings_choice(ctx->settings, "progress");
 	ctx->progress = progress_new(stderr, ctx->quiet && mode == PROGRESS_AUTO ? PROGRESS_NONE : mode);
 	if (mode == PROGRESS_BAR || (mode == PROGRESS_AUTO && cli_is_screen(STDERR_FILENO)))

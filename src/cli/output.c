@@ -362,6 +362,11 @@ enum iot_status output_object(struct output *out, const struct output_column *co
 	return out->format == OUTPUT_JSONL ? output_flush(out, err) : check(out, err);
 }
 
+void output_fit(struct output *out, size_t columns)
+{
+	out->room = columns;
+}
+
 void output_free(struct output *out)
 {
 	if (out == NULL)

@@ -72,22 +72,38 @@ static bool within(unsigned c, const struct range *ranges, size_t count)
 	return false;
 }
 
-size_t output_width(const char *text)
+/* Columns of one character. */
+static size_t char_width(unsigned c)
 {
 	/* Combining marks and joiners; East Asian wide characters and pictures. The rest of Unicode counts as one. */
 	static const struct range none[] = {{0x300, 0x36F}, {0x200B, 0x200F}, {0xFE00, 0xFE0F}};
 	static const struct range two[] = {{0x1100, 0x115F}, {0x2E80, 0xA4CF},   {0xAC00, 0xD7A3},
 					   {0xF900, 0xFAFF}, {0xFE30, 0xFE6F},   {0xFF00, 0xFF60},
 					   {0xFFE0, 0xFFE6}, {0x1F300, 0x1FAFF}, {0x20000, 0x3FFFD}};
+
+	return within(c, none, IOT_LENGTH(none)) ? 0 : within(c, two, IOT_LENGTH(two)) ? 2 : 1;
+}
+
+size_t output_width(const char *text)
+{
 	size_t width = 0, length;
 
-	for (; *text != '\0'; text += length) {
-		unsigned c = decode(text, &length);
-
-		if (!within(c, none, IOT_LENGTH(none)))
-			width += within(c, two, IOT_LENGTH(two)) ? 2 : 1;
-	}
+	for (; *text != '\0'; text += length)
+		width += char_width(decode(text, &length));
 	return width;
+}
+
+void output_cut(struct iot_buf *out, const char *text, size_t width, const char *rest)
+{
+	size_t used = output_width(rest), length;
+
+	for (; *text != '\0'; text += length) {
+		used += char_width(decode(text, &length));
+		if (used > width)
+			break;
+		iot_buf_add(out, text, length);
+	}
+	iot_buf_adds(out, rest);
 }
 
 void output_escape(struct iot_buf *out, const char *text, size_t len)

@@ -14,6 +14,7 @@ struct output {
 	FILE *stream;
 	enum output_format format;
 	bool color;
+	size_t room; /* columns of the terminal; 0: no limit */
 	int fault; /* errno of the first failed write */
 	struct query *query;
 	/* an open list */
@@ -52,6 +53,8 @@ json_t *output_json_record(const struct output_column *columns, const json_t *re
 struct output_column *output_derive(const json_t *record);
 /* Columns a terminal uses for the text. */
 size_t output_width(const char *text);
+/* The begin of a text that is wider than that, and what stands for its rest. */
+void output_cut(struct iot_buf *out, const char *text, size_t width, const char *rest);
 /* Text with control and direction characters made visible. */
 void output_escape(struct iot_buf *out, const char *text, size_t len);
 

@@ -9,7 +9,6 @@
 #include "iotctl/text.h"
 
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define BAR_EVERY_MS 100
@@ -91,11 +90,11 @@ static void add_state(const struct progress *progress, struct iot_buf *out)
 
 static size_t screen_columns(const struct progress *progress)
 {
-	struct winsize size;
+	size_t columns = cli_screen_columns(fileno(progress->stream));
 
-	if (ioctl(fileno(progress->stream), TIOCGWINSZ, &size) != 0 || size.ws_col < 20)
+	if (columns < 20)
 		return CLI_WIDTH;
-	return size.ws_col < MAX_COLUMNS ? size.ws_col : MAX_COLUMNS;
+	return columns < MAX_COLUMNS ? columns : MAX_COLUMNS;
 }
 
 static void draw_bar(struct progress *progress)

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static bool is_set(const char *variable)
@@ -26,6 +27,13 @@ bool cli_is_screen(int fd)
 	if (ci != NULL && ci[0] != '\0' && strcmp(ci, "false") != 0)
 		return false;
 	return isatty(fd) == 1;
+}
+
+size_t cli_screen_columns(int fd)
+{
+	struct winsize size;
+
+	return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 bool cli_wants_color(int choice, int fd)

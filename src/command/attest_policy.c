@@ -89,6 +89,29 @@ static enum iot_status create(struct cli_context *ctx, const void *args_, struct
 				  columns, err);
 }
 
+/* A policy comes with the first of those that it is for. */
+static enum iot_status add_targets(struct cli_context *ctx, json_t *policy, struct iot_error *err)
+{
+	IOT_JSON token = json_incref(json_object_get(policy, "nextTargets"));
+	enum iot_status status = IOT_OK;
+
+	json_object_del(policy, "nextTargets");
+	while (status == IOT_OK && token != NULL) {
+		IOT_JSON reply = NULL;
+
+		if (cli_interrupted(ctx))
+			return iot_fail(err, IOT_INTERRUPTED, "interrupted");
+		status = command_call(ctx, "iotctl:ListTargetsForAttestationPolicy",
+				      json_pack("{s:O, s:O, s:i}", "policyName", json_object_get(policy, "policyName"),
+						"nextToken", token, "maxResults", 250),
+				      &reply, err);
+		json_decref(token);
+		token = json_incref(json_object_get(reply, "nextToken"));
+		json_array_extend(json_object_get(policy, "targets"), json_object_get(reply, "targets"));
+	}
+	return status;
+}
+
 static enum iot_status list(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct policy_args *args = args_;
@@ -97,7 +120,8 @@ static enum iot_status list(struct cli_context *ctx, const void *args_, struct i
 	enum iot_status status;
 
 	if (args->device == NULL)
-		return command_print_list(ctx, "iotctl:ListAttestationPolicies", NULL, "policies", columns, err);
+		return command_print_pages(ctx, "iotctl:ListAttestationPolicies", NULL, "policies", add_targets,
+					   columns, err);
 	status = iot_fleet_resolve(command_cloud(ctx), args->device, &thing, err);
 	if (status == IOT_OK)
 		status = command_call(ctx, "iotctl:GetEffectiveAttestationPolicies",
@@ -112,6 +136,8 @@ static enum iot_status show(struct cli_context *ctx, const void *args_, struct i
 	enum iot_status status = command_call(ctx, "iotctl:GetAttestationPolicy",
 					      json_pack("{s:s}", "policyName", args->name), &reply, err);
 
+	if (status == IOT_OK)
+		status = add_targets(ctx, reply, err);
 	return status == IOT_OK ? command_print_policy(ctx, reply, columns, err) : status;
 }
 
@@ -195,8 +221,7 @@ static const struct cli_command cmd_make = {
 				  .complete = COMPLETE_FILE)),
 	.opts = CLI_OPTS(
 		OPT_FLAG(0, "later", struct policy_args, later, "later versions of the same signer will do, too"),
-		OPT_LIST(0, "implementation-id", "HEX", struct policy_args, implementations,
-			 "32 bytes"),
+		OPT_LIST(0, "implementation-id", "HEX", struct policy_args, implementations, "32 bytes"),
 		OPT_PATH(0, "out", "FILE", struct policy_args, out, "write it there, not to stdout",
 			 .complete = COMPLETE_FILE)),
 	.examples = CLI_EXAMPLES({"attest policy make SPE=tfm_s_signed.bin NSPE=app_signed.bin --later --out pump.json",

@@ -67,8 +67,9 @@ char *command_journal_path(const struct cli_context *ctx)
 /* Was it given to this program, rather than by a variable that AWS's tools share? The library reads those itself. */
 static const char *own_setting(const struct cli_context *ctx, const char *name)
 {
-	return strstr(settings_origin(ctx->settings, name), "environment AWS_") == NULL ? settings_get(ctx->settings, name)
-											 : NULL;
+	return strstr(settings_origin(ctx->settings, name), "environment AWS_") == NULL
+		       ? settings_get(ctx->settings, name)
+		       : NULL;
 }
 
 static enum iot_status open_aws(struct cli_context *ctx, struct iot_cloud **ret, struct iot_error *err)
@@ -89,7 +90,8 @@ static enum iot_status open_aws(struct cli_context *ctx, struct iot_cloud **ret,
 
 	if (status != IOT_OK)
 		return status;
-	if (profile != NULL && profile->access_key_id != NULL) { /* the HTTPS API of a fleet: what is needed for it comes together */
+	if (profile != NULL &&
+	    profile->access_key_id != NULL) { /* the HTTPS API of a fleet: what is needed for it comes together */
 		source = iot_strf("operator profile '%s'", settings_profile(ctx->settings));
 		options.access_key = profile->access_key_id;
 		options.secret_key = profile->secret;
@@ -255,8 +257,8 @@ enum iot_status command_print_policy(struct cli_context *ctx, const json_t *repl
 }
 
 /* Elements that are bare strings (thing names, ARNs) become records with one member, the first column's. */
-static enum iot_status print_page(struct cli_context *ctx, const json_t *page, const struct output_column *columns,
-				  struct iot_error *err)
+static enum iot_status print_page(struct cli_context *ctx, const json_t *page, command_complete_fn complete,
+				  const struct output_column *columns, struct iot_error *err)
 {
 	json_t *item;
 	size_t i;
@@ -267,15 +269,19 @@ static enum iot_status print_page(struct cli_context *ctx, const json_t *page, c
 
 		if (cli_interrupted(ctx))
 			return iot_fail(err, IOT_INTERRUPTED, "interrupted");
-		status = output_row(ctx->out, row, err);
+		if (complete != NULL)
+			status = complete(ctx, row, err);
+		if (status == IOT_OK)
+			status = output_row(ctx->out, row, err);
 		if (status != IOT_OK)
 			break;
 	}
 	return status;
 }
 
-enum iot_status command_print_list(struct cli_context *ctx, const char *operation, json_t *request, const char *items,
-				   const struct output_column *columns, struct iot_error *err)
+enum iot_status command_print_pages(struct cli_context *ctx, const char *operation, json_t *request, const char *items,
+				    command_complete_fn complete, const struct output_column *columns,
+				    struct iot_error *err)
 {
 	IOT_JSON page_request = request != NULL ? request : json_object();
 	enum iot_status status = output_begin_list(ctx->out, columns, err);
@@ -287,13 +293,19 @@ enum iot_status command_print_list(struct cli_context *ctx, const char *operatio
 		if (status == IOT_OK)
 			status = iot_cloud_call(command_cloud(ctx), operation, page_request, NULL, &reply, NULL, err);
 		if (status == IOT_OK)
-			status = print_page(ctx, json_object_get(reply, items), columns, err);
+			status = print_page(ctx, json_object_get(reply, items), complete, columns, err);
 		token = iot_json_str(reply, "nextToken", NULL);
 		marker = iot_json_str(reply, "nextMarker", NULL);
 		iot_json_set_str(page_request, "nextToken", token);
 		iot_json_set_str(page_request, "marker", marker);
 	} while (status == IOT_OK && (token != NULL || marker != NULL));
 	return status == IOT_OK ? output_end(ctx->out, err) : status;
+}
+
+enum iot_status command_print_list(struct cli_context *ctx, const char *operation, json_t *request, const char *items,
+				   const struct output_column *columns, struct iot_error *err)
+{
+	return command_print_pages(ctx, operation, request, items, NULL, columns, err);
 }
 
 enum iot_status command_print_call(struct cli_context *ctx, const char *operation, json_t *request,

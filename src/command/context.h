@@ -12,11 +12,11 @@ struct command_profile;
 
 /* What the hooks opened for a command (ctx->data). */
 struct command_data {
-	char *fleet_dir;         /* of CLI_NEEDS_FLEET and CLI_NEEDS_CLOUD on the local cloud */
-	struct iot_cloud *cloud; /* of CLI_NEEDS_CLOUD */
-	struct command_profile *profile; /* of an operator; NULL until it is needed */
+	char *fleet_dir;                        /* of CLI_NEEDS_FLEET and CLI_NEEDS_CLOUD on the local cloud */
+	struct iot_cloud *cloud;                /* of CLI_NEEDS_CLOUD */
+	struct command_profile *profile;        /* of an operator; NULL until it is needed */
 	struct iot_messaging_operator identity; /* the same for the broker */
-	char *broker;            /* where that is at AWS; NULL until it was asked for */
+	char *broker;                           /* where that is at AWS; NULL until it was asked for */
 };
 
 static inline struct iot_cloud *command_cloud(const struct cli_context *ctx)
@@ -38,8 +38,8 @@ IOT_CHECK enum iot_status command_open_cloud(struct cli_context *ctx, struct iot
 IOT_CHECK enum iot_status command_find_fleet(struct cli_context *ctx, struct iot_error *err);
 
 /*
- * Where to connect for messages: as a device from its folder (`as`, may be NULL), as the operator of the profile, or on the
- * fleet's own machine. What it points to lives as long as the command.
+ * Where to connect for messages: as a device from its folder (`as`, may be NULL), as the operator of the profile, or on
+ * the fleet's own machine. What it points to lives as long as the command.
  */
 IOT_CHECK enum iot_status command_messaging(struct cli_context *ctx, const char *as, struct iot_messaging_where *ret,
 					    struct iot_error *err);
@@ -55,8 +55,8 @@ IOT_CHECK enum iot_status command_watcher(struct cli_context *ctx, struct iot_me
 					  struct iot_error *err);
 
 /*
- * At AWS: the local fleet of the settings, whose CA is to issue certificates. *ret stays NULL on other clouds, and where
- * there is no such fleet, unless it is `needed`. The caller frees it.
+ * At AWS: the local fleet of the settings, whose CA is to issue certificates. *ret stays NULL on other clouds, and
+ * where there is no such fleet, unless it is `needed`. The caller frees it.
  */
 IOT_CHECK enum iot_status command_issuer(struct cli_context *ctx, bool needed, struct iot_cloud **ret,
 					 struct iot_error *err);
@@ -78,8 +78,8 @@ static inline const char *const *command_list(const struct cli_list *list)
 }
 
 /*
- * A list of devices in a file: one name per line; empty lines and what follows a # are skipped. Appended to *names, which
- * has room for a NULL behind the last one; they point into `text`. IOT_USAGE: there is none.
+ * A list of devices in a file: one name per line; empty lines and what follows a # are skipped. Appended to *names,
+ * which has room for a NULL behind the last one; they point into `text`. IOT_USAGE: there is none.
  */
 #define COMMAND_NAMES_MAX (16 * 1024 * 1024) /* bytes of it */
 IOT_CHECK enum iot_status command_read_names(const char *path, struct iot_buf *text, const char ***names, size_t *count,
@@ -121,6 +121,12 @@ IOT_CHECK enum iot_status command_print_document(struct cli_context *ctx, const 
 /* Member policyDocument of a reply for people, as it was written; else the whole record. */
 IOT_CHECK enum iot_status command_print_policy(struct cli_context *ctx, const json_t *reply,
 					       const struct output_column *columns, struct iot_error *err);
+
+/* What a list does not say of an item is added to it before it is printed. */
+typedef enum iot_status (*command_complete_fn)(struct cli_context *ctx, json_t *item, struct iot_error *err);
+IOT_CHECK enum iot_status command_print_pages(struct cli_context *ctx, const char *operation, json_t *request,
+					      const char *items, command_complete_fn complete,
+					      const struct output_column *columns, struct iot_error *err);
 
 /* One call and its reply as one record. `request` is released. */
 IOT_CHECK enum iot_status command_print_call(struct cli_context *ctx, const char *operation, json_t *request,

@@ -5,6 +5,8 @@
 #include "iotctl/fleet.h"
 #include "iotctl/log.h"
 
+#include <string.h>
+
 struct create_args {
 	const char *name, *alias, *type, *csr, *out;
 	struct batch_args batch;
@@ -54,6 +56,36 @@ static enum iot_status check_columns(const struct create_args *args, struct iot_
 	return IOT_OK;
 }
 
+static bool asks_for_type(struct cli_context *ctx, const char *policy)
+{
+	struct iot_error ignored = IOT_ERROR_INIT;
+	IOT_JSON reply = NULL;
+
+	return command_call(ctx, "GetPolicy", json_pack("{s:s}", "policyName", policy), &reply, &ignored) == IOT_OK &&
+	       strstr(iot_json_str(reply, "policyDocument", ""), "${iot:Connection.Thing.ThingTypeName}") != NULL;
+}
+
+/* What names a type matches nothing for a device without one: it would be refused later, and nobody would say why. */
+static void warn_untyped(struct cli_context *ctx, const struct create_args *args, const json_t *record)
+{
+	const char *thing = iot_json_str(record, "thingName", "");
+	struct iot_error ignored = IOT_ERROR_INIT;
+	IOT_JSON reply = NULL;
+
+	if (args->type != NULL || args->policies.count == 0 ||
+	    command_call(ctx, "DescribeThing", json_pack("{s:s}", "thingName", thing), &reply, &ignored) != IOT_OK ||
+	    json_object_get(reply, "thingTypeName") != NULL)
+		return;
+	for (size_t i = 0; i < args->policies.count; i++) {
+		if (!asks_for_type(ctx, args->policies.items[i]))
+			continue;
+		iot_warn("device '%s' has no type, and policy '%s' names topics by type: it may not use its own; "
+			 "repeat this with --type TYPE --update",
+			 thing, args->policies.items[i]);
+		return;
+	}
+}
+
 static enum iot_status create(struct cli_context *ctx, const void *args_, struct iot_error *err)
 {
 	const struct create_args *args = args_;
@@ -74,6 +106,8 @@ static enum iot_status create(struct cli_context *ctx, const void *args_, struct
 
 	if (status == IOT_OK && args->out != NULL && args->policies.count == 0)
 		iot_warn("no policy was given: the device can connect to nothing until one is attached");
+	if (status == IOT_OK)
+		warn_untyped(ctx, args, record);
 	return status == IOT_OK ? output_object(ctx->out, create_columns, record, err) : status;
 }
 

@@ -56,8 +56,11 @@ static enum iot_status print_update(struct cli_context *ctx, const json_t *recor
 
 static enum iot_status follow(struct cli_context *ctx, const char *update, int64_t timeout_ms, struct iot_error *err)
 {
-	const struct iot_watch watch = {.timeout_ms = timeout_ms, .interrupted = command_interrupted,
-					.progress = command_show_progress, .data = ctx};
+	const struct iot_watch watch = {.timeout_ms = timeout_ms,
+					.from_start = !cli_given(ctx, "timeout"),
+					.interrupted = command_interrupted,
+					.progress = command_show_progress,
+					.data = ctx};
 	IOT_JSON record = NULL;
 	struct iot_error ignored = IOT_ERROR_INIT;
 	enum iot_status printed, status;
@@ -146,26 +149,30 @@ static const struct cli_command cmd_push = {
 	.description =
 		"The image is signed with the fleet's code-signing key, the signature is checked with the public key "
 		"that devices have, and a job and a stream are made that FreeRTOS OTA agents understand. With --wait the "
-		"command follows the update until every device has ended it and its exit code tells how. Ctrl-C only "
-		"stops watching; 'iotctl ota watch' goes on, 'iotctl ota cancel' ends the update.",
+		"command follows the update until every device has ended it and its exit code tells how. It stops "
+		"watching after --timeout (of a scheduled update: an hour after its start) and at Ctrl-C; the update "
+		"goes on: 'iotctl ota watch' follows it again, 'iotctl ota cancel' ends it.",
 	.args = CLI_ARGS(ARG_PATH("IMAGE", struct push_args, image, "firmware file", .complete = COMPLETE_FILE)),
 	.opts = CLI_OPTS(
 		OPT_LIST(0, "to", "DEVICE", struct push_args, devices, "to this device; may be repeated",
 			 .complete = COMPLETE_DEVICE),
-		OPT_LIST('g', "group", "GROUP", struct push_args, groups, "to the devices of this group; may be repeated",
-			 .complete = COMPLETE_GROUP),
+		OPT_LIST('g', "group", "GROUP", struct push_args, groups,
+			 "to the devices of this group; may be repeated", .complete = COMPLETE_GROUP),
 		OPT_STR(0, "version", "VERSION", struct push_args, version, "of the image, if it does not say itself"),
-		OPT_ENUM(0, "kind", "KIND", struct push_args, kind, "what it is; all but firmware go to ExpressLink modules",
+		OPT_ENUM(0, "kind", "KIND", struct push_args, kind,
+			 "what it is; all but firmware go to ExpressLink modules",
 			 .choices = CLI_CHOICES("firmware", "host", "module", "module-cert", "root-ca", "host-cert"),
 			 .fallback = "firmware"),
 		OPT_FLAG('w', "wait", struct push_args, wait, "follow the update to its end"),
-		OPT_DURATION(0, "timeout", "TIME", struct push_args, timeout_ms, "with --wait: stop watching after this"),
+		OPT_DURATION(0, "timeout", "TIME", struct push_args, timeout_ms,
+			     "with --wait: stop watching after this, 0: when it has ended", .fallback = "1h"),
 		OPT_DURATION(0, "device-timeout", "TIME", struct push_args, device_timeout_ms,
-			     "a device that takes longer is timed out", .fallback = "1h", .min = 60000, .max = 604800000),
-		OPT_INT(0, "per-minute", "N", struct push_args, per_minute, "roll out to at most so many devices a minute",
-			.min = 1, .max = 1000),
-		OPT_INT(0, "retries", "N", struct push_args, retries, "try again so often where a device fails", .min = 1,
-			.max = 10),
+			     "a device that takes longer is timed out", .fallback = "1h", .min = 60000,
+			     .max = 604800000),
+		OPT_INT(0, "per-minute", "N", struct push_args, per_minute,
+			"roll out to at most so many devices a minute", .min = 1, .max = 1000),
+		OPT_INT(0, "retries", "N", struct push_args, retries, "try again so often where a device fails",
+			.min = 1, .max = 10),
 		OPT_STR(0, "max-failures", "PERCENT%", struct push_args, max_failures,
 			"cancel it when so many of the devices that ended have failed"),
 		OPT_INT(0, "max-failures-after", "N", struct push_args, abort_after,
@@ -180,8 +187,8 @@ static const struct cli_command cmd_push = {
 			"at AWS: role with which AWS IoT reads it (or the setting aws-role-arn)"),
 		OPT_STR('k', "key", "KEY", struct push_args, key, "code-signing key: name, file or pkcs11: URI",
 			.complete = COMPLETE_KEY),
-		OPT_PATH(0, "signature", "FILE", struct push_args, signature, "use this signature, made by 'image sign'",
-			 .complete = COMPLETE_FILE),
+		OPT_PATH(0, "signature", "FILE", struct push_args, signature,
+			 "use this signature, made by 'image sign'", .complete = COMPLETE_FILE),
 		OPT_PATH(0, "verify-key", "FILE", struct push_args, verify_key, "public key that the devices have",
 			 .complete = COMPLETE_FILE),
 		OPT_STR(0, "id", "ID", struct push_args, id, "name of the update"),
@@ -191,10 +198,12 @@ static const struct cli_command cmd_push = {
 		OPT_FLAG('f', "force", struct push_args, force, "also to devices that run this version"),
 		OPT_FLAG(0, "allow-legacy", struct push_args, legacy, "allow SHA-1 signatures"),
 		OPT_FLAG(0, "unsigned", struct push_args, unsigned_image, "send no signature (needs --unchecked)"),
-		OPT_FLAG(0, "unchecked", struct push_args, unchecked, "send what devices should refuse, to see that they do")),
+		OPT_FLAG(0, "unchecked", struct push_args, unchecked,
+			 "send what devices should refuse, to see that they do")),
 	.examples = CLI_EXAMPLES({"ota push pump-1.1.0.bin --to pump-0001 --wait", "one device, and see it through"},
 				 {"ota push pump-1.1.0.bin --group beta --per-minute 100", "a group, slowly"}),
-	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_PARTIAL, IOT_ABORTED, IOT_TIMEOUT, IOT_VERIFY, IOT_INTERRUPTED),
+	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT, IOT_PARTIAL, IOT_ABORTED, IOT_TIMEOUT, IOT_VERIFY,
+			   IOT_INTERRUPTED),
 	.needs = CLI_NEEDS_CLOUD,
 	CLI_RUN(push, struct push_args),
 };
@@ -257,8 +266,10 @@ static const struct cli_command cmd_watch = {
 	.name = "watch",
 	.summary = "Follow an update to its end",
 	.args = ONE_UPDATE,
-	.opts = CLI_OPTS(OPT_DURATION(0, "timeout", "TIME", struct update_args, timeout_ms, "stop watching after this")),
-	.examples = CLI_EXAMPLES({"ota watch v1_1_0-20261121T101530-3fa9", "from any machine with rights on the fleet"}),
+	.opts = CLI_OPTS(OPT_DURATION(0, "timeout", "TIME", struct update_args, timeout_ms,
+				      "stop watching after this, 0: when it has ended", .fallback = "1h")),
+	.examples =
+		CLI_EXAMPLES({"ota watch v1_1_0-20261121T101530-3fa9", "from any machine with rights on the fleet"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_PARTIAL, IOT_ABORTED, IOT_TIMEOUT, IOT_INTERRUPTED),
 	.needs = CLI_NEEDS_CLOUD,
 	CLI_RUN(watch, struct update_args),

@@ -74,7 +74,7 @@ static enum iot_status check_args(const struct cli_context *ctx, const struct tr
 		return iot_fail(err, IOT_USAGE,
 				board ? "--%s is for devices in the field" : "--%s is for a board on a port", *name);
 	}
-	if ((args->max_failures > 0 || args->timeout > 0) && !args->wait)
+	if ((args->max_failures > 0 || cli_given(ctx, "timeout")) && !args->wait)
 		return iot_fail(err, IOT_USAGE, "--max-failures and --timeout belong to --wait");
 	return IOT_OK;
 }
@@ -250,7 +250,8 @@ static const struct cli_command cmd_update = {
 		OPT_DURATION(0, "connect-timeout", "TIME", struct trust_args, connect_timeout,
 			     "how long a board may take to connect", .min = 1000, .max = 600000, .fallback = "120s"),
 		OPT_FLAG('w', "wait", struct trust_args, wait, "until all devices have ended it"),
-		OPT_DURATION(0, "timeout", "TIME", struct trust_args, timeout, "with --wait: stop watching after this"),
+		OPT_DURATION(0, "timeout", "TIME", struct trust_args, timeout,
+			     "with --wait: stop watching after this, 0: when it has ended", .fallback = "1h"),
 		OPT_INT(0, "max-failures", "N", struct trust_args, max_failures,
 			"with --wait: cancel the rest when so many failed", .min = 1, .max = 1000000),
 		OPT_PATH(0, "resume", "FILE", struct trust_args, resume, "journal: the same call finds its jobs again",

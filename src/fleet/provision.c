@@ -232,6 +232,12 @@ static json_t *items_record(const struct provision *run)
 	return items;
 }
 
+/* Its kind is told where to connect; else its own software has to know, and labels may have to say. */
+static bool is_told_endpoint(const struct provision *run)
+{
+	return run->description->install & 1U << IOT_ITEM_ENDPOINT;
+}
+
 static json_t *make_record(const struct provision *run)
 {
 	json_t *record = json_object();
@@ -248,7 +254,7 @@ static json_t *make_record(const struct provision *run)
 	iot_json_set_str(record, "attestationIdentity", run->attest_identity);
 	iot_json_set_str(record, "keyOrigin", provision_key_origin(run));
 	iot_json_set_bool(record, "exposedOnWire", iot_board_key_on_wire(run->description->key));
-	iot_json_set_str(record, "endpoint", run->endpoint);
+	iot_json_set_str(record, is_told_endpoint(run) ? "endpoint" : "endpointNotTold", run->endpoint);
 	json_object_set_new(record, "items", items_record(run));
 	json_object_set(record, "proof", run->proof);
 	json_object_set(record, "notProved", run->not_proved);

@@ -8,6 +8,7 @@
 #include "iotctl/base.h"
 #include "iotctl/cert.h"
 #include "iotctl/clock.h"
+#include "iotctl/digest.h"
 #include "iotctl/fs.h"
 #include "iotctl/local.h"
 #include "iotctl/text.h"
@@ -38,8 +39,11 @@ static const struct kind {
 /* A certificate has no version of its own: the beginning of its id tells one from another. */
 static enum iot_status check_certificate(struct push *push, struct iot_error *err)
 {
+	const struct iot_buf *content = push->spec->content;
 	IOT_CLEAN(iot_cert_free_p) struct iot_cert *cert = NULL;
-	enum iot_status status = iot_cert_load(push->spec->image, &cert, err);
+	enum iot_status status =
+		content != NULL ? iot_cert_parse_pem(iot_buf_str(content), content->len, push->spec->image, &cert, err)
+				: iot_cert_load(push->spec->image, &cert, err);
 
 	if (status != IOT_OK)
 		return status;
@@ -53,8 +57,14 @@ static enum iot_status check_certificate(struct push *push, struct iot_error *er
 static enum iot_status check_image(struct push *push, struct iot_error *err)
 {
 	const struct iot_push_spec *spec = push->spec;
-	enum iot_status status = iot_image_inspect(spec->image, &push->info, err);
+	enum iot_status status = IOT_OK;
 
+	if (spec->content != NULL) {
+		push->info = (struct iot_image_info){.size = (int64_t)spec->content->len};
+		iot_sha256_hex(spec->content->data, spec->content->len, push->info.sha256);
+	} else {
+		status = iot_image_inspect(spec->image, &push->info, err);
+	}
 	if (status != IOT_OK)
 		return status;
 	if (push->info.size > FILE_MAX) {

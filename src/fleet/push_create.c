@@ -75,19 +75,34 @@ static enum iot_status changed_meanwhile(const struct push *push, struct iot_err
 /* From memory: what is sent is what was hashed, whatever becomes of the file. */
 static enum iot_status upload(struct push *push, struct iot_error *err)
 {
-	struct iot_buf image = IOT_BUF_INIT(FILE_MAX);
+	IOT_CLEAN(iot_buf_release) struct iot_buf read = IOT_BUF_INIT(FILE_MAX);
+	const struct iot_buf *image = push->spec->content != NULL ? push->spec->content : &read;
 	char sha256[IOT_SHA256_HEX_SIZE];
-	enum iot_status status = iot_fs_read(push->spec->image, &image, err);
+	enum iot_status status = image == &read ? iot_fs_read(push->spec->image, &read, err) : IOT_OK;
 
 	if (status == IOT_OK) {
-		iot_sha256_hex(image.data, image.len, sha256);
+		iot_sha256_hex(image->data, image->len, sha256);
 		status = strcmp(sha256, push->info.sha256) == 0 ? IOT_OK : changed_meanwhile(push, err);
 	}
 	if (status == IOT_OK)
-		status = fleet_upload(push->cloud, bucket_of(push), push->object_key, image.data, image.len,
+		status = fleet_upload(push->cloud, bucket_of(push), push->object_key, image->data, image->len,
 				      &push->object_version, err);
-	iot_buf_release(&image);
 	return status;
+}
+
+static enum iot_status keep_here(struct push *push, char sha256[65], int64_t *size, struct iot_error *err)
+{
+	const struct iot_buf *content = push->spec->content;
+	IOT_CLEAN(iot_image_writer_free_p) struct iot_image_writer *writer = NULL;
+	enum iot_status status;
+
+	if (content == NULL)
+		return iot_local_image_add(push->cloud, push->spec->image, sha256, size, err);
+	status = iot_image_writer_new(push->cloud, &writer, err);
+	if (status != IOT_OK)
+		return status;
+	iot_image_writer_add(writer, content->data, content->len);
+	return iot_image_writer_end(writer, sha256, size, err);
 }
 
 static enum iot_status store_image(struct push *push, struct iot_error *err)
@@ -99,7 +114,7 @@ static enum iot_status store_image(struct push *push, struct iot_error *err)
 	push->object_key = iot_strf("%s%s", at_aws(push) ? OBJECT_PREFIX : "", push->info.sha256);
 	if (!fleet_is_local(push->cloud))
 		return upload(push, err);
-	status = iot_local_image_add(push->cloud, push->spec->image, sha256, &size, err);
+	status = keep_here(push, sha256, &size, err);
 	if (status == IOT_OK && strcmp(sha256, push->info.sha256) != 0)
 		return changed_meanwhile(push, err);
 	return status;

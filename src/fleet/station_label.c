@@ -76,7 +76,8 @@ static json_t *label_values(const json_t *record)
 	iot_json_set_str(values, "name", iot_json_str(device, "alias", iot_json_str(device, "thingName", NULL)));
 	iot_json_set_str(values, "thing", iot_json_str(device, "thingName", NULL));
 	iot_json_set_str(values, "certificate", iot_json_str(device, "certificateId", NULL));
-	iot_json_set_str(values, "endpoint", iot_json_str(device, "endpoint", NULL));
+	iot_json_set_str(values, "endpoint",
+			 iot_json_str(device, "endpoint", iot_json_str(device, "endpointNotTold", NULL)));
 	iot_json_set_str(values, "vendor", iot_json_str(record, "vendor", NULL));
 	iot_json_set_str(values, "model", iot_json_str(record, "model", NULL));
 	iot_json_set_str(values, "version", iot_json_str(record, "version", NULL));

@@ -274,6 +274,7 @@ static enum iot_status push_root(struct field *field, const struct part *part, s
 	IOT_CLEAN(iot_free_p) const char **things = name_list(part->names[THINGS]);
 	IOT_CLEAN(iot_free_p) const char **groups = name_list(part->names[GROUPS]);
 	const struct iot_push_spec push = {.image = field->change.spec->root_ca,
+					   .content = &field->change.root_ca,
 					   .kind = IOT_PUSH_ROOT_CA,
 					   .devices = things,
 					   .groups = groups,
@@ -373,20 +374,26 @@ static enum iot_status look(struct field *field, json_t **ret_devices, struct ta
 /* Those that are in the middle of it end it by themselves, one way or the other. */
 static enum iot_status cancel(struct field *field, int64_t failed, struct iot_error *err)
 {
+	enum iot_status first = IOT_OK;
+
 	for (size_t i = 0; i < PARTS; i++) {
 		const char *job = field->parts[i].job;
+		struct iot_error fault = IOT_ERROR_INIT;
 		enum iot_status status = IOT_OK;
 
 		if (job != NULL)
-			status = fleet_call(field->cloud, "CancelJob", json_pack("{s:s}", "jobId", job), NULL, err);
-		if (status != IOT_OK && strcmp(err->code, "InvalidStateTransitionException") == 0) {
-			iot_error_clear(err); /* that one has ended */
-		} else if (status != IOT_OK) {
-			iot_error_while(err, "stopping after %lld failures", (long long)failed);
-			iot_error_hint(err, "others go on; stop them with 'iotctl job cancel %s'", job);
-			return status;
-		}
+			status = fleet_call(field->cloud, "CancelJob", json_pack("{s:s}", "jobId", job), NULL, &fault);
+		/* One that has ended needs no stopping; one that cannot be stopped must not keep the other going. */
+		if (status == IOT_OK || first != IOT_OK || strcmp(fault.code, "InvalidStateTransitionException") == 0)
+			continue;
+		first = status;
+		*err = fault;
+		err->hint[0] = '\0'; /* that they go on counts more */
+		iot_error_while(err, "stopping after %lld failures", (long long)failed);
+		iot_error_hint(err, "others go on; stop them with 'iotctl job cancel %s'", job);
 	}
+	if (first != IOT_OK)
+		return first;
 	iot_fail(err, IOT_ABORTED, "%lld devices did not take the new trust: the others are left as they are",
 		 (long long)failed);
 	iot_error_hint(err, "each one's reason is in the record; none has lost its old endpoint and root CA");
@@ -405,6 +412,20 @@ static enum iot_status outcome(const struct field *field, struct tally tally, st
 	return status;
 }
 
+/* Where nothing keeps their ids, the same command would make new jobs. */
+static void hint_watching(const struct field *field, struct iot_error *err)
+{
+	const char *job = field->parts[DEVICES].job != NULL ? field->parts[DEVICES].job : field->parts[MODULES].job;
+
+	if (field->spec->journal != NULL)
+		iot_error_hint(err, "the same command with the same --resume goes on watching");
+	else
+		iot_error_hint(err,
+			       "'iotctl job executions %s' shows each device; with --resume the same command would go "
+			       "on watching",
+			       job);
+}
+
 static enum iot_status not_longer(const struct field *field, int64_t deadline, struct iot_error *err)
 {
 	const struct iot_trust_field_spec *spec = field->spec;
@@ -415,10 +436,8 @@ static enum iot_status not_longer(const struct field *field, int64_t deadline, s
 	else if (spec->timeout_ms > 0 && iot_left(deadline) == 0)
 		status = iot_fail(err, IOT_TIMEOUT, "'%s' has not ended within %lld s; it goes on", field->id,
 				  (long long)(spec->timeout_ms / 1000));
-	if (status != IOT_OK && spec->journal != NULL)
-		iot_error_hint(err, "the same command with the same --resume goes on watching");
-	else if (status != IOT_OK)
-		iot_error_hint(err, "'iotctl job list' shows it; with --resume the same command would go on watching");
+	if (status != IOT_OK)
+		hint_watching(field, err);
 	return status;
 }
 

@@ -363,6 +363,8 @@ enum iot_status iot_ota_watch(struct iot_cloud *cloud, const char *update, const
 			return status;
 		is_known = true;
 		job_status = iot_json_str(record, "status", "");
+		if (watch->from_start && strcmp(job_status, "SCHEDULED") == 0)
+			deadline = iot_deadline(watch->timeout_ms);
 		tally = count(newest);
 		say_changes(watch, before, newest);
 		say_progress(watch, newest, tally);

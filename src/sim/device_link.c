@@ -43,9 +43,15 @@ static bool port_subscribe(void *data, const char *filter, int qos)
 {
 	struct sim_device *device = data;
 	struct iot_error err = IOT_ERROR_INIT;
+	int mid = 0;
 
-	if (iot_mqtt_subscribe(device->mqtt, filter, qos, NULL, &err) == IOT_OK)
+	if (iot_mqtt_subscribe(device->mqtt, filter, qos, &mid, &err) == IOT_OK) {
+		size_t slot = device->asked_count++ % DEVICE_ASKED_MAX;
+
+		device->asked[slot].mid = mid;
+		snprintf(device->asked[slot].filter, sizeof(device->asked[slot].filter), "%s", filter);
 		return true;
+	}
 	iot_log_error(IOT_LOG_INFO, "", &err);
 	return false;
 }
@@ -110,6 +116,7 @@ static void on_connected(struct iot_mqtt *mqtt, void *data)
 	leave_gate(device);
 	device->backoff = 0;
 	device->last_loss[0] = '\0';
+	memset(device->asked, 0, sizeof(device->asked)); /* numbers begin anew */
 	device_say(device, "connected", "to %s:%d", device->config.endpoint, device->config.port);
 	sim_talk_subscribe(device->talk);
 	sim_agent_online(device->agent, iot_monotonic_ms()); /* says the state */
@@ -161,11 +168,31 @@ static void on_message(struct iot_mqtt *mqtt, const struct iot_mqtt_message *mes
 	sim_agent_message(device->agent, message->topic, message->payload, message->payload_len, iot_monotonic_ms());
 }
 
+/* Once, though it comes again with each connection; and with the cause that is known here. */
 static void on_subscribed(struct iot_mqtt *mqtt, int mid, bool granted, void *data)
 {
-	(void)mqtt, (void)mid;
-	if (!granted)
-		device_say(data, "refused", "a subscription");
+	struct sim_device *device = data;
+	const char *filter = "";
+
+	(void)mqtt;
+	for (size_t i = 0; i < DEVICE_ASKED_MAX; i++)
+		if (device->asked[i].mid == mid)
+			filter = device->asked[i].filter;
+	if (granted || (*filter != '\0' && strcmp(device->last_refused, filter) == 0) ||
+	    (device->config.type == NULL && device->last_refused[0] != '\0'))
+		return;
+	snprintf(device->last_refused, sizeof(device->last_refused), "%s", filter);
+	if (device->config.type == NULL)
+		device_say(device, "refused",
+			   "the subscription to '%s': the device has no type, and policies like 'device' let it use "
+			   "topics below its type's name only; repeat its 'iotctl device create' with --type TYPE "
+			   "--update",
+			   filter);
+	else
+		device_say(device, "refused",
+			   "the subscription to '%s': its policies do not allow it; 'iotctl policy test %s "
+			   "subscribe:FILTER' tells more",
+			   filter, device->config.thing);
 }
 
 void device_connect(struct sim_device *device)

@@ -9,7 +9,10 @@
 #include "sim/trial.h"
 #include "sim/trust.h"
 
-enum { DEVICE_IO_MS = 1000 /* keep-alive work */ };
+enum {
+	DEVICE_IO_MS = 1000, /* keep-alive work */
+	DEVICE_ASKED_MAX = 8 /* subscriptions whose answers are awaited */
+};
 
 enum board_state { BOARD_OFF, BOARD_HANGING, BOARD_RUNNING };
 
@@ -39,6 +42,12 @@ struct sim_device {
 	int64_t connect_at, io_at;
 	int64_t backoff;
 	char last_loss[160];
+	struct {
+		int mid;
+		char filter[160];
+	} asked[DEVICE_ASKED_MAX]; /* subscriptions, the last ones */
+	unsigned asked_count;
+	char last_refused[160];
 
 	enum iot_status last_job;
 	bool ended;

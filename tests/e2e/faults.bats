@@ -210,6 +210,26 @@ is_another() { # than $mosquitto
   [ "$(serve_pid) $(mosquitto_pid)" = "$serve $mosquitto" ]
 }
 
+refusals() { [ "$(grep -c 'refused:' typeless.log)" = "$1" ]; }
+came_back() { [ "$(grep -c 'connected to' typeless.log)" -ge 4 ]; }
+
+@test "a device without a type whose policy names one: told when it is made, and once by the device" {
+  fleet_of_two
+  expect 0 iotctl device create typeless --policy device --out ./typeless
+  [[ $err == *"'typeless' has no type, and policy 'device' names topics by type"*"--type TYPE --update"* ]]
+  iotctl sim device ./typeless --image old.bin 2>typeless.log 3>&- &
+  pids+=($!)
+  until_true 30 came_back
+  logged typeless.log "refused: the subscription to 'typeless/.*no type.*--type TYPE --update"
+  refusals 1
+  kill "${pids[-1]}"
+  until_true 10 gone "${pids[-1]}"
+  expect 0 iotctl device create typeless --type pump --policy device --out ./typeless --update
+  [[ $err != *type* ]]
+  start_device typeless
+  until_true 20 device_says typeless .firmware 1.0.0
+}
+
 @test "a folder or a file of the broker that is gone or damaged" {
   fleet_of_two
   iotctl serve --stop

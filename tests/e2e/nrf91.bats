@@ -37,6 +37,7 @@ connected() { device_says "$1" .connected true; }
   [ "$(jq -r .keyOrigin record)" = board ]
   [ "$(jq -r .exposedOnWire record)" = false ]
   [ "$(jq -c .notProved record)" = '[]' ]
+  [ "$(jq -c '[.endpoint, .endpointNotTold]' record)" = '[null,"localhost"]' ] # its application knows where to connect
   jq -e '.proof | index("it signed a token for our nonce with the key of its certificate")' record
   jq -e '.proof | index("the broker saw it connect with this certificate")' record
   [ "$(held b1 0)" = "$(cat "$fleet/ca/root.pem")" ]

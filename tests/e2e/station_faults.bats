@@ -300,6 +300,53 @@ outcomes() { jq -rs 'sort_by(.head) | map("\(.head) \(.result) \(.serial // "-")
   [ "$(stat -c %a "${file%/*}/station.key")" = 600 ]
 }
 
+begun() { [ "$(grep -c '"kind":"begin"' "$(records)")" = "$1" ]; }
+room_of() { prlimit --pid "$1" --fsize="$(($(stat -c %s "$(records)") + $2))"; } # PROCESS BYTES: so much more may be written
+
+# full_disk BOARDS BYTES: the disk is full when so many boards were begun, after so many bytes more
+full_disk() {
+  local file station got=0 line=(iotctl -q station run recipe.json --station line1 --port ./head1 --port ./head2 --range 0001..0009
+    -o jsonl --count 2)
+  board 1
+  mkfifo never
+  (trap '' XFSZ && exec "${line[@]}") >out 2>err <never 3>&- &
+  station=$!
+  pids+=("$station")
+  exec 4>never
+  until_true 20 grep -q '"result":"pass"' out
+  file=$(records)
+  [ "$1" = 2 ] || room_of "$station" "$2"
+  board 2 --fault slow=100ms 4>&- # time enough to look at the record
+  if [ "$1" = 2 ]; then
+    until_true 20 begun 2
+    room_of "$station" "$2"
+  fi
+  until_true 30 gone "$station" || { cat out err "$file"; false; }
+  wait "$station" || got=$?
+  exec 4>&-
+  [ "$got" = 1 ]
+  [ "$(wc -l <err)" = 1 ]
+  [[ $(<err) == *"cannot write record '$file'"*"make room and start the station again: it goes on where it was" ]]
+  # what is there is whole, and tells no board that was not done
+  expect 0 iotctl station verify --open "$file"
+  [ "$(results '[.[] | .serial] | join(" ")')" = '"0001"' ]
+  [ "$(jq -rs 'map(select(.result == "pass") | .serial) | join(" ")' out)" = 0001 ]
+  # there is room again: the board in the second head is done, and the first one is not done twice
+  expect 0 "${line[@]}"
+  [ "$(jq -rs 'map(select(.result == "pass") | .serial) | join(" ")' <<<"$out")" = 0002 ]
+  [ "$(results '[.[] | "\(.head) \(.result) \(.serial)"] | join(", ")')" = '"1 pass 0001, 1 known null, 2 pass 0002"' ]
+  expect 0 iotctl station verify "$file"
+  [ "$(iotctl device list --query '[.[].alias] | sort | join(" ")')" = "pump-0001 pump-0002" ]
+}
+
+@test "the disk is full before a board is begun: nothing is lost, one line says it, the same command goes on" {
+  full_disk 1 100
+}
+
+@test "the disk is full when a board is done, and half of its line was written" {
+  full_disk 2 100
+}
+
 @test "the operator's screen: big words, the scanner is not drawn, Ctrl-D ends and signs" {
   board 1
   mkfifo keys

@@ -221,6 +221,7 @@ enum iot_status el_install(void *self, struct iot_board_item *item, struct iot_e
 	struct el *el = self;
 	struct iot_buf value = {.max = IOT_CERT_PEM_MAX, .secret = iot_board_item_secret(item->kind)};
 	bool readable = key_of(item)->flags & IOT_EL_READ;
+	unsigned repeated = el->at.retries;
 	bool same = false;
 	struct iot_error fault = IOT_ERROR_INIT;
 	enum iot_status status = value_of(item, &value, err);
@@ -239,7 +240,7 @@ enum iot_status el_install(void *self, struct iot_board_item *item, struct iot_e
 			status = IOT_OK;
 			continue;
 		}
-		if (status == IOT_BOARD && el->at.retries > 0) {
+		if (status == IOT_BOARD && el->at.retries > repeated) {
 			fault.hint[0] = '\0';
 			iot_error_hint(&fault, "bytes get lost on the serial line: check speed, ground and wires");
 		}

@@ -211,6 +211,34 @@ enum iot_status s7_install(void *self, struct iot_board_item *item, struct iot_e
 
 /* --- trust beside trust --------------------------------------------------------------------------- */
 
+/*
+ * What was used before has to be known after a power cut as well, when the new one is used already. Where another was
+ * staged and not settled, that is still the one before it.
+ */
+static enum iot_status mark_old_ca(struct s7 *s7, const char *new_ca, struct iot_error *err)
+{
+	char name[S7_NAME_MAX + 1], old[S7_NAME_MAX + 1];
+	struct s7_files files;
+	struct s7_used used;
+	const char *current;
+	enum iot_status status = s7_list(s7, &files, err);
+
+	s7_name_of(S7_CA, new_ca, name);
+	s7_value(&files, S7_OLD_CA, old, sizeof(old));
+	if (status != IOT_OK || s7_holds(&files, old))
+		return status;
+	status = s7_used(s7, &used, err);
+	current = used.names[S7_USES_CA];
+	if (status != IOT_OK || strcmp(current, name) == 0 || !s7_holds(&files, current))
+		return status;
+	return s7_set_value(s7, S7_OLD_CA, current, err);
+}
+
+static enum iot_status forget_old_ca(struct s7 *s7, struct iot_error *err)
+{
+	return s7_delete_others(s7, S7_OLD_CA, NULL, err);
+}
+
 /* The new CA is put beside the old; a new endpoint and port are kept in mind until they are settled. */
 enum iot_status s7_stage(void *self, const struct iot_board_trust *trust, struct iot_error *err)
 {
@@ -226,6 +254,8 @@ enum iot_status s7_stage(void *self, const struct iot_board_trust *trust, struct
 		status = check_content("root CA", trust->root_ca, err);
 	if (status == IOT_OK && trust->root_ca != NULL)
 		status = holds_content(s7, &ca_content, trust->root_ca, &there, err);
+	if (status == IOT_OK && trust->root_ca != NULL && !there)
+		status = mark_old_ca(s7, trust->root_ca, err);
 	if (status == IOT_OK && trust->root_ca != NULL && !there)
 		status = write_content(s7, &ca_content, trust->root_ca, false, err);
 	if (status != IOT_OK)
@@ -261,41 +291,67 @@ static enum iot_status set_root_ca(struct s7 *s7, const char *root_ca, struct io
 	return root_ca != NULL ? s7_install(s7, &item, err) : IOT_OK;
 }
 
-/* The old one is not known here, but it is still in the module: the one that is not new. */
-static enum iot_status back_to_other(struct s7 *s7, const char *new_ca, struct iot_error *err)
+/* Its only other one, if it has no mark of which it was. */
+static enum iot_status other_ca(const struct s7_files *files, const char *new_name, char ret[S7_NAME_MAX + 1],
+				struct iot_error *err)
 {
-	char name[S7_NAME_MAX + 1];
+	size_t others = 0;
+
+	for (size_t i = 0; i < files->count; i++) {
+		if (!iot_starts_with(files->names[i], S7_CA) || strcmp(files->names[i], new_name) == 0)
+			continue;
+		memcpy(ret, files->names[i], S7_NAME_MAX + 1);
+		others++;
+	}
+	if (others == 1)
+		return IOT_OK;
+	iot_fail(err, IOT_CONFLICT,
+		 others == 0 ? "the module holds no root CA but the new one"
+			     : "the module holds several root CAs, and does not tell which it used before");
+	iot_error_hint(err, "give it the old one: 'iotctl provision'");
+	return IOT_CONFLICT;
+}
+
+/* The old one is not known here, but it is still in the module. */
+static enum iot_status back_to_old(struct s7 *s7, const char *new_ca, struct iot_error *err)
+{
+	char name[S7_NAME_MAX + 1], old[S7_NAME_MAX + 1];
 	struct s7_files files;
 	enum iot_status status = s7_list(s7, &files, err);
 
+	if (status != IOT_OK)
+		return status;
 	s7_name_of(S7_CA, new_ca, name);
-	for (size_t i = 0; status == IOT_OK && i < files.count; i++) {
-		if (!iot_starts_with(files.names[i], S7_CA) || strcmp(files.names[i], name) == 0)
-			continue;
-		status = s7_use(s7, ca_content.role, files.names[i], err);
-		return status == IOT_OK ? s7_delete_others(s7, S7_CA, files.names[i], err) : status;
+	s7_value(&files, S7_OLD_CA, old, sizeof(old));
+	if (!s7_holds(&files, old)) {
+		if (!s7_holds(&files, name))
+			return IOT_OK; /* it was taken back already */
+		status = other_ca(&files, name, old, err);
 	}
-	if (status == IOT_OK && s7_holds(&files, name)) {
-		iot_fail(err, IOT_CONFLICT, "the module holds no root CA but the new one");
-		iot_error_hint(err, "give it the old one: 'iotctl provision'");
-		return IOT_CONFLICT;
-	}
-	return status;
+	if (status == IOT_OK)
+		status = s7_use(s7, ca_content.role, old, err);
+	return status == IOT_OK ? s7_delete_others(s7, S7_CA, old, err) : status;
 }
 
+/* Once the new one has proved itself nothing leads back: the mark goes first then, and last on the way back. */
 enum iot_status s7_settle(void *self, const struct iot_board_trust *trust, bool keep, struct iot_error *err)
 {
 	struct s7 *s7 = self;
-	enum iot_status status;
+	enum iot_status status = IOT_OK;
 
 	if (keep) {
-		status = set_root_ca(s7, trust->root_ca, err);
+		status = forget_old_ca(s7, err);
+		if (status == IOT_OK)
+			status = set_root_ca(s7, trust->root_ca, err);
 		if (status == IOT_OK)
 			status = set_endpoint(s7, trust->endpoint, err);
 	} else {
-		status = trust->old_root_ca != NULL ? set_root_ca(s7, trust->old_root_ca, err)
-			 : trust->root_ca != NULL   ? back_to_other(s7, trust->root_ca, err)
-						    : IOT_OK;
+		if (trust->old_root_ca != NULL)
+			status = set_root_ca(s7, trust->old_root_ca, err);
+		else if (trust->root_ca != NULL)
+			status = back_to_old(s7, trust->root_ca, err);
+		if (status == IOT_OK)
+			status = forget_old_ca(s7, err);
 		if (status == IOT_OK)
 			status = set_endpoint(s7, trust->old_endpoint, err);
 	}

@@ -84,6 +84,7 @@ IOT_CHECK enum iot_status s7_steady(struct s7 *s7, const char *command, const ch
 #define S7_THING "thing_"
 #define S7_ENDPOINT "endpoint_"
 #define S7_PORT "port_"
+#define S7_OLD_CA "old_" /* the name of the root CA's file that was used before another was staged */
 
 IOT_CHECK enum iot_status s7_list(struct s7 *s7, struct s7_files *ret, struct iot_error *err);
 bool s7_holds(const struct s7_files *files, const char *name);

@@ -96,24 +96,58 @@ static enum iot_status find_target(struct iot_local *local, const json_t *reques
 	return type_id(local, ret->name, &ret->id, err);
 }
 
-static enum iot_status set_targets(struct iot_local *local, int64_t id, json_t *reply, struct iot_error *err)
+/* One page of them, in the order in which they were assigned; a token in the page when there are more. */
+static enum iot_status add_targets(struct iot_local *local, int64_t id, struct iot_page *page, json_t *targets,
+				   struct iot_error *err)
 {
 	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
-	json_t *targets = json_array();
-	bool row = false;
 	enum iot_status status = iot_stmt_get(
 		local->store,
-		"SELECT CASE WHEN a.thing_id IS NOT NULL THEN 'thing:' || t.name WHEN a.group_id IS NOT NULL THEN"
-		" 'group:' || g.name ELSE 'type:' || y.name END AS target FROM attest_targets a LEFT JOIN things t ON"
+		"SELECT a.rowid, CASE WHEN a.thing_id IS NOT NULL THEN 'thing:' || t.name WHEN a.group_id IS NOT NULL"
+		" THEN 'group:' || g.name ELSE 'type:' || y.name END FROM attest_targets a LEFT JOIN things t ON"
 		" t.id = a.thing_id LEFT JOIN groups g ON g.id = a.group_id LEFT JOIN types y ON y.id = a.type_id"
-		" WHERE a.policy_id = ? ORDER BY target LIMIT 1000",
+		" WHERE a.policy_id = ? AND a.rowid > ? ORDER BY a.rowid LIMIT ?",
 		&stmt, err);
 
-	json_object_set_new(reply, "targets", targets);
 	if (status == IOT_OK)
-		status = iot_stmt_bind(stmt, err, "i", id);
-	while (status == IOT_OK && (status = iot_stmt_step(stmt, &row, err)) == IOT_OK && row)
-		json_array_append_new(targets, json_string(iot_stmt_text(stmt, 0)));
+		status = iot_stmt_bind(stmt, err, "iii", id, page->after_id, page->limit + 1);
+	while (iot_page_row(page, stmt, 0, &status, err))
+		json_array_append_new(targets, json_string(iot_stmt_text(stmt, 1)));
+	return status;
+}
+
+/* The first of them go with their policy; who sees a token asks for the others by it. */
+static enum iot_status set_targets(struct iot_local *local, int64_t id, json_t *policy, struct iot_error *err)
+{
+	IOT_CLEAN(iot_page_release) struct iot_page page = {.token_name = "nextToken", .limit = IOT_PAGE_MAX};
+	IOT_JSON more = json_object();
+	json_t *targets = json_array();
+	enum iot_status status = add_targets(local, id, &page, targets, err);
+
+	json_object_set_new(policy, "targets", targets);
+	if (status != IOT_OK)
+		return status;
+	iot_page_finish(&page, more);
+	iot_json_set_str(policy, "nextTargets", iot_json_str(more, "nextToken", NULL));
+	return IOT_OK;
+}
+
+static enum iot_status list_targets(struct iot_local *local, const json_t *request, const struct iot_body *in,
+				    json_t **ret_reply, struct iot_buf *out, struct iot_error *err)
+{
+	IOT_CLEAN(iot_page_release) struct iot_page page = {0};
+	json_t *targets = json_array();
+	int64_t id = 0;
+	enum iot_status status = iot_page_init(&page, request, "nextToken", err);
+
+	(void)in, (void)out;
+	json_object_set_new(*ret_reply, "targets", targets);
+	if (status == IOT_OK)
+		status = policy_id(local, iot_json_str(request, "policyName", ""), &id, err);
+	if (status == IOT_OK)
+		status = add_targets(local, id, &page, targets, err);
+	if (status == IOT_OK)
+		iot_page_finish(&page, *ret_reply);
 	return status;
 }
 
@@ -360,6 +394,7 @@ const struct iot_local_handler iot_local_attest_handlers[] = {
 	{"iotctl:PutAttestationPolicy", put_policy, false},
 	{"iotctl:GetAttestationPolicy", get_policy, false},
 	{"iotctl:ListAttestationPolicies", list_policies, false},
+	{"iotctl:ListTargetsForAttestationPolicy", list_targets, false},
 	{"iotctl:DeleteAttestationPolicy", delete_policy, false},
 	{"iotctl:AssignAttestationPolicy", assign_policy, false},
 	{"iotctl:UnassignAttestationPolicy", unassign_policy, false},

@@ -38,7 +38,8 @@ struct fake_module {
 	const char *connect_answer;             /* NULL: connects ... */
 	bool (*lets_in)(struct fake_module *m); /* ... if this says so; NULL: it does */
 	const char *refuse;                     /* this key is refused ... */
-	const char *refuse_with;                /* ... with this line */
+	const char *refuse_with;                /* ... with this line ... */
+	int refusals;                           /* ... so often; 0: always */
 	int garble;                             /* so many commands are heard with a byte lost */
 	int silent;                             /* so many commands are not answered */
 	const char *stop_in;                    /* an answer that has this text stops in the middle, once */
@@ -220,9 +221,11 @@ static inline void fake_write_key(struct fake_module *m, char *param)
 		fake_answer(m, "ERR11 UNKNOWN KEY");
 	else if (!key->writable)
 		fake_answer(m, "ERR12 KEY READONLY");
-	else if (m->refuse != NULL && strcmp(m->refuse, param) == 0)
+	else if (m->refuse != NULL && strcmp(m->refuse, param) == 0) {
+		if (m->refusals > 0 && --m->refusals == 0)
+			m->refuse = NULL;
 		fake_answer(m, m->refuse_with);
-	else if (strcmp(value, "pem") == 0) {
+	} else if (strcmp(value, "pem") == 0) {
 		snprintf(m->paste, sizeof(m->paste), "%.31s", param);
 		m->pasted[0] = '\0';
 		if (m->prompts)

@@ -952,6 +952,67 @@ static void test_stage(void)
 	for_each_dialect(check_stage, NULL);
 }
 
+/* Root CAs that were left over from before. */
+static void leave_over(void)
+{
+	IOT_CLEAN(iot_free_p) char *path = iot_strf("%s.state/state.json", port);
+	IOT_CLEAN(iot_free_p) char *text = flash();
+	IOT_JSON state = json_loads(text, 0, NULL);
+	const char *pem = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+	IOT_JSON files = json_pack("{s:s, s:s}", "ca_0.pem", pem, "ca_1.pem", pem);
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_CLEAN(iot_free_p) char *changed = NULL;
+
+	power_off();
+	json_object_update(files, json_object_get(state, "files"));
+	json_object_set(state, "files", files);
+	changed = iot_json_text(state);
+	ASSERT_OK(iot_fs_write(path, 0600, changed, strlen(changed), &err), &err);
+	power_on(NULL, 0, (struct plug){0});
+}
+
+static bool has_file(const char *prefix)
+{
+	IOT_CLEAN(iot_free_p) char *text = flash();
+	IOT_CLEAN(iot_free_p) char *quoted = iot_strf("\"%s", prefix);
+
+	return strstr(text, quoted) != NULL;
+}
+
+/* Which of several was the old one is known after a kill too, and after another was staged on top; not guessed ever. */
+static void test_several_old_roots(void)
+{
+	const struct iot_board_trust unknown = {NULL, iot_buf_str(&other_root), NULL, NULL};
+	const struct iot_board_trust third = {NULL, iot_buf_str(&own_cert), NULL, NULL};
+	struct iot_error err = IOT_ERROR_INIT;
+	struct iot_board *board;
+
+	for (size_t i = 0; i < IOT_LENGTH(dialects) && row != &dialects[i]; i++)
+		if (strcmp(dialects[i].dialect, "sim7600") == 0)
+			begin(&dialects[i], NULL);
+	board = open_board();
+	ASSERT_OK(give_all(board, &err), &err);
+	iot_board_close(board);
+	leave_over();
+	board = open_board();
+	ASSERT_OK(iot_board_stage(board, &unknown, &err), &err);
+	iot_board_close(board);
+	board = open_board();
+	ASSERT_OK(iot_board_stage(board, &third, &err), &err);
+	iot_board_close(board);
+	board = open_board();
+	ASSERT_OK(iot_board_settle(board, &third, false, &err), &err);
+	check_trust(board, "iot.example", &root, &other_root);
+	CU_ASSERT_FALSE(has_file("old_"));
+	iot_board_close(board);
+	leave_over();
+	board = open_board();
+	ASSERT_STATUS(iot_board_settle(board, &(struct iot_board_trust){.root_ca = iot_buf_str(&root)}, false, &err),
+		      IOT_CONFLICT, &err);
+	iot_board_close(board);
+	end();
+}
+
 /* --- secrets
  * ------------------------------------------------------------------------------------------------------------ */
 
@@ -992,4 +1053,5 @@ UNIT_MAIN("board/dialects", set_up, NULL, {"rows", test_rows}, {"identify", test
 	  {"wrong_certificate", test_wrong_certificate}, {"lost_bytes", test_lost_bytes},
 	  {"doubled_bytes", test_doubled_bytes}, {"turned_bits", test_turned_bits}, {"garbage", test_garbage},
 	  {"other_kinds", test_other_kinds}, {"two_on_one_port", test_two_on_one_port}, {"silence", test_silence},
-	  {"unplugged", test_unplugged}, {"killed", test_killed}, {"stage", test_stage}, {"secrets", test_secrets})
+	  {"unplugged", test_unplugged}, {"killed", test_killed}, {"stage", test_stage},
+	  {"several_old_roots", test_several_old_roots}, {"secrets", test_secrets})

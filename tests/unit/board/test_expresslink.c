@@ -260,6 +260,50 @@ static void test_refused_value(void)
 	check_refusal("ERR4 PARAMETER ERROR", IOT_ITEM_ENDPOINT, "x", IOT_BOARD, "(ERR4)");
 }
 
+/* A line that loses bytes, and a setting that the module does not know: two things, told apart. */
+static void check_unknown(enum iot_board_item_kind kind, const char *key, int unknown, enum iot_status expected,
+			  const char *words)
+{
+	IOT_CLEAN(iot_board_close_p) struct iot_board *board = NULL;
+	struct iot_board_item item = {kind, "value", IOT_ITEM_NOT_TRIED};
+	struct iot_error err = IOT_ERROR_INIT;
+	char line[1024];
+
+	module.refuse = key;
+	module.refuse_with = "ERR11 UNKNOWN KEY";
+	module.refusals = unknown;
+	module.garble = 1;
+	ASSERT_OK(open_board(&board, &err), &err);
+	if (board == NULL)
+		return;
+	ASSERT_STATUS(iot_board_install(board, &item, &err), expected, &err);
+	iot_error_line(&err, line, sizeof(line));
+	if (words != NULL)
+		ASSERT_CONTAINS(line, words);
+	CU_ASSERT_PTR_NULL(strstr(line, "bytes get lost"));
+}
+
+static void test_unknown_setting(void)
+{
+	check_unknown(IOT_ITEM_WIFI_PASSWORD, "Passphrase", 0, IOT_BOARD, "; its firmware is too old for it");
+}
+
+static void test_unknown_to_read(void)
+{
+	check_unknown(IOT_ITEM_APN, "none", 0, IOT_BOARD, "; its firmware is too old for it");
+}
+
+static void test_hurt_key(void)
+{
+	check_unknown(IOT_ITEM_WIFI_PASSWORD, "Passphrase", 1, IOT_OK, NULL);
+	CU_ASSERT_STRING_EQUAL(fake_get(&module, "Passphrase"), "value");
+}
+
+static void test_too_long(void)
+{
+	check_refusal("ERR4 PARAMETER ERROR", IOT_ITEM_ENDPOINT, "x", IOT_BOARD, "use a shorter value");
+}
+
 static void check_connect(const char *answer, enum iot_status expected, const char *words)
 {
 	IOT_CLEAN(iot_board_close_p) struct iot_board *board = NULL;
@@ -361,7 +405,9 @@ UNIT_MAIN("board/expresslink", set_up, tear_down, {"identify", test_identify}, {
 	  {"install", test_install}, {"install-old", test_install_old}, {"install-pasted", test_install_pasted},
 	  {"install-prompts", test_install_pasted_with_prompts}, {"same-lines", test_same_whatever_the_lines},
 	  {"refused-signer", test_refused_signer}, {"refused-certificate", test_refused_certificate},
-	  {"refused-value", test_refused_value}, {"connect", test_connect}, {"connect-network", test_connect_network},
+	  {"refused-value", test_refused_value}, {"unknown-setting", test_unknown_setting},
+	  {"unknown-to-read", test_unknown_to_read}, {"hurt-key", test_hurt_key}, {"too-long", test_too_long},
+	  {"connect", test_connect}, {"connect-network", test_connect_network},
 	  {"connect-unreachable", test_connect_unreachable}, {"connect-tls", test_connect_tls},
 	  {"connect-login", test_connect_login}, {"connect-busy", test_connect_busy}, {"other-modem", test_other_modem},
 	  {"reset", test_reset}, {"secret", test_secret_stays_secret})

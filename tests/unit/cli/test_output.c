@@ -140,6 +140,39 @@ static void test_table_streams(void)
 	free(text);
 }
 
+/* A terminal that is too narrow: texts are cut, then columns left out; what is no text stays whole. Pipes get all. */
+static void test_table_fits(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON rows = json_pack("[{s:s, s:s, s:i, s:s}, {s:s, s:s, s:i, s:s}]", "id", "pump-0000000000001", "sha",
+				  "0123456789abcdef0123456789abcdef", "n", 1234567, "note",
+				  "K\xC3\xB6ln am Rhein, hinten", "id", "x", "sha", "short", "n", 1, "note", "-");
+	const struct output_column *four =
+		OUTPUT_COLUMNS({.key = "id", .heading = "Id"}, {.key = "sha", .heading = "SHA-256"},
+			       {.key = "n", .heading = "N", .kind = OUTPUT_INT}, {.key = "note", .heading = "Note"});
+
+	WRITTEN(all, OUTPUT_TABLE, NULL, false, output_fit(out, 86);
+		ASSERT_OK(output_array(out, four, rows, &err), &err));
+	ASSERT_CONTAINS(all, "0123456789abcdef0123456789abcdef  1234567  K\xC3\xB6ln am Rhein, hinten\n");
+	free(all);
+	WRITTEN(cut, OUTPUT_TABLE, NULL, false, output_fit(out, 60);
+		ASSERT_OK(output_array(out, four, rows, &err), &err));
+	CU_ASSERT_STRING_EQUAL(cut, "Id                  SHA-256               N  Note\n"
+				    "pump-0000000000001  0123456789a...  1234567  K\xC3\xB6ln am Rhei...\n"
+				    "x                   short                 1  -\n");
+	free(cut);
+	WRITTEN(left, OUTPUT_TABLE, NULL, false, output_fit(out, 40);
+		ASSERT_OK(output_array(out, four, rows, &err), &err));
+	CU_ASSERT_STRING_EQUAL(left, "Id                  SHA-256           N\n"
+				     "pump-0000000000001  0123456...  1234567\n"
+				     "x                   short             1\n");
+	free(left);
+	WRITTEN(wide, OUTPUT_WIDE, NULL, false, output_fit(out, 40);
+		ASSERT_OK(output_array(out, four, rows, &err), &err));
+	ASSERT_CONTAINS(wide, "0123456789abcdef0123456789abcdef");
+	free(wide);
+}
+
 static void test_many_rows(void)
 {
 	struct iot_error err = IOT_ERROR_INIT;
@@ -296,6 +329,7 @@ static void test_write_fault(void)
 
 UNIT_MAIN("cli/output", NULL, NULL, {"table", test_table}, {"table_alignment", test_table_alignment},
 	  {"wide_and_empty", test_wide_and_empty}, {"json", test_json}, {"jsonl_streams", test_jsonl_streams},
-	  {"table_streams", test_table_streams}, {"many_rows", test_many_rows}, {"csv", test_csv},
-	  {"object", test_object}, {"member_paths", test_member_paths}, {"abandoned_list", test_abandoned_list},
-	  {"query", test_query}, {"query_faults", test_query_faults}, {"write_fault", test_write_fault})
+	  {"table_streams", test_table_streams}, {"table_fits", test_table_fits}, {"many_rows", test_many_rows},
+	  {"csv", test_csv}, {"object", test_object}, {"member_paths", test_member_paths},
+	  {"abandoned_list", test_abandoned_list}, {"query", test_query}, {"query_faults", test_query_faults},
+	  {"write_fault", test_write_fault})

@@ -141,6 +141,41 @@ static void test_epoch(void)
 	CU_ASSERT_TRUE(epoch() > before);
 }
 
+/* Those of another policy and what was taken away in between do not disturb the pages. */
+static void test_target_pages(void)
+{
+	IOT_JSON policy = NULL;
+	IOT_JSON page = NULL;
+	char name[16];
+
+	put("p1");
+	put("p2");
+	for (int i = 0; i < 260; i++) {
+		snprintf(name, sizeof(name), "t%d", i);
+		DO("CreateThingType", "", "{'thingTypeName': '%s'}", name);
+		assign(i % 26 == 0 ? "p2" : "p1", "thingTypeName", name);
+	}
+	policy = CALL("iotctl:GetAttestationPolicy", "", "{'policyName': 'p2'}");
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(policy, "targets")), 10);
+	CU_ASSERT_PTR_NULL(json_object_get(policy, "nextTargets"));
+	json_decref(policy);
+	policy = CALL("iotctl:GetAttestationPolicy", "", "{'policyName': 'p1'}");
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(policy, "targets")), 250);
+	CU_ASSERT_PTR_NULL(json_object_get(policy, "nextTargets"));
+	json_decref(policy);
+	assign("p1", "thingTypeName", "t0");
+	policy = CALL("iotctl:GetAttestationPolicy", "", "{'policyName': 'p1'}");
+	DO("iotctl:UnassignAttestationPolicy", "", "{'policyName': 'p1', 'thingTypeName': 't3'}");
+	page = CALL("iotctl:ListTargetsForAttestationPolicy", "", "{'policyName': 'p1', 'nextToken': '%s'}",
+		    iot_json_str(policy, "nextTargets", "?"));
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(page, "targets")), 1);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_array_get(json_object_get(page, "targets"), 0)), "type:t0");
+	CU_ASSERT_PTR_NULL(json_object_get(page, "nextToken"));
+	DO("iotctl:ListTargetsForAttestationPolicy", "ResourceNotFoundException", "{'policyName': 'none'}");
+	DO("iotctl:ListTargetsForAttestationPolicy", "InvalidRequestException",
+	   "{'policyName': 'p1', 'nextToken': 'x'}");
+}
+
 static const char *add_key(enum iot_key_type type, const char *purpose, const struct iot_key *known)
 {
 	static struct iot_error err;
@@ -179,4 +214,5 @@ static void test_keys_by_purpose(void)
 }
 
 UNIT_MAIN("cloud/attest_policies", set_up, tear_down, {"which_counts", test_which_counts}, {"one_each", test_one_each},
-	  {"refused", test_refused}, {"epoch", test_epoch}, {"keys_by_purpose", test_keys_by_purpose})
+	  {"refused", test_refused}, {"epoch", test_epoch}, {"target_pages", test_target_pages},
+	  {"keys_by_purpose", test_keys_by_purpose})
