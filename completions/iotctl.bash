@@ -7,6 +7,8 @@ _iotctl_live() {
 	while IFS= read -r line; do
 		COMPREPLY+=("${line%%$'\t'*}")
 	done < <(iotctl __complete "$1" "$2" "${COMP_WORDS[@]:1}" 2>/dev/null)
+	# a folder: what is in it comes next
+	[[ ${COMPREPLY[*]} != */ ]] || compopt -o nospace 2>/dev/null
 }
 
 # _iotctl_offer 'KIND [WORDS]' PREFIX
@@ -85,7 +87,7 @@ _iotctl_value() {
 	'device trust update --root-ca') echo 'file' ;;
 	'device trust update --new-fleet') echo 'live fleet' ;;
 	'device trust update -g' | 'device trust update --group') echo 'live group' ;;
-	'device trust update -b' | 'device trust update --board') echo 'file' ;;
+	'device trust update -b' | 'device trust update --board') echo 'live board' ;;
 	'device trust update --port') echo 'live port' ;;
 	'device trust update --baud') echo 'none' ;;
 	'device trust update --pulse') echo 'words none dtr rts' ;;
@@ -120,12 +122,14 @@ _iotctl_value() {
 	'policy detach -g' | 'policy detach --group') echo 'live group' ;;
 	'policy generate --layout') echo 'file' ;;
 	'policy generate --type') echo 'live type' ;;
-	'board probe -b' | 'board probe --board') echo 'none' ;;
+	'board probe -b' | 'board probe --board') echo 'live board' ;;
 	'board probe --port') echo 'live port' ;;
 	'board probe --baud') echo 'none' ;;
 	'board probe --pulse') echo 'words none dtr rts' ;;
 	'board probe --transcript') echo 'file' ;;
-	'provision -b' | 'provision --board') echo 'none' ;;
+	'board image -F' | 'board image --format') echo 'words iotc pkcs11 pkcs11-stm32f4 esp-secure-cert' ;;
+	'board image --part') echo 'none' ;;
+	'provision -b' | 'provision --board') echo 'live board' ;;
 	'provision --port') echo 'live port' ;;
 	'provision --baud') echo 'none' ;;
 	'provision --pulse') echo 'words none dtr rts' ;;
@@ -743,7 +747,7 @@ _iotctl_node() {
 		args=('none')
 		;;
 	'board')
-		subs='list probe kinds show'
+		subs='list probe kinds show image'
 		opts+=''
 		args=()
 		;;
@@ -765,7 +769,12 @@ _iotctl_node() {
 	'board show')
 		subs=''
 		opts+=''
-		args=('file')
+		args=('live board')
+		;;
+	'board image')
+		subs=''
+		opts+=' --format --part'
+		args=('dir' 'file')
 		;;
 	'provision')
 		subs=''

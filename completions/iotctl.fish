@@ -15,7 +15,7 @@ function __iotctl_path
                 set skip 1
             case '-*'
             case '*'
-                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device retire' 'device rotate' 'device trust' 'device trust update' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'board kinds' 'board show' 'provision' 'station' 'station run' 'station close' 'station report' 'station export' 'station verify' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'ota gc' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'state' 'state list' 'state watch' 'events' 'events tail' 'events route' 'events route add' 'events route list' 'events route show' 'events route remove' 'events route check' 'gateway' 'gateway create' 'gateway add' 'gateway remove' 'gateway children' 'gateway export' 'gateway run' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'attest policy make' 'attest policy create' 'attest policy list' 'attest policy show' 'attest policy delete' 'attest policy assign' 'attest policy unassign' 'attest add-key' 'attest keys' 'attest remove-key' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim jwt-device' 'sim psk-device' 'sim expresslink' 'sim board' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
+                if not contains -- (string join ' ' $path $word) 'init' 'serve' 'operator' 'operator create' 'operator rotate' 'operator revoke' 'operator list' 'operator show' 'backup' 'restore' 'doctor' 'device' 'device create' 'device list' 'device show' 'device update' 'device delete' 'device enable' 'device disable' 'device retire' 'device rotate' 'device trust' 'device trust update' 'device claim' 'device claims' 'device unclaim' 'type' 'type create' 'type list' 'type show' 'type deprecate' 'type delete' 'group' 'group create' 'group list' 'group show' 'group members' 'group add' 'group remove' 'group delete' 'policy' 'policy create' 'policy update' 'policy show' 'policy list' 'policy versions' 'policy delete' 'policy attach' 'policy detach' 'policy targets' 'policy lint' 'policy test' 'policy generate' 'cert' 'cert list' 'cert show' 'cert register' 'cert update' 'cert delete' 'ca' 'ca list' 'ca root' 'ca trust' 'ca distrust' 'board' 'board list' 'board probe' 'board kinds' 'board show' 'board image' 'provision' 'station' 'station run' 'station close' 'station report' 'station export' 'station verify' 'codesign' 'codesign create' 'codesign list' 'codesign public' 'codesign certificate' 'image' 'image sign' 'image verify' 'image inspect' 'ota' 'ota push' 'ota list' 'ota show' 'ota watch' 'ota cancel' 'ota doctor' 'ota gc' 'job' 'job create' 'job list' 'job show' 'job executions' 'job cancel' 'job cancel-one' 'job delete' 'stream' 'stream list' 'stream show' 'stream delete' 'publish' 'subscribe' 'command' 'command send' 'layout' 'layout list' 'layout show' 'layout check' 'layout add' 'layout use' 'layout topics' 'config' 'config set' 'config get' 'config list' 'config history' 'config diff' 'config rollback' 'config schema' 'config schema set' 'config schema show' 'shadow' 'shadow get' 'shadow update' 'shadow delete' 'shadow list' 'shadow watch' 'state' 'state list' 'state watch' 'events' 'events tail' 'events route' 'events route add' 'events route list' 'events route show' 'events route remove' 'events route check' 'gateway' 'gateway create' 'gateway add' 'gateway remove' 'gateway children' 'gateway export' 'gateway run' 'psk' 'psk create' 'psk list' 'psk show' 'psk rotate' 'psk revoke' 'psk delete' 'psk export' 'psk import' 'attest' 'attest verify' 'attest decode' 'attest policy' 'attest policy make' 'attest policy create' 'attest policy list' 'attest policy show' 'attest policy delete' 'attest policy assign' 'attest policy unassign' 'attest add-key' 'attest keys' 'attest remove-key' 'jwt' 'jwt create' 'jwt inspect' 'jwt verify' 'jwt add-key' 'jwt keys' 'jwt remove-key' 'sim' 'sim firmware' 'sim device' 'sim fleet' 'sim jwt-device' 'sim psk-device' 'sim expresslink' 'sim board' 'sim host' 'api' 'settings' 'settings show' 'settings set' 'settings import' 'completion' 'version'
                     break
                 end
                 set path $path $word
@@ -210,7 +210,7 @@ complete -c iotctl -n "__iotctl_at 'device trust update'" -l endpoint -x -d 'whe
 complete -c iotctl -n "__iotctl_at 'device trust update'" -l root-ca -r -F -d 'certificate (PEM) to check the broker with'
 complete -c iotctl -n "__iotctl_at 'device trust update'" -l new-fleet -x -a '(__iotctl_live fleet)' -d 'the fleet that answers there: its endpoint and root CA'
 complete -c iotctl -n "__iotctl_at 'device trust update'" -s g -l group -x -a '(__iotctl_live group)' -d 'the devices of this group; may be repeated'
-complete -c iotctl -n "__iotctl_at 'device trust update'" -s b -l board -r -F -d 'kind of the board on --port, or its description'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -s b -l board -x -a '(__iotctl_live board)' -d 'kind of the board on --port, or its description'
 complete -c iotctl -n "__iotctl_at 'device trust update'" -l port -x -a '(__iotctl_live port)' -d 'a board on this serial port'
 complete -c iotctl -n "__iotctl_at 'device trust update'" -l baud -x -d 'speed of the port; else the description\'s'
 complete -c iotctl -n "__iotctl_at 'device trust update'" -l pulse -x -a 'none dtr rts' -d 'reset the board by this line first'
@@ -218,7 +218,7 @@ complete -c iotctl -n "__iotctl_at 'device trust update'" -l transcript -r -F -d
 complete -c iotctl -n "__iotctl_at 'device trust update'" -l old-root-ca -r -F -d 'the one a board holds now, if not the fleet\'s'
 complete -c iotctl -n "__iotctl_at 'device trust update'" -l connect-timeout -x -d 'how long a board may take to connect'
 complete -c iotctl -n "__iotctl_at 'device trust update'" -s w -l wait -d 'until all devices have ended it'
-complete -c iotctl -n "__iotctl_at 'device trust update'" -l timeout -x -d 'with --wait: stop watching after this'
+complete -c iotctl -n "__iotctl_at 'device trust update'" -l timeout -x -d 'with --wait: stop watching after this, 0: when it has ended'
 complete -c iotctl -n "__iotctl_at 'device trust update'" -l max-failures -x -d 'with --wait: cancel the rest when so many failed'
 complete -c iotctl -n "__iotctl_at 'device trust update'" -l resume -r -F -d 'journal: the same call finds its jobs again'
 complete -c iotctl -n "__iotctl_at 'device trust update'" -l id -x -d 'of the jobs; else made of the time'
@@ -366,18 +366,24 @@ complete -c iotctl -n "__iotctl_at 'board'" -a list -d 'List the serial ports of
 complete -c iotctl -n "__iotctl_at 'board'" -a probe -d 'Ask a board who it is; changes nothing'
 complete -c iotctl -n "__iotctl_at 'board'" -a kinds -d 'List the kinds of boards whose descriptions come with the program'
 complete -c iotctl -n "__iotctl_at 'board'" -a show -d 'Check a description of a board and show what it says'
+complete -c iotctl -n "__iotctl_at 'board'" -a image -d 'Make an image of a device\'s credentials, for its board\'s flash'
 
 
-complete -c iotctl -n "__iotctl_at 'board probe'" -s b -l board -x -d 'kind of board, or a description of your own'
+complete -c iotctl -n "__iotctl_at 'board probe'" -s b -l board -x -a '(__iotctl_live board)' -d 'kind of board, or a description of your own'
 complete -c iotctl -n "__iotctl_at 'board probe'" -l port -x -a '(__iotctl_live port)' -d 'serial port, or debug probe NAME[:PORT]'
 complete -c iotctl -n "__iotctl_at 'board probe'" -l baud -x -d 'its speed; else the description\'s'
 complete -c iotctl -n "__iotctl_at 'board probe'" -l pulse -x -a 'none dtr rts' -d 'reset the board by this line first'
 complete -c iotctl -n "__iotctl_at 'board probe'" -l transcript -r -F -d 'append all that is said to this file, secrets left out'
 
 
-complete -c iotctl -n "__iotctl_at 'board show'" -r -F
+complete -c iotctl -n "__iotctl_at 'board show'" -x -a '(__iotctl_live board)'
 
-complete -c iotctl -n "__iotctl_at 'provision'" -s b -l board -x -d 'kind of board, or a description of your own'
+complete -c iotctl -n "__iotctl_at 'board image'" -s F -l format -x -a 'iotc pkcs11 pkcs11-stm32f4 esp-secure-cert' -d 'layout of the image'
+complete -c iotctl -n "__iotctl_at 'board image'" -l part -x -d 'of iotc: credentials or codesign; of pkcs11-stm32f4: certificate, key or codesign'
+complete -c iotctl -n "__iotctl_at 'board image'" -x -a '(__fish_complete_directories (commandline -ct))'
+complete -c iotctl -n "__iotctl_at 'board image'" -r -F
+
+complete -c iotctl -n "__iotctl_at 'provision'" -s b -l board -x -a '(__iotctl_live board)' -d 'kind of board, or a description of your own'
 complete -c iotctl -n "__iotctl_at 'provision'" -l port -x -a '(__iotctl_live port)' -d 'serial port, or debug probe NAME[:PORT]'
 complete -c iotctl -n "__iotctl_at 'provision'" -l baud -x -d 'its speed; else the description\'s'
 complete -c iotctl -n "__iotctl_at 'provision'" -l pulse -x -a 'none dtr rts' -d 'reset the board by this line first'
@@ -474,7 +480,7 @@ complete -c iotctl -n "__iotctl_at 'ota push'" -s g -l group -x -a '(__iotctl_li
 complete -c iotctl -n "__iotctl_at 'ota push'" -l version -x -d 'of the image, if it does not say itself'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l kind -x -a 'firmware host module module-cert root-ca host-cert' -d 'what it is; all but firmware go to ExpressLink modules'
 complete -c iotctl -n "__iotctl_at 'ota push'" -s w -l wait -d 'follow the update to its end'
-complete -c iotctl -n "__iotctl_at 'ota push'" -l timeout -x -d 'with --wait: stop watching after this'
+complete -c iotctl -n "__iotctl_at 'ota push'" -l timeout -x -d 'with --wait: stop watching after this, 0: when it has ended'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l device-timeout -x -d 'a device that takes longer is timed out'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l per-minute -x -d 'roll out to at most so many devices a minute'
 complete -c iotctl -n "__iotctl_at 'ota push'" -l retries -x -d 'try again so often where a device fails'
@@ -499,7 +505,7 @@ complete -c iotctl -n "__iotctl_at 'ota push'" -r -F
 
 complete -c iotctl -n "__iotctl_at 'ota show'" -x -a '(__iotctl_live ota)'
 
-complete -c iotctl -n "__iotctl_at 'ota watch'" -l timeout -x -d 'stop watching after this'
+complete -c iotctl -n "__iotctl_at 'ota watch'" -l timeout -x -d 'stop watching after this, 0: when it has ended'
 complete -c iotctl -n "__iotctl_at 'ota watch'" -x -a '(__iotctl_live ota)'
 
 complete -c iotctl -n "__iotctl_at 'ota cancel'" -s f -l force -d 'also for devices in the middle of it'
