@@ -95,8 +95,7 @@ struct iot_board_options {
 	const struct iot_board_description *description; /* borrowed; NULL where the dialect needs none */
 	int answer_ms; /* how long an ordinary command may take to be answered; 0: the dialect's own, some seconds.
 			  Tests give less */
-	/* Optional locks of the description that are to be put on with the others; NULL-terminated, borrowed; NULL:
-	 * none */
+	/* Optional locks of the description to put on with the others; NULL-terminated, borrowed; NULL: none */
 	const char *const *locks;
 	/* A step that takes long begins ("connecting"). May be NULL. */
 	void (*progress)(const char *text, void *data);
@@ -170,8 +169,10 @@ IOT_CHECK enum iot_status iot_board_make_key(struct iot_board *board, const char
 					     struct iot_buf *csr, struct iot_error *err);
 /* Hand a private key over (PEM in a secret buffer): it crosses the wire. */
 IOT_CHECK enum iot_status iot_board_take_key(struct iot_board *board, const struct iot_buf *pem, struct iot_error *err);
-/* Does it hold this item already? outcome: SAME or NAMED, or NOT_TRIED when it differs or cannot be read. Changes
- * nothing. */
+/*
+ * Does it hold this item already? outcome: SAME or NAMED, or NOT_TRIED when it differs or cannot be read. Changes
+ * nothing.
+ */
 IOT_CHECK enum iot_status iot_board_look(struct iot_board *board, struct iot_board_item *item, struct iot_error *err);
 /* Ensure one item: read, write if it differs (what cannot be read is written), read back. */
 IOT_CHECK enum iot_status iot_board_install(struct iot_board *board, struct iot_board_item *item,

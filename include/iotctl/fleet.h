@@ -378,7 +378,7 @@ IOT_CHECK enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot
 
 struct iot_watch {
 	int64_t timeout_ms;                                        /* 0: none */
-	bool from_start; /* it runs from the start of an update that has one */
+	bool from_start; /* the time-out counts from when a scheduled update starts, not from now */
 	bool (*interrupted)(void *data);                           /* asked often; true ends the watch */
 	void (*progress)(int64_t done, int64_t total, const char *text, void *data);
 	void (*changed)(const json_t *execution, void *data);      /* an execution has another state than before */

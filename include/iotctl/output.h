@@ -63,8 +63,7 @@ IOT_CHECK enum iot_status output_new(FILE *stream, enum output_format format, co
 				     struct output **ret, struct iot_error *err);
 /*
  * Tables of lists are to fit into so many columns (0: no limit): the texts of all columns but the first are cut, shown
- * by
- * "...", and where that does not do the last columns are left out. Not with -o wide, and not things that come over
+ * by "...", and where that does not do the last columns are left out. Not with -o wide, and not things that come over
  * time.
  */
 void output_fit(struct output *out, size_t columns);

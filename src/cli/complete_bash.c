@@ -7,8 +7,6 @@
 #include "iotctl/base.h"
 #include "iotctl/text.h"
 
-#include <string.h>
-
 static const char *const complete_names[COMPLETE_COUNT] = {
 	[COMPLETE_DEVICE] = "device",   [COMPLETE_GROUP] = "group",     [COMPLETE_POLICY] = "policy",
 	[COMPLETE_TYPE] = "type",       [COMPLETE_JOB] = "job",         [COMPLETE_OTA] = "ota",

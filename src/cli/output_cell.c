@@ -5,7 +5,6 @@
 #include "iotctl/json.h"
 #include "iotctl/text.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <string.h>
 

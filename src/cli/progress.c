@@ -9,7 +9,6 @@
 #include "iotctl/text.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #define BAR_EVERY_MS 100
 #define LINE_EVERY_MS 10000

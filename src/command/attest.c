@@ -368,14 +368,12 @@ static const struct cli_command cmd_verify = {
 	.name = "verify",
 	.summary = "Check a token, and name each check",
 	.description =
-		"Profiles PSA_IOT_PROFILE_1, RFC 9783 and http://arm.com/psa/2.0.0; COSE_Mac0 with HMAC 256, "
-		"384, 512 and "
-		"COSE_Sign1 with ES256, ES384, ES512. A check without an answer in column 'OK' had nothing to "
-		"compare with, "
-		"or was not reached. Exit code 11 when one fails.\n\n"
+		"Profiles PSA_IOT_PROFILE_1, RFC 9783 and http://arm.com/psa/2.0.0; COSE_Mac0 with HMAC 256, 384, 512 "
+		"and COSE_Sign1 with ES256, ES384, ES512. A check without an answer in column 'OK' had nothing to "
+		"compare with, or was not reached. Exit code 11 when one fails.\n\n"
 		"Without --nonce nothing tells that the token is fresh. Without --policy a device's policies in the "
-		"registry count ('attest policy assign'); without those, too, it must be in lifecycle 'secured', "
-		"and made for a caller on the non-secure side.",
+		"registry count ('attest policy assign'); without those, too, it must be in lifecycle 'secured', and "
+		"made for a caller on the non-secure side.",
 	.args = CLI_ARGS(TOKEN),
 	.opts = CLI_OPTS(
 		OPT_STR(0, "device", "DEVICE", struct attest_args, device,

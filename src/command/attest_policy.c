@@ -206,17 +206,13 @@ static const struct cli_command cmd_make = {
 	.name = "make",
 	.summary = "Make a policy from signed images",
 	.description =
-		"A JSON document for 'attest policy create' and 'attest verify': lifecycle (secured; non-psa-rot-debug "
-		"can "
-		"be added), implementationIds, client (non-secure, secure, any, or a list of ids), profiles, "
-		"components, and "
-		"otherComponents (refuse or allow). Each rule in components has a type, signers, measurements and "
-		"minVersion: a component meets it with one of the signers and one of the measurements, or a version "
-		"not "
-		"before minVersion.\n\n"
+		"A JSON document for 'attest policy create' and 'attest verify': lifecycle (secured; "
+		"non-psa-rot-debug can be added), implementationIds, client (non-secure, secure, any, or a list of "
+		"ids), profiles, components, and otherComponents (refuse or allow). Each rule in components has a "
+		"type, signers, measurements and minVersion: a component meets it with one of the signers and one of "
+		"the measurements, or a version not before minVersion.\n\n"
 		"MCUboot images tell their measurement and signer themselves. Others are measured as SHA-256 of the "
-		"file, "
-		"and their signer is the key of IMAGE.sig.json, which 'image sign' makes.",
+		"file, and their signer is the key of IMAGE.sig.json, which 'image sign' makes.",
 	.args = CLI_ARGS(ARG_LIST("IMAGE", struct policy_args, images, "image, or TYPE=IMAGE: SPE=tfm_s_signed.bin",
 				  .complete = COMPLETE_FILE)),
 	.opts = CLI_OPTS(
@@ -278,13 +274,10 @@ static const struct cli_command cmd_delete = {
 static const struct cli_command cmd_assign = {
 	.name = "assign",
 	.summary = "Let a policy count for a device, a group or a type",
-	.description = "Each has one policy; a new one takes the place of the old. For a device its own policy counts, "
-		       "else those of "
-		       "all its groups and the groups above them, which it has to meet all, else its type's. A device "
-		       "that has none "
-		       "is judged by 'gateway run --policy', and without that by the default: lifecycle 'secured', and "
-		       "a caller on the "
-		       "non-secure side.",
+	.description = "Each has one policy; a new one takes the place of the old. For a device its own policy "
+		       "counts, else those of all its groups and the groups above them, which it has to meet all, "
+		       "else its type's. A device that has none is judged by 'gateway run --policy', and without that "
+		       "by the default: lifecycle 'secured', and a caller on the non-secure side.",
 	.args = CLI_ARGS(NAME),
 	.opts = CLI_OPTS(TARGETS),
 	.examples = CLI_EXAMPLES({"attest policy assign pumps --type pump", "all pumps"}),

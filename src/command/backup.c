@@ -50,12 +50,11 @@ static enum iot_status restore(struct cli_context *ctx, const void *args_, struc
 const struct cli_command cmd_backup = {
 	.name = "backup",
 	.summary = "Copy a fleet, also while it is in use",
-	.description = "The registry is copied consistently while serve and commands go on. The copy holds the fleet's "
-		       "private "
-		       "keys: its folder is made with mode 0700, keep it that way. It does not hold what opens the "
-		       "secrets of operators: after "
-		       "'restore' they need new keys. Nor does it hold what opens secrets shared with devices ('psk'): keep a "
-		       "copy of 'sealing.key' of the fleet directory apart from backups, and put it back after 'restore'.",
+	.description = "The registry is copied consistently while serve and commands go on. The copy holds the "
+		       "fleet's private keys: its folder is made with mode 0700, keep it that way. It does not hold "
+		       "what opens the secrets of operators: after 'restore' they need new keys. Nor does it hold "
+		       "what opens secrets shared with devices ('psk'): keep a copy of 'sealing.key' of the fleet "
+		       "directory apart from backups, and put it back after 'restore'.",
 	.args = CLI_ARGS(
 		ARG_PATH("DIR", struct backup_args, to, "folder to make; must not exist", .complete = COMPLETE_DIR)),
 	.examples = CLI_EXAMPLES({"backup /backup/demo-2026-11-21", "everything but logs and sockets"}),
@@ -68,8 +67,7 @@ const struct cli_command cmd_restore = {
 	.name = "restore",
 	.summary = "Make a fleet from a backup",
 	.description = "Nothing is overwritten: move a damaged fleet's directory away first. The registry is checked "
-		       "before the "
-		       "fleet appears.",
+		       "before the fleet appears.",
 	.args = CLI_ARGS(
 		ARG_PATH("BACKUP", struct restore_args, from, "folder made by 'backup'", .complete = COMPLETE_DIR),
 		ARG_STR("FLEET", struct restore_args, directory, "name or directory of the fleet to make")),

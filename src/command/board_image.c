@@ -41,15 +41,12 @@ const struct cli_command cmd_board_image = {
 	.name = "image",
 	.summary = "Make an image of a device's credentials, for its board's flash",
 	.description = "DIR is a folder that 'iotctl device create --out' made; FILE is new, of mode 0600, and holds "
-		       "the private key "
-		       "in clear text: remove it, and the folder, once it is in the board.\n\n"
+		       "the private key in clear text: remove it, and the folder, once it is in the board.\n\n"
 		       "iotc is what 'iotctl provision' writes over a debug probe. pkcs11 is what the flash ports of "
-		       "FreeRTOS's "
-		       "PKCS#11 keep their objects in, for the address of P11KeyConfig in the board's map file. "
-		       "pkcs11-stm32f4 is a "
-		       "port with a sector for each part. esp-secure-cert is the whole partition that "
-		       "esp_secure_cert_mgr reads, with "
-		       "device certificate, root CA and key in DER. iotctl-swd(7) describes them.",
+		       "FreeRTOS's PKCS#11 keep their objects in, for the address of P11KeyConfig in the board's map "
+		       "file. pkcs11-stm32f4 is a port with a sector for each part. esp-secure-cert is the whole "
+		       "partition that esp_secure_cert_mgr reads, with device certificate, root CA and key in DER. "
+		       "iotctl-swd(7) describes them.",
 	.args = CLI_ARGS(ARG_PATH("DIR", struct image_args, dir, "folder of a device", .complete = COMPLETE_DIR),
 			 ARG_PATH("FILE", struct image_args, file, "image to make", .complete = COMPLETE_FILE)),
 	.opts = CLI_OPTS(OPT_ENUM('F', "format", "FORMAT", struct image_args, format, "layout of the image",

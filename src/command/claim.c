@@ -87,17 +87,15 @@ const struct cli_command cmd_device_claim = {
 	.summary = "Let a module become a device when it first shows up",
 	.description =
 		"For ExpressLink modules, without touching them: a module that connects to the staging endpoint "
-		"('iotctl serve "
-		"--staging-port') with the certificate it was born with, and is claimed, becomes a device at once: its "
-		"certificate is registered, thing, type, policy and group are made, and it is told its endpoint. Its "
-		"vendor's "
-		"CA must be trusted ('iotctl ca trust'). A module that is there already is taken in at once.\n\n"
+		"('iotctl serve --staging-port') with the certificate it was born with, and is claimed, becomes a "
+		"device at once: its certificate is registered, thing, type, policy and group are made, and it is "
+		"told its endpoint. Its vendor's CA must be trusted ('iotctl ca trust'). A module that is there "
+		"already is taken in at once.\n\n"
 		"The same claim again changes nothing. A UID that is a device already needs no claim.\n\n"
-		"With --from the modules stand in a CSV file whose first line names its columns: uid, and any of name, "
-		"type, "
-		"policy, group, certificate; several policies or groups in a cell are separated by ';'. The whole file "
-		"is looked "
-		"at before anything is claimed; there is a result for each row, and exit code 6 if some failed.",
+		"With --from the modules stand in a CSV file whose first line names its columns: uid, and any of "
+		"name, type, policy, group, certificate; several policies or groups in a cell are separated by ';'. "
+		"The whole file is looked at before anything is claimed; there is a result for each row, and exit "
+		"code 6 if some failed.",
 	.args = CLI_ARGS(ARG_STR("UID", struct claim_args, uid, "the module's UID, its thing name", .optional = true)),
 	.opts = CLI_OPTS(OPT_STR(0, "name", "ALIAS", struct claim_args, alias, "second name, unique in the fleet"),
 			 OPT_STR('t', "type", "TYPE", struct claim_args, type, "thing type; made when it is new",

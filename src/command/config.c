@@ -194,14 +194,12 @@ static const struct cli_command cmd_config_set = {
 	.summary = "Give devices a configuration",
 	.description =
 		"It becomes a new version of each device's configuration, for all of them or for none. A device that "
-		"is "
-		"connected hears of it at once, another one when it returns, and each again whenever it returns until "
-		"it has acknowledged it. The layout of its type says how: in the default one the configuration is what "
-		"the named shadow 'config' desires; in others it is a message. The version is in it as a member "
-		"'configVersion', or as the layout calls it, and comes back in what the device reports.\n\n"
+		"is connected hears of it at once, another one when it returns, and each again whenever it returns "
+		"until it has acknowledged it. The layout of its type says how: in the default one the configuration "
+		"is what the named shadow 'config' desires; in others it is a message. The version is in it as a "
+		"member 'configVersion', or as the layout calls it, and comes back in what the device reports.\n\n"
 		"If the version changes after the command was started, because somebody else sets one too, it ends "
-		"with "
-		"exit code 4 and changes nothing.",
+		"with exit code 4 and changes nothing.",
 	.args = CLI_ARGS(ARG_PATH("FILE", struct config_args, file, "a JSON object; - is standard input",
 				  .complete = COMPLETE_FILE)),
 	.opts = CLI_OPTS(OPT_LIST('t', "to", "DEVICE", struct config_args, to, "thing name or alias; may be repeated",

@@ -90,8 +90,8 @@ static enum iot_status open_aws(struct cli_context *ctx, struct iot_cloud **ret,
 
 	if (status != IOT_OK)
 		return status;
-	if (profile != NULL &&
-	    profile->access_key_id != NULL) { /* the HTTPS API of a fleet: what is needed for it comes together */
+	/* The HTTPS API of a fleet: what is needed for it comes together. */
+	if (profile != NULL && profile->access_key_id != NULL) {
 		source = iot_strf("operator profile '%s'", settings_profile(ctx->settings));
 		options.access_key = profile->access_key_id;
 		options.secret_key = profile->secret;
@@ -438,11 +438,12 @@ static void offer_boards(const struct offer *to)
 static void offer_files(const struct offer *to)
 {
 	IOT_CLEAN(iot_free_p) char *pattern = iot_strf("%s*", to->prefix);
-	glob_t found;
+	glob_t found = {0};
 
-	if (strpbrk(to->prefix, "./") == NULL || strpbrk(to->prefix, "*?[\\") != NULL ||
-	    glob(pattern, GLOB_MARK, NULL, &found) != 0)
+	if (strpbrk(to->prefix, "./") == NULL || strpbrk(to->prefix, "*?[\\") != NULL)
 		return;
+	if (glob(pattern, GLOB_MARK, NULL, &found) != 0)
+		found.gl_pathc = 0;
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		if (strpbrk(found.gl_pathv[i], " '\"\\$&;|<>()`*?[") == NULL)
 			offer(to, found.gl_pathv[i], NULL);

@@ -6,8 +6,6 @@
 #include "iotctl/fs.h"
 #include "iotctl/text.h"
 
-#include <string.h>
-
 struct key_args {
 	const char *device, *file, *id, *expires;
 };
@@ -135,11 +133,10 @@ const struct cli_command cmd_jwt_remove_key = {
 const struct cli_command cmd_attest_add_key = {
 	.name = "add-key",
 	.summary = "Register a public key that a device's attestation tokens are checked with",
-	.description = "P-256, P-384 or P-521; three of a device at most, and none that another device has, or that is "
-		       "for tokens "
-		       "that it connects with. A device that has an attestation key of the other kind, a shared secret "
-		       "('psk create "
-		       "--attestation'), is checked with that. The same again changes only when it expires.",
+	.description = "P-256, P-384 or P-521; three of a device at most, and none that another device has, or that "
+		       "is for tokens that it connects with. A device that has an attestation key of the other kind, "
+		       "a shared secret ('psk create --attestation'), is checked with that. The same again changes "
+		       "only when it expires.",
 	.examples = CLI_EXAMPLES({"attest add-key pump-0001 pump-0001.iak.pub", "for good"}),
 	FILE_AND_EXPIRES,
 	CLI_RUN(add_to_attest, struct key_args),

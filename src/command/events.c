@@ -86,18 +86,15 @@ static enum iot_status tail(struct cli_context *ctx, const void *args_, struct i
 static const struct cli_command cmd_tail = {
 	.name = "tail",
 	.summary = "Print events as they happen",
-	.description = "Until Ctrl-C, --count or --timeout. Kinds: 'presence' (a device connected or disconnected, and "
-		       "why), 'job' "
-		       "(a job or an execution ended), 'denial' (something was not allowed, with the statement that "
-		       "decided) and "
-		       "'device' (what devices publish on the event topics of their layouts).\n\n"
+	.description = "Until Ctrl-C, --count or --timeout. Kinds: 'presence' (a device connected or disconnected, "
+		       "and why), 'job' (a job or an execution ended), 'denial' (something was not allowed, with the "
+		       "statement that decided) and 'device' (what devices publish on the event topics of their "
+		       "layouts).\n\n"
 		       "With -o jsonl each event is one JSON object {time, kind, device, event, summary, details}. "
-		       "Presence and "
-		       "jobs come on AWS IoT's topics ($aws/events/...) with its members in 'details'; anybody whose "
-		       "policy allows "
-		       "it may subscribe to them. Denials are shown to the fleet's own user alone. As at AWS, an event "
-		       "may come "
-		       "twice. With --count too few events in the time are a failure (exit code 8).",
+		       "Presence and jobs come on AWS IoT's topics ($aws/events/...) with its members in 'details'; "
+		       "anybody whose policy allows it may subscribe to them. Denials are shown to the fleet's own "
+		       "user alone. As at AWS, an event may come twice. With --count too few events in the time are a "
+		       "failure (exit code 8).",
 	.opts = CLI_OPTS(
 		OPT_STR('k', "kind", "KIND,...", struct events_args, kinds, "of these kinds; all if not given"),
 		OPT_STR('d', "device", "DEVICE", struct events_args, device, "about this one: thing name or alias",

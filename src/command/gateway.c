@@ -7,8 +7,6 @@
 #include "iotctl/fs.h"
 #include "iotctl/log.h"
 
-#include <string.h>
-
 struct gateway_args {
 	const char *name, *out, *type, *prefix, *gateway, *device, *identity;
 	struct cli_list copies;
@@ -254,14 +252,13 @@ static const struct cli_command cmd_export = {
 	.name = "export",
 	.summary = "Write what a gateway needs on another machine",
 	.description =
-		"The folder gets the gateway's key and certificate, and its children: names, types, layouts, active "
-		"secrets "
-		"and attestation keys. Nothing else of the fleet is in it. 'gateway run' needs only this folder.\n\n"
-		"Whoever can read the folder can speak for the gateway and its children: files with secrets are 0600, "
-		"and "
-		"should be copied over ssh or the like.\n\n"
-		"After a change (a child, a secret, a revocation) export to the same folder again, and "
-		"copy " IOT_GATEWAY_EXPORT
+		"The folder gets the gateway's key and certificate, and its children: names, types, "
+		"layouts, active secrets and attestation keys. Nothing else of the fleet is in it. "
+		"'gateway run' needs only this folder.\n\n"
+		"Whoever can read the folder can speak for the gateway and its children: files with "
+		"secrets are 0600, and should be copied over ssh or the like.\n\n"
+		"After a change (a child, a secret, a revocation) export to the same folder again, "
+		"and copy " IOT_GATEWAY_EXPORT
 		" to where the gateway runs: it is replaced in one step, and a gateway that runs takes it at once.",
 	.args = CLI_ARGS(GATEWAY),
 	.opts = CLI_OPTS(OPT_PATH(0, "out", "DIR", struct gateway_args, out, "folder to write", .required = true,
@@ -281,15 +278,14 @@ static const struct cli_command cmd_run = {
 	.summary = "Run a gateway",
 	.description =
 		"Takes TLS 1.2 with pre-shared keys, of the fleet's registry on this machine or of a folder that "
-		"'gateway "
-		"export' has made, asks every device for an attestation token, and "
-		"carries its messages to the broker that DIR names and back; iotctl-gateway(7) describes the protocol. "
-		"While the broker cannot be reached, messages are kept on disk, in order. A revoked secret ends its "
-		"connection at once.\n\n"
+		"'gateway export' has made, asks every device for an attestation token, and carries its messages to "
+		"the broker that DIR names and back; iotctl-gateway(7) describes the protocol. While the broker "
+		"cannot be reached, messages are kept on disk, in order. A revoked secret ends its connection at "
+		"once.\n\n"
 		"Each line of output is something that happened. What a device may run is said by the attestation "
-		"policies in the registry ('attest policy assign'), which count as they are at every moment; for devices that "
-		"have none there, --policy names a file for one device, those of a type, or all. Without any a token must be in "
-		"lifecycle 'secured'.",
+		"policies in the registry ('attest policy assign'), which count as they are at every moment; for "
+		"devices that have none there, --policy names a file for one device, those of a type, or all. Without "
+		"any a token must be in lifecycle 'secured'.",
 	.args = CLI_ARGS(ARG_PATH("DIR", struct run_args, dir, "folder, of 'gateway create' or 'gateway export'",
 				  .complete = COMPLETE_DIR)),
 	.opts = CLI_OPTS(

@@ -239,8 +239,8 @@ static const struct cli_command cmd_create = {
 	.summary = "Make a token with a device's private key",
 	.description =
 		"As Google's IoT Core and its heirs take it as a password: ES256 or RS256 by the kind of key, claims "
-		"iat, "
-		"exp and aud, at most 24 hours. The token is printed; it is good for whoever has it until it expires.",
+		"iat, exp and aud, at most 24 hours. The token is printed; it is good for whoever has it until it "
+		"expires.",
 	.opts = CLI_OPTS(
 		OPT_STR('k', "key", "KEY", struct jwt_args, key, "private key: file or pkcs11: URI", .required = true,
 			.complete = COMPLETE_FILE),
@@ -258,8 +258,7 @@ static const struct cli_command cmd_inspect = {
 	.name = "inspect",
 	.summary = "Show what a token says and what is wrong with it",
 	.description = "Without a key, so its signature is not checked: but a signature in DER in place of r and s is "
-		       "seen, as "
-		       "are padding, a wrong clock, milliseconds, another audience.",
+		       "seen, as are padding, a wrong clock, milliseconds, another audience.",
 	.args = CLI_ARGS(TOKEN),
 	.opts = CLI_OPTS(OPT_STR('a', "audience", "PROJECT", struct jwt_args, audience, "the project's id"), SKEW),
 	.examples = CLI_EXAMPLES({"jwt inspect token", "why a device is refused"}),

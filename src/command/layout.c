@@ -225,8 +225,7 @@ static const struct cli_command cmd_check = {
 	.name = "check",
 	.summary = "Say everything that is wrong with a layout file",
 	.description = "Missing roles, placeholders that mean nothing, topics that AWS IoT would refuse, two roles on "
-		       "one topic, "
-		       "and loops: topics on which a device would receive what it publishes itself.",
+		       "one topic, and loops: topics on which a device would receive what it publishes itself.",
 	.args = CLI_ARGS(LAYOUT_FILE),
 	.examples = CLI_EXAMPLES({"layout check mine.json", "exit code 11 when anything was found"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_VERIFY),
@@ -276,12 +275,11 @@ const struct cli_command cmd_layout = {
 	.summary = "Which topics carry configuration, commands, events and state",
 	.description =
 		"A layout is a JSON file: for each role (config, command, reply, event, state, and peer for what "
-		"devices say to one "
-		"another) a topic template, QoS, retain and direction. 'aws', 'gcp' and 'buses' are shipped; print "
-		"one, change it, "
-		"'layout check' and 'layout add' it. The schema for editors is installed as iotctl-layout.json.\n\n"
-		"A level of a template may be {thing}, {type}, {peer} (another device), {token} (of a reply) or, last, "
-		"{subfolder}. A "
-		"thing type may have its own layout, and a layout may say something else for one type.",
+		"devices say to one another) a topic template, QoS, retain and direction. 'aws', 'gcp' and 'buses' "
+		"are shipped; print one, change it, 'layout check' and 'layout add' it. The schema for editors is "
+		"installed as iotctl-layout.json.\n\n"
+		"A level of a template may be {thing}, {type}, {peer} (another device), {token} (of a reply) or, "
+		"last, {subfolder}. A thing type may have its own layout, and a layout may say something else for one "
+		"type.",
 	.subcommands = CLI_COMMANDS(&cmd_list, &cmd_show, &cmd_check, &cmd_add, &cmd_use, &cmd_topics),
 };

@@ -206,18 +206,16 @@ static const struct cli_command cmd_create = {
 	.name = "create",
 	.summary = "Give a person or a CI job rights on the fleet from elsewhere",
 	.description =
-		"Writes one file, mode 0600: an access key for the HTTPS API, a client certificate and its key for the "
-		"broker, the CA, both addresses. Hand it over by a safe way: who has it is the operator. See "
+		"Writes one file, mode 0600: an access key for the HTTPS API, a client certificate and its key for "
+		"the broker, the CA, both addresses. Hand it over by a safe way: who has it is the operator. See "
 		"iotctl-profile(7).\n\n"
 		"Roles: 'observe' may read and listen to everything; 'deploy' also makes jobs, updates, shadows and "
 		"configurations and publishes anywhere but under $aws/ and where devices speak; 'admin' may do "
-		"everything. "
-		"With --policy a policy document decides, for the broker (iot:Connect on client/operator-NAME-*, "
-		"iot:Publish, iot:Subscribe, "
-		"iot:Receive) and the API (iot:CreateThing and so on) alike; it becomes policy 'operator.NAME'.\n\n"
+		"everything. With --policy a policy document decides, for the broker (iot:Connect on "
+		"client/operator-NAME-*, iot:Publish, iot:Subscribe, iot:Receive) and the API (iot:CreateThing and so "
+		"on) alike; it becomes policy 'operator.NAME'.\n\n"
 		"The same call again changes nothing, and finishes what was interrupted. The secret is in that file "
-		"alone: the "
-		"registry has it sealed with a key that is in no backup.",
+		"alone: the registry has it sealed with a key that is in no backup.",
 	.args = NAME_ARG,
 	.opts = CLI_OPTS(OPT_ENUM(0, "role", "ROLE", struct operator_args, role, "what it may do",
 				  .choices = CLI_CHOICES("admin", "deploy", "observe"), .fallback = "observe"),
@@ -236,10 +234,8 @@ static const struct cli_command cmd_rotate = {
 	.summary = "Make new keys for an operator; the old ones end at once",
 	.description =
 		"A new access key and a new certificate, in a new profile file; a file of this operator that lies "
-		"there is "
-		"replaced. Rights stay as they are. A revoked operator is let in again. After 'restore' every operator "
-		"needs "
-		"this for the HTTPS API.",
+		"there is replaced. Rights stay as they are. A revoked operator is let in again. After 'restore' "
+		"every operator needs this for the HTTPS API.",
 	.args = NAME_ARG,
 	.opts = CLI_OPTS(FILE_OPTIONS),
 	.examples = CLI_EXAMPLES({"operator rotate bench --out bench.profile", "before its keys expire"}),
@@ -252,8 +248,7 @@ static const struct cli_command cmd_revoke = {
 	.name = "revoke",
 	.summary = "Lock an operator out at once",
 	.description = "Its access key is refused from now on, its certificate is REVOKED, and its connections to the "
-		       "broker end "
-		       "within a second.",
+		       "broker end within a second.",
 	.args = NAME_ARG,
 	.examples = CLI_EXAMPLES({"operator revoke bench", "a laptop was lost"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND),

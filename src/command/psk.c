@@ -143,7 +143,8 @@ static enum iot_status revoke_psk(struct cli_context *ctx, const void *args_, st
 				  err);
 }
 
-static enum iot_status delete (struct cli_context *ctx, const void *args_, struct iot_error *err) {
+static enum iot_status delete_psk(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
 	const struct psk_args *args = args_;
 
 	return command_call(ctx, "iotctl:DeletePsk", json_pack("{s:s}", "identity", args->identity), NULL, err);
@@ -296,7 +297,7 @@ static const struct cli_command cmd_delete = {
 	.examples = CLI_EXAMPLES({"psk delete pump-0001", "its identity is free then"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND, IOT_CONFLICT),
 	.needs = CLI_NEEDS_CLOUD,
-	CLI_RUN(delete, struct psk_args),
+	CLI_RUN(delete_psk, struct psk_args),
 };
 
 static const struct cli_command cmd_export = {

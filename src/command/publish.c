@@ -269,22 +269,18 @@ const struct cli_command cmd_publish = {
 	.group = "messages",
 	.summary = "Publish messages",
 	.description =
-		"On the fleet's own machine messages go through the broker's administrative socket; with --as they are "
-		"a "
-		"device's, judged by its policy. A device that is connected itself loses its connection then. From elsewhere an operator's certificate is used, "
-		"and "
-		"where the profile names no broker, at AWS, HTTPS: one message after the other.\n\n"
+		"On the fleet's own machine messages go through the broker's administrative socket; with --as they "
+		"are a device's, judged by its policy. A device that is connected itself loses its connection then. "
+		"From elsewhere an operator's certificate is used, and where the profile names no broker, at AWS, "
+		"HTTPS: one message after the other.\n\n"
 		"{name} in a topic is replaced by the thing name of each device named with --to, --group or --all, "
-		"{type} by its "
-		"thing type.\n\n"
+		"{type} by its thing type.\n\n"
 		"With --role the topic is that of these devices for commands, events or whatever it is, as the layout "
-		"of "
-		"their type has it, and so are QoS and retain. 'command send' and 'config set' do more than that.\n\n"
+		"of their type has it, and so are QoS and retain. 'command send' and 'config set' do more than "
+		"that.\n\n"
 		"With --lines every line of standard input, or of --file, is one message for each topic. Without a "
-		"topic every "
-		"line is a JSON object {topic, payload, format, qos, retain}, as 'subscribe -o jsonl' prints them; a "
-		"line that "
-		"breaks a rule is named, and the others are sent.\n\n"
+		"topic every line is a JSON object {topic, payload, format, qos, retain}, as 'subscribe -o jsonl' "
+		"prints them; a line that breaks a rule is named, and the others are sent.\n\n"
 		"What was acknowledged is kept in the journal that --resume names: the same call again sends the rest.",
 	.args = CLI_ARGS(
 		ARG_LIST("TOPIC", struct publish_args, topics, "topics; may hold {name} and {type}", .optional = true)),
@@ -393,13 +389,11 @@ const struct cli_command cmd_subscribe = {
 	.name = "subscribe",
 	.summary = "Print messages as they arrive",
 	.description = "Until Ctrl-C, --count or --timeout. With --count too few messages in the time are a failure "
-		       "(exit code 8), "
-		       "without it the end of the time is the end of the work. A subscription that is refused ends the "
-		       "call with exit "
-		       "code 5.\n\n"
+		       "(exit code 8), without it the end of the time is the end of the work. A subscription that is "
+		       "refused ends the call with exit code 5.\n\n"
 		       "With -o jsonl each message is one JSON object {time, topic, qos, retain, payload, format}, "
-		       "which 'publish "
-		       "--lines' takes. A payload that is no text is printed as base64, and 'format' says so.",
+		       "which 'publish --lines' takes. A payload that is no text is printed as base64, and 'format' "
+		       "says so.",
 	.args = CLI_ARGS(
 		ARG_LIST("FILTER", struct subscribe_args, filters, "topic filters; + is one level, # all that follow")),
 	.opts = CLI_OPTS(

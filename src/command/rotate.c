@@ -63,8 +63,8 @@ const struct cli_command cmd_device_rotate = {
 	.name = "rotate",
 	.summary = "Renew a device's key and certificate",
 	.description = "With --out the device gets a second certificate, with the policies of those it has, in a "
-		       "folder of its "
-		       "own; both let it in. When it has connected with the new one, --finish deletes the old ones.\n\n"
+		       "folder of its own; both let it in. When it has connected with the new one, --finish deletes "
+		       "the old ones.\n\n"
 		       "At AWS --finish ends the device's connection and hears with an operator's certificate what it "
 		       "comes back with; without one there is only --force.",
 	.args = CLI_ARGS(

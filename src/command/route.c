@@ -4,8 +4,6 @@
 #include "iotctl/events.h"
 #include "iotctl/fs.h"
 
-#include <string.h>
-
 struct route_args {
 	const char *name, *subfolder, *layout, *registry, *file, *topic, *before;
 	struct cli_list command;
@@ -160,33 +158,22 @@ static const struct cli_command cmd_add = {
 	.summary = "Take events of devices to a file, a command or a topic",
 	.description =
 		"For each event the first route that fits is taken, in the order of 'events route list', else the "
-		"default "
-		"one. --subfolder is what follows in the event's topic where its layout has {subfolder}, with + and # "
-		"as in "
-		"topics; '' fits events without one, '#' any. --registry is the last name, or all, of "
+		"default one. --subfolder is what follows in the event's topic where its layout has {subfolder}, with "
+		"+ and # as in topics; '' fits events without one, '#' any. --registry is the last name, or all, of "
 		"projects/P/locations/L/registries/R in the client ids of devices with tokens; each registry can have "
-		"a "
-		"default route of its own.\n\n"
+		"a default route of its own.\n\n"
 		"A file gets a line of JSON {time, device, registry?, event, topic, payload, format} for each event. "
-		"It is "
-		"brought to "
-		"the disk once a second; a file that would pass --max-size becomes FILE.1, and that FILE.2. A command "
-		"is "
-		"started with the first event, with the rights of serve and without a shell, gets these lines on its "
-		"standard "
-		"input, and is started again when it ends, after a pause of 1 s to 1 min. What it prints goes to "
-		"broker/routes.log. A topic gets the payload as it is; {thing} and, last, {subfolder} may be in it.\n\n"
+		"It is brought to the disk once a second; a file that would pass --max-size becomes FILE.1, and that "
+		"FILE.2. A command is started with the first event, with the rights of serve and without a shell, "
+		"gets these lines on its standard input, and is started again when it ends, after a pause of 1 s to 1 "
+		"min. What it prints goes to broker/routes.log. A topic gets the payload as it is; {thing} and, last, "
+		"{subfolder} may be in it.\n\n"
 		"While a file cannot be written, or a command does not read, 1000 events (4 MiB) wait; what comes "
-		"beyond that "
-		"is dropped, counted and logged. A device's event of QoS 1 is acknowledged when the broker has it: "
-		"what waits "
-		"there survives a stop of serve (3000 events), and lines in a file survive its sudden end. Lost are "
-		"events "
-		"that wait for a route when serve is killed, those that a command has not read when it ends, and with "
-		"the "
-		"power the last second of a file and the last 5 minutes of what waits in the broker. Last wills are "
-		"not "
-		"routed, since nobody can tell whose they are.",
+		"beyond that is dropped, counted and logged. A device's event of QoS 1 is acknowledged when the "
+		"broker has it: what waits there survives a stop of serve (3000 events), and lines in a file survive "
+		"its sudden end. Lost are events that wait for a route when serve is killed, those that a command has "
+		"not read when it ends, and with the power the last second of a file and the last 5 minutes of what "
+		"waits in the broker. Last wills are not routed, since nobody can tell whose they are.",
 	.args = CLI_ARGS(ONE_ROUTE, ARG_LIST("COMMAND", struct route_args, command,
 					     "a program and its arguments, after --", .optional = true)),
 	.opts = CLI_OPTS(

@@ -120,7 +120,6 @@ static enum iot_status serve(struct cli_context *ctx, const void *args_, struct 
 		.api_listen = args->api_listen,
 		.api_port = optional_port(ctx, "api-port", args->api_port),
 	};
-
 	enum iot_status status;
 
 	if (args->stop + args->status + args->detach > 1)

@@ -77,8 +77,7 @@ static const struct cli_command cmd_set = {
 	.summary = "Change a setting in the user's own file",
 	.description =
 		"The file is $XDG_CONFIG_HOME/iotctl/iotctl.conf; with --profile the setting goes into that profile, "
-		"which "
-		"is made when there is none of that name. A profile that has a file of its own is changed there.",
+		"which is made when there is none of that name. A profile that has a file of its own is changed there.",
 	.args = CLI_ARGS(ARG_STR("SETTING", struct set_args, name, "name of the setting", .complete = COMPLETE_SETTING),
 			 ARG_STR("VALUE", struct set_args, value, "its value", .optional = true)),
 	.opts = CLI_OPTS(OPT_FLAG(0, "unset", struct set_args, unset, "remove it")),

@@ -25,8 +25,10 @@ static enum iot_status get(struct cli_context *ctx, const void *args_, struct io
 	return status == IOT_OK ? command_print_document(ctx, document, err) : status;
 }
 
-static enum iot_status delete (struct cli_context *ctx, const void *args_, struct iot_error *err) {
-	const struct shadow_args *args = args_; IOT_JSON record = NULL;
+static enum iot_status delete_shadow(struct cli_context *ctx, const void *args_, struct iot_error *err)
+{
+	const struct shadow_args *args = args_;
+	IOT_JSON record = NULL;
 	enum iot_status status = iot_shadow_delete(command_cloud(ctx), args->device, args->name, &record, err);
 
 	return status == IOT_OK ? command_print_document(ctx, record, err) : status;
@@ -231,7 +233,7 @@ static const struct cli_command cmd_shadow_delete = {
 	.examples = CLI_EXAMPLES({"shadow delete pump-0001 --name config", "a named shadow"}),
 	.exits = CLI_EXITS(IOT_NOT_FOUND),
 	.needs = CLI_NEEDS_CLOUD,
-	CLI_RUN(delete, struct shadow_args),
+	CLI_RUN(delete_shadow, struct shadow_args),
 };
 
 static const struct cli_command cmd_shadow_list = {

@@ -50,23 +50,21 @@ const struct cli_command cmd_sim_expresslink = {
 	.name = "expresslink",
 	.summary = "Run a software ExpressLink module on a pseudo terminal",
 	.description =
-		"A module as a host or 'iotctl provision' sees it: every AT command of the programmer's guide "
-		"but BLE, its own "
-		"key and certificate, real MQTT over TLS, messages, events, shadows, and updates of itself and "
-		"of the host. "
-		"Its link is a serial port; its folder is its flash, so a kill is a power cut.\n\n"
+		"A module as a host or 'iotctl provision' sees it: every AT command of the programmer's guide but "
+		"BLE, its own key and certificate, real MQTT over TLS, messages, events, shadows, and updates of "
+		"itself and of the host. Its link is a serial port; its folder is its flash, so a kill is a power "
+		"cut.\n\n"
 		"Faults of the wire: drop=P, double=P and flip=P lose bytes, repeat them, or turn one of their bits, "
 		"each with probability P, both ways; wrong-speed is a line at another rate. Faults of answers: "
 		"noise[=P] is garbage in front of them; silence stops in the middle of them, silence-in-pem of those "
 		"that hold a certificate; slow=TIME is how late they are. Any of these may be aimed by an appended "
-		"@COMMAND, and is then on only while that command is heard and answered, or by @COMMAND#N, and is then "
-		"on only the Nth time. A COMMAND is the front of a line without AT+, such as "
-		"'CONF HOTAcertificate'; AT is the bare one.\n\n"
+		"@COMMAND, and is then on only while that command is heard and answered, or by @COMMAND#N, and is "
+		"then on only the Nth time. A COMMAND is the front of a line without AT+, such as 'CONF "
+		"HOTAcertificate'; AT is the bare one.\n\n"
 		"Faults of the module: err=COMMAND[#N]:CODE answers a command with this error, reset=COMMAND[#N] "
-		"resets "
-		"instead of answering, once; literal-pem stores the word 'pem' instead of waiting for one; "
-		"backoff=TIME refuses to connect so soon after a failure. With the same --seed the same run misbehaves "
-		"in the same way; 'AT+DIAG SEED' tells it.\n\n"
+		"resets instead of answering, once; literal-pem stores the word 'pem' instead of waiting for one; "
+		"backoff=TIME refuses to connect so soon after a failure. With the same --seed the same run "
+		"misbehaves in the same way; 'AT+DIAG SEED' tells it.\n\n"
 		"Updates of the module itself are checked with ota-signer.key of its folder.",
 	.opts = CLI_OPTS(
 		OPT_PATH(0, "link", "PATH", struct module_args, link, "where its serial port appears", .required = true,
@@ -238,11 +236,9 @@ const struct cli_command cmd_sim_host = {
 	.summary = "Run a software host microcontroller behind an ExpressLink module",
 	.description =
 		"It knows the network only through AT commands: connects, sends telemetry to TOPIC/telemetry, hears "
-		"TOPIC/command and TOPIC/config, and updates itself through the module: it fetches an image, checks it "
-		"with its "
-		"own certificate, tests it in its other slot, and tells the module how that went. Its folder is its "
-		"flash, so "
-		"a kill is a power cut.",
+		"TOPIC/command and TOPIC/config, and updates itself through the module: it fetches an image, checks "
+		"it with its own certificate, tests it in its other slot, and tells the module how that went. Its "
+		"folder is its flash, so a kill is a power cut.",
 	.opts = CLI_OPTS(OPT_PATH(0, "port", "PORT", struct host_args, port, "the module's serial port",
 				  .required = true, .complete = COMPLETE_PORT),
 			 OPT_PATH(0, "state", "DIR", struct host_args, dir, "its flash; by default PORT.host",

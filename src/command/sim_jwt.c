@@ -41,15 +41,11 @@ const struct cli_command cmd_sim_jwt_device = {
 	.name = "jwt-device",
 	.summary = "Run a software device that shows tokens, as made for Google's IoT Core",
 	.description = "It connects to the listener of 'iotctl serve --jwt-port' with a token as its password, and "
-		       "anew with another "
-		       "one when 80 % of its life are over. It sends events, reports its state, which acknowledges its "
-		       "configuration, "
-		       "and answers commands.\n\n"
+		       "anew with another one when 80 % of its life are over. It sends events, reports its state, "
+		       "which acknowledges its configuration, and answers commands.\n\n"
 		       "Faults: expired shows a token of the day before yesterday, audience one for another project, "
-		       "der one whose "
-		       "signature is in DER, key one signed with a key that nobody knows; keep shows the same token "
-		       "until it is cut "
-		       "off. With each it ends with code 5.",
+		       "der one whose signature is in DER, key one signed with a key that nobody knows; keep shows "
+		       "the same token until it is cut off. With each it ends with code 5.",
 	.args = CLI_ARGS(ARG_STR("DEVICE", struct jwt_device_args, device, "its thing name")),
 	.opts = CLI_OPTS(
 		OPT_STR('k', "key", "KEY", struct jwt_device_args, key, "its private key: file or pkcs11: URI",

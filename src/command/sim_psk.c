@@ -108,13 +108,12 @@ const struct cli_command cmd_sim_psk = {
 	.summary = "Run a small device behind a gateway",
 	.description =
 		"A Profile Small device: TLS with a pre-shared key, by default with PSK-AES128-CCM, an attestation "
-		"token for "
-		"the gateway's challenge, then its state and a measurement every interval. It takes configurations and "
-		"answers commands. What is not acknowledged it says again.\n\n"
+		"token for the gateway's challenge, then its state and a measurement every interval. It takes "
+		"configurations and answers commands. What is not acknowledged it says again.\n\n"
 		"Faults: bad-key; bad-token (wrong MAC); wrong-nonce; replay (of the token of the connection before); "
 		"lifecycle (a debugged device); other-device (another's instance id); huge (a message of 4 GB); "
-		"garbage; "
-		"early-data (before it is accepted); silent; slow (the token byte by byte, one per interval).\n\n"
+		"garbage; early-data (before it is accepted); silent; slow (the token byte by byte, one per "
+		"interval).\n\n"
 		"Exit code 5 when the gateway does not know its key, 11 when it refuses the token.",
 	.opts = CLI_OPTS(
 		OPT_STR(0, "host", "HOST", struct psk_args, host, "the gateway", .fallback = "127.0.0.1"),

@@ -6,7 +6,6 @@
 #include "iotctl/log.h"
 
 #include <poll.h>
-#include <string.h>
 
 #define LOOK_MS 300 /* between looks, while watching */
 

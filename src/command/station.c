@@ -151,7 +151,6 @@ static enum iot_status begin_rows(struct run *run, struct iot_error *err)
 static enum iot_status done(const json_t *record, void *data, struct iot_error *err)
 {
 	struct run *run = data;
-
 	enum iot_status status = begin_rows(run, err);
 
 	return status == IOT_OK && !run->screen ? output_row(run->ctx->out, record, err) : status;

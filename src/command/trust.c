@@ -215,16 +215,13 @@ static const struct cli_command cmd_update = {
 	.summary = "Give devices another endpoint or root CA, and take it back where it fails",
 	.description =
 		"The new one is staged, a connection with it proved, and only then is the old one given up. First it "
-		"is "
-		"looked whether the endpoint answers with a certificate that the root CA verifies.\n\n"
+		"is looked whether the endpoint answers with a certificate that the root CA verifies.\n\n"
 		"A board on a port (--board, --port) is written to and told to connect, or started and seen by the "
-		"broker. What "
-		"it had is in the station's journal: after an interruption the same command goes on.\n\n"
+		"broker. What it had is in the station's journal: after an interruption the same command goes on.\n\n"
 		"Devices in the field get a job, which each carries out and reports; the document is described in "
 		"iotctl-trust(7). ExpressLink modules get an update of type 107: a root CA, which the old one must "
-		"have signed; "
-		"an endpoint only over their serial line. With --resume the same command finds the jobs that it "
-		"made.\n\n"
+		"have signed; an endpoint only over their serial line. With --resume the same command finds the jobs "
+		"that it made.\n\n"
 		"The policies of devices do not name endpoints and are left as they are.",
 	.args = CLI_ARGS(ARG_LIST("DEVICE", struct trust_args, devices, "thing names or aliases", .optional = true,
 				  .complete = COMPLETE_DEVICE)),

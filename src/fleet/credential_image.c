@@ -15,7 +15,7 @@
 enum { ESP_PARTITION = 8192, FILE_MAX = 65536 };
 #define BIT(tag) (1U << IOT_CREDENTIAL_##tag)
 
-/* What is in each part of each format; the first of a format is what is made when none is named. */
+/* What is in each part of each format. Without a name the first of a format is meant, where it is enough by itself. */
 static const struct part {
 	const char *format, *name;
 	enum iot_credential_format id;

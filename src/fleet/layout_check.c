@@ -9,7 +9,6 @@
 #include "iotctl/base.h"
 #include "iotctl/json.h"
 
-#include <stdio.h>
 #include <string.h>
 
 struct check {

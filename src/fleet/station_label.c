@@ -7,7 +7,6 @@
 #include "iotctl/base.h"
 #include "iotctl/fs.h"
 
-#include <errno.h>
 #include <png.h>
 #include <qrencode.h>
 #include <string.h>

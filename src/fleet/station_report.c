@@ -66,14 +66,14 @@ static void report_steps(struct report *report, const json_t *steps, int64_t all
 	json_array_append_new(json_object_get(report->steps, "total"), json_integer(all));
 }
 
-/* A fault without what differs from board to board: numbers, and what is 'quoted'. */
+/* A fault without what differs from board to board: numbers, and what is 'quoted'; a board's is no quote. */
 static char *kind_of_fault(const char *line)
 {
 	char *kind = iot_strdup(line), *to = kind;
 	bool quoted = false;
 
 	for (const char *from = line; *from != '\0'; from++) {
-		if (*from == '\'')
+		if (*from == '\'' && (quoted || from == line || !isalnum((unsigned char)from[-1])))
 			quoted = !quoted;
 		else if (!quoted && !isdigit((unsigned char)*from))
 			*to++ = *from;

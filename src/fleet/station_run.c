@@ -13,7 +13,6 @@
 
 #include <poll.h>
 #include <stdarg.h>
-#include <string.h>
 #include <unistd.h>
 
 enum {

@@ -108,10 +108,12 @@ static enum iot_status take_line(struct station *station, const char *line, stru
 		return IOT_OK;
 	if (*line == '@') {
 		number = strtol(line + 1, &end, 10);
-		if (*end != '\0' || number < 1 || number > (long)station->head_count)
+		if (*end != '\0' || number < 1 || number > (long)station->head_count) {
 			station_notice(station, "there is no head '%.40s'", line + 1);
-		else
-			station_notice(station, "the next number is for head %d", station->aimed = (int)number);
+		} else {
+			station->aimed = (int)number;
+			station_notice(station, "the next number is for head %d", station->aimed);
+		}
 		return IOT_OK;
 	}
 	if (station->serials != NULL || station->options->no_serials) {

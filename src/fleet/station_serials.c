@@ -20,34 +20,43 @@ struct serials {
 	char *current;
 };
 
-enum iot_status serials_check(const struct iot_station_recipe *recipe, const char *serial, struct iot_error *err)
+static enum iot_status check_letters(const char *serial, struct iot_error *err)
 {
 	/* What AWS takes as the value of a thing's attribute. */
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,@/:#-";
 
-	if (*serial == '\0' || strlen(serial) > SERIAL_MAX || strspn(serial, letters) != strlen(serial)) {
-		iot_fail(err, IOT_USAGE, "'%.40s' cannot be a serial number", serial);
-		iot_error_hint(err, "1 to %d letters, digits and _.,@/:#-", SERIAL_MAX);
-		return IOT_USAGE;
-	}
-	if (recipe->has_serial && regexec(&recipe->serial, serial, 0, NULL, 0) != 0)
-		return iot_fail(err, IOT_USAGE, "'%s' is no serial number of recipe '%s'", serial, recipe->name);
-	return IOT_OK;
+	if (*serial != '\0' && strlen(serial) <= SERIAL_MAX && strspn(serial, letters) == strlen(serial))
+		return IOT_OK;
+	iot_fail(err, IOT_USAGE, "'%.40s' cannot be a serial number", serial);
+	iot_error_hint(err, "1 to %d letters, digits and _.,@/:#-", SERIAL_MAX);
+	return IOT_USAGE;
+}
+
+static bool has_pattern(const struct iot_station_recipe *recipe, const char *serial)
+{
+	return !recipe->has_serial || regexec(&recipe->serial, serial, 0, NULL, 0) == 0;
+}
+
+enum iot_status serials_check(const struct iot_station_recipe *recipe, const char *serial, struct iot_error *err)
+{
+	enum iot_status status = check_letters(serial, err);
+
+	if (status == IOT_OK && !has_pattern(recipe, serial))
+		status = iot_fail(err, IOT_USAGE, "'%s' is no serial number of recipe '%s'", serial, recipe->name);
+	return status;
 }
 
 enum iot_status serials_check_any(const struct iot_station_recipe *recipe, const char *serial, struct iot_error *err)
 {
-	struct iot_error ignored = IOT_ERROR_INIT;
+	enum iot_status status = check_letters(serial, err);
+	bool good = status == IOT_OK && has_pattern(recipe, serial);
 
-	for (size_t i = 0; i < recipe->other_count; i++)
-		if (serials_check(recipe->others[i].recipe, serial, &ignored) == IOT_OK)
-			return IOT_OK;
-	if (serials_check(recipe, serial, &ignored) == IOT_OK)
-		return IOT_OK;
-	if (recipe->other_count == 0)
-		return serials_check(recipe, serial, err);
-	return iot_fail(err, IOT_USAGE, "'%.*s' is no serial number of recipe '%s', nor of those of its heads",
-			SERIAL_MAX, serial, recipe->name);
+	for (size_t i = 0; status == IOT_OK && !good && i < recipe->other_count; i++)
+		good = has_pattern(recipe->others[i].recipe, serial);
+	if (status == IOT_OK && !good)
+		status = iot_fail(err, IOT_USAGE, "'%s' is no serial number of recipe '%s'%s", serial, recipe->name,
+				  recipe->other_count > 0 ? ", nor of those of its heads" : "");
+	return status;
 }
 
 /* --- a file -------------------------------------------------------------------------------- */

@@ -447,14 +447,20 @@ static enum iot_status follow(struct field *field, json_t **ret_devices, struct 
 	int64_t deadline = iot_deadline(spec->timeout_ms);
 
 	for (;; poll(NULL, 0, POLL_MS)) {
+		IOT_JSON devices = NULL;
 		struct tally tally;
-		enum iot_status status;
+		enum iot_status status = look(field, &devices, &tally, err);
 
-		json_decref(*ret_devices);
-		*ret_devices = NULL;
-		status = look(field, ret_devices, &tally, err);
+		if (status == IOT_AGAIN && *ret_devices != NULL) { /* busy or throttled: the next look tells more */
+			iot_error_clear(err);
+			status = not_longer(field, deadline, err);
+			if (status == IOT_OK)
+				continue;
+		}
 		if (status != IOT_OK)
 			return status;
+		json_decref(*ret_devices);
+		*ret_devices = iot_take(devices);
 		if (spec->progress != NULL)
 			spec->progress(tally.over, tally.total, field->id, spec->data);
 		if (tally.ended)

@@ -39,6 +39,22 @@ static bool port_publish(void *data, const char *topic, const void *payload, siz
 	return false;
 }
 
+/* Remembered over connections, so that a refusal is told once. */
+static void note_asked(struct sim_device *device, const char *filter, int mid)
+{
+	struct device_asked *asked = NULL;
+
+	for (size_t i = 0; i < DEVICE_ASKED_MAX && asked == NULL; i++)
+		if (strcmp(device->asked[i].filter, filter) == 0)
+			asked = &device->asked[i];
+	if (asked == NULL) {
+		asked = &device->asked[device->asked_count++ % DEVICE_ASKED_MAX];
+		snprintf(asked->filter, sizeof(asked->filter), "%s", filter);
+		asked->told = false;
+	}
+	asked->mid = mid;
+}
+
 static bool port_subscribe(void *data, const char *filter, int qos)
 {
 	struct sim_device *device = data;
@@ -46,10 +62,7 @@ static bool port_subscribe(void *data, const char *filter, int qos)
 	int mid = 0;
 
 	if (iot_mqtt_subscribe(device->mqtt, filter, qos, &mid, &err) == IOT_OK) {
-		size_t slot = device->asked_count++ % DEVICE_ASKED_MAX;
-
-		device->asked[slot].mid = mid;
-		snprintf(device->asked[slot].filter, sizeof(device->asked[slot].filter), "%s", filter);
+		note_asked(device, filter, mid);
 		return true;
 	}
 	iot_log_error(IOT_LOG_INFO, "", &err);
@@ -116,7 +129,8 @@ static void on_connected(struct iot_mqtt *mqtt, void *data)
 	leave_gate(device);
 	device->backoff = 0;
 	device->last_loss[0] = '\0';
-	memset(device->asked, 0, sizeof(device->asked)); /* numbers begin anew */
+	for (size_t i = 0; i < DEVICE_ASKED_MAX; i++)
+		device->asked[i].mid = 0; /* numbers begin anew */
 	device_say(device, "connected", "to %s:%d", device->config.endpoint, device->config.port);
 	sim_talk_subscribe(device->talk);
 	sim_agent_online(device->agent, iot_monotonic_ms()); /* says the state */
@@ -169,30 +183,35 @@ static void on_message(struct iot_mqtt *mqtt, const struct iot_mqtt_message *mes
 }
 
 /* Once, though it comes again with each connection; and with the cause that is known here. */
-static void on_subscribed(struct iot_mqtt *mqtt, int mid, bool granted, void *data)
+static void tell_refused(struct sim_device *device, struct device_asked *asked)
 {
-	struct sim_device *device = data;
-	const char *filter = "";
+	bool untyped = device->config.type == NULL;
 
-	(void)mqtt;
-	for (size_t i = 0; i < DEVICE_ASKED_MAX; i++)
-		if (device->asked[i].mid == mid)
-			filter = device->asked[i].filter;
-	if (granted || (*filter != '\0' && strcmp(device->last_refused, filter) == 0) ||
-	    (device->config.type == NULL && device->last_refused[0] != '\0'))
+	if (asked->told || (untyped && device->told_untyped))
 		return;
-	snprintf(device->last_refused, sizeof(device->last_refused), "%s", filter);
-	if (device->config.type == NULL)
+	asked->told = true;
+	device->told_untyped = untyped;
+	if (untyped)
 		device_say(device, "refused",
 			   "the subscription to '%s': the device has no type, and policies like 'device' let it use "
 			   "topics below its type's name only; repeat its 'iotctl device create' with --type TYPE "
 			   "--update",
-			   filter);
+			   asked->filter);
 	else
 		device_say(device, "refused",
 			   "the subscription to '%s': its policies do not allow it; 'iotctl policy test %s "
 			   "subscribe:FILTER' tells more",
-			   filter, device->config.thing);
+			   asked->filter, device->config.thing);
+}
+
+static void on_subscribed(struct iot_mqtt *mqtt, int mid, bool granted, void *data)
+{
+	struct sim_device *device = data;
+
+	(void)mqtt;
+	for (size_t i = 0; i < DEVICE_ASKED_MAX; i++)
+		if (!granted && device->asked[i].mid == mid)
+			tell_refused(device, &device->asked[i]);
 }
 
 void device_connect(struct sim_device *device)

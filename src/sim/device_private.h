@@ -10,8 +10,8 @@
 #include "sim/trust.h"
 
 enum {
-	DEVICE_IO_MS = 1000, /* keep-alive work */
-	DEVICE_ASKED_MAX = 8 /* subscriptions whose answers are awaited */
+	DEVICE_IO_MS = 1000,  /* keep-alive work */
+	DEVICE_ASKED_MAX = 16 /* more subscriptions than it ever has */
 };
 
 enum board_state { BOARD_OFF, BOARD_HANGING, BOARD_RUNNING };
@@ -42,12 +42,13 @@ struct sim_device {
 	int64_t connect_at, io_at;
 	int64_t backoff;
 	char last_loss[160];
-	struct {
-		int mid;
+	struct device_asked {
 		char filter[160];
+		int mid;           /* of this connection; 0: not asked for yet */
+		bool told;         /* that it was refused */
 	} asked[DEVICE_ASKED_MAX]; /* subscriptions, the last ones */
 	unsigned asked_count;
-	char last_refused[160];
+	bool told_untyped; /* that its having no type may be why */
 
 	enum iot_status last_job;
 	bool ended;

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <unistd.h>
 
 enum {
 	WATCHDOG_MS = 2000,

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <mqtt_protocol.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -235,8 +235,7 @@ static void warn_of_modem_manager(const char *path, const char *proc)
 
 	if ((iot_starts_with(name, "ttyACM") || iot_starts_with(name, "ttyUSB")) && iot_serial_modem_manager(proc))
 		iot_warn("ModemManager runs and talks to new ports like '%s': wait some seconds after plugging in, or "
-			 "stop "
-			 "it ('systemctl stop ModemManager')",
+			 "stop it ('systemctl stop ModemManager')",
 			 path);
 }
 

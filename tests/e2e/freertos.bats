@@ -62,6 +62,13 @@ held() { jq -r --arg key "$2" '.[$key]' "$1.state/state.json"; } # BOARD OBJECT
   fault 2 'without spaces' provision b3 --name u5-3 --wifi-ssid 'my plant'
 }
 
+@test "a setting that the board never takes is said four times, and that is the end of it" {
+  start_board b4 --fault 'mute@conf set wifi_ssid'
+  printf 'pass-word\n' >wifi && chmod 600 wifi
+  fault 10 'did not take its wifi_ssid' provision b4 --name u5-4 --wifi-ssid plant --wifi-password-file wifi --transcript said
+  [ "$(grep -c ' > plant$' said)" = 4 ]
+}
+
 @test "faults: each is told, and the next run ends with one identity" {
   # fault | exit code, 0: it does not matter | what the line says
   while IFS='|' read -r fault code text; do

@@ -38,8 +38,7 @@ static const struct iot_el_fault errors[] = {
 	{22, "INVALID QUERY", "the question is not valid", NULL},
 	{23, "INVALID SIGNATURE", "the signature does not match the certificate that the module holds",
 	 "sign with the key that the module knows; a factory reset (AT+FACTORY_RESET) forgets its host certificate, "
-	 "but also "
-	 "endpoint and Wi-Fi"},
+	 "but also endpoint and Wi-Fi"},
 	{24, "SHADOW ERROR", "the shadow is not in a state for this",
 	 "enable it (EnableShadow=1) and initialise it first"},
 	{25, "NOT ALLOWED", "the module is busy with something else, or in configuration mode",
@@ -58,9 +57,8 @@ static const struct iot_el_fault hints[] = {
 	{3, "ENDPOINT UNREACHABLE", "the endpoint's name does not resolve or nobody answers there",
 	 "check that 'iotctl serve' runs, listens on an address that the module can reach, and on port 8883"},
 	{4, "TLS AUTHENTICATION", "the TLS handshake failed",
-	 "the module's root CA must be that of the broker's certificate, which must carry the endpoint's name; and the "
-	 "broker "
-	 "must know the module's certificate"},
+	 "the module's root CA must be that of the broker's certificate, which must carry the endpoint's name; and "
+	 "the broker must know the module's certificate"},
 	{5, "MQTT LOGIN", "the broker refused the login",
 	 "the certificate must be ACTIVE, attached to the thing, and its policy must allow iot:Connect"},
 	{6, "JOBS REGISTRATION", "the subscription to its jobs was refused",

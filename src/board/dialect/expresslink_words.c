@@ -9,7 +9,6 @@
 #include "iotctl/text.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 

@@ -111,7 +111,7 @@ static enum iot_status check_value(const struct iot_board_item *item, struct iot
 	return IOT_OK;
 }
 
-static enum iot_status set_once(struct freertos *board, const char *key, const char *value, bool secret,
+static enum iot_status set_conf(struct freertos *board, const char *key, const char *value, bool secret,
 				struct iot_error *err)
 {
 	struct iot_buf echoed = IOT_BUF_SECRET(1024);
@@ -133,14 +133,17 @@ static enum iot_status set_once(struct freertos *board, const char *key, const c
 	return status;
 }
 
-/* Said again, it is no harm: it stays in RAM. */
-static enum iot_status set_conf(struct freertos *board, const char *key, const char *value, bool secret,
-				struct iot_error *err)
+/*
+ * For what is no item, which install() looks at and writes again: here it is said again until the board takes it. That
+ * is no harm, since it stays in RAM.
+ */
+static enum iot_status set_until_taken(struct freertos *board, const char *key, const char *value,
+				       struct iot_error *err)
 {
-	enum iot_status status = set_once(board, key, value, secret, err);
+	enum iot_status status = IOT_BOARD;
 
-	for (int tries = 1; status == IOT_BOARD && tries < CONSOLE_WRITE_TRIES; tries++)
-		status = set_once(board, key, value, secret, err);
+	for (int tries = 0; status == IOT_BOARD && tries < CONSOLE_WRITE_TRIES; tries++)
+		status = set_conf(board, key, value, false, err);
 	return status;
 }
 
@@ -229,7 +232,7 @@ static enum iot_status commit(void *self, struct iot_error *err)
 	enum iot_status status;
 
 	snprintf(now, sizeof(now), "%lld", (long long)(iot_now_ms() / 1000));
-	status = set_conf(board, "time_hwm", now, false, err);
+	status = set_until_taken(board, "time_hwm", now, err);
 	if (status == IOT_OK)
 		status = fr_ask(board, CONSOLE_TEXTS({"conf commit", false}), &expected, board->answer_ms,
 				CONSOLE_GRACE_MS, err);
@@ -245,7 +248,7 @@ static enum iot_status make_key(void *self, const char *common_name, bool keep, 
 {
 	struct freertos *board = self;
 	IOT_CLEAN(iot_key_free_p) struct iot_key *key = NULL;
-	enum iot_status status = set_conf(board, "thing_name", common_name, false, err); /* the request names it */
+	enum iot_status status = set_until_taken(board, "thing_name", common_name, err); /* the request names it */
 
 	if (status == IOT_OK && keep)
 		status = fr_request_key(board, csr, &key, err);

@@ -120,15 +120,17 @@ const struct fr_object fr_objects[IOT_ITEM_COUNT] = {
 };
 
 /* Appended; nothing if it holds none. */
-static enum iot_status export(struct freertos *board, const char *label, bool is_key, struct iot_buf *pem,
-			      struct iot_error *err) {
+static enum iot_status export_once(struct freertos *board, const char *label, bool is_key, struct iot_buf *pem,
+				   struct iot_error *err)
+{
 	struct expected expected = {.pem = pem};
 	enum iot_status status = fr_ask(board,
 					CONSOLE_TEXTS({"pki export ", false}, {is_key ? "key " : "cert ", false},
 						      {label, false}),
 					&expected, board->answer_ms, CONSOLE_GRACE_MS, err);
 
-	if (status == IOT_OK && !expected.succeeded) iot_buf_clear(pem);
+	if (status == IOT_OK && !expected.succeeded)
+		iot_buf_clear(pem);
 	return status;
 }
 
@@ -186,11 +188,11 @@ enum iot_status fr_export_steady(struct freertos *board, const struct fr_object 
 {
 	struct iot_buf again = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
 	bool same = false;
-	enum iot_status status = export(board, object->label, object->is_key, pem, err);
+	enum iot_status status = export_once(board, object->label, object->is_key, pem, err);
 
 	for (int tries = 0; status == IOT_OK && !same && tries < CONSOLE_READ_TRIES; tries++) {
 		iot_buf_clear(&again);
-		status = export(board, object->label, object->is_key, &again, err);
+		status = export_once(board, object->label, object->is_key, &again, err);
 		same = status == IOT_OK && strcmp(iot_buf_str(&again), iot_buf_str(pem)) == 0;
 		if (!same) {
 			iot_buf_clear(pem);
@@ -207,7 +209,7 @@ enum iot_status fr_holds_object(struct freertos *board, const struct fr_object *
 				bool *ret, struct iot_error *err)
 {
 	struct iot_buf held = IOT_BUF_INIT(IOT_CERT_PEM_MAX);
-	enum iot_status status = export(board, object->label, object->is_key, &held, err);
+	enum iot_status status = export_once(board, object->label, object->is_key, &held, err);
 
 	/* What is the same was read well; what is not may have been hurt on its way. */
 	*ret = status == IOT_OK && same_object(object, &held, wanted);

@@ -711,8 +711,7 @@ static void test_garbage(void)
 	at_once(check_garbage, "wrong-speed");
 }
 
-/* Taken for a board of each other kind it is refused, by a line that says what to do, and nothing is written into it.
- */
+/* Taken for a board of each other kind it is refused, by a line that says what to do, and nothing is written to it. */
 static void check_other_kinds(void)
 {
 	IOT_CLEAN(iot_free_p) char *before = NULL;
@@ -880,8 +879,7 @@ static void test_unplugged(void)
 	at_once(check_unplugged, NULL);
 }
 
-/* --- trust beside trust ----------------------------------------------------------------------------------------------
- */
+/* --- trust beside trust ----------------------------------------------------------------------------- */
 
 static enum iot_board_outcome looked(struct iot_board *board, enum iot_board_item_kind kind, const char *value)
 {
@@ -1013,8 +1011,7 @@ static void test_several_old_roots(void)
 	end();
 }
 
-/* --- secrets
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- secrets ---------------------------------------------------------------------------------------- */
 
 static void check_secrets(void)
 {

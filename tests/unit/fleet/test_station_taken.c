@@ -8,41 +8,22 @@
 #include "fleet/provision_private.h"
 #include "fleet/station_private.h"
 
-#include "iotctl/base.h"
-#include "iotctl/fs.h"
-#include "iotctl/local.h"
+#include "fleet/provision_fixture.h"
 
-#include "unit.h"
-
-static char *dir, *fleet_dir, *journal_path;
-static struct iot_cloud *cloud;
 static struct iot_board_description *description;
 
 static void set_up(void)
 {
-	struct iot_fleet_init_options options = {.name = "demo", .endpoint = "iot.example"};
 	struct iot_error err = IOT_ERROR_INIT;
-	IOT_JSON record = NULL;
 
-	dir = unit_mkdtemp_memory();
-	fleet_dir = iot_path(dir, "demo");
-	journal_path = iot_path(dir, "journal.db");
-	options.dir = fleet_dir;
-	ASSERT_OK(iot_fleet_init(&options, &record, &err), &err);
-	ASSERT_OK(iot_local_open(fleet_dir, &cloud, &err), &err);
+	make_fleet();
 	ASSERT_OK(iot_board_description_load("stm32u5", &description, &err), &err);
 }
 
 static void tear_down(void)
 {
-	struct iot_error err = IOT_ERROR_INIT;
-
 	iot_board_description_free(description);
-	iot_cloud_free(cloud);
-	ASSERT_OK(iot_fs_remove_tree(dir, &err), &err);
-	free(dir);
-	free(fleet_dir);
-	free(journal_path);
+	remove_fleet();
 }
 
 static void call(const char *operation, json_t *request)
@@ -82,12 +63,12 @@ static void make_thing(const char *certificate_id)
 /* What the journal has of board "chip-1", which is called that. */
 static void begin_board(const char *certificate_id, const char *replaces)
 {
-	IOT_CLEAN(iot_store_close_p) struct iot_store *journal = NULL;
+	IOT_CLEAN(iot_store_close_p) struct iot_store *opened = NULL;
 	struct iot_error err = IOT_ERROR_INIT;
 	const char *fleet = provision_fleet(&(const struct provision){.cloud = cloud});
 
-	ASSERT_OK(journal_open(journal_path, &journal, &err), &err);
-	ASSERT_OK(iot_store_run(journal, NULL, &err,
+	ASSERT_OK(journal_open(journal, &opened, &err), &err);
+	ASSERT_OK(iot_store_run(opened, NULL, &err,
 				"INSERT INTO boards (fleet, kind, uid, serial_number, thing, certificate_id, replaces,"
 				" port, state, started_at, updated_at)"
 				" VALUES (?, 'stm32u5', 'chip-1', '0001', 'pump-1', ?, ?, '/dev/a', 'open', 1, 1)",
@@ -99,7 +80,7 @@ static void begin_board(const char *certificate_id, const char *replaces)
 static char *owner_for(const char *uid)
 {
 	const struct taken_question question = {.cloud = cloud,
-						.journal = journal_path,
+						.journal = journal,
 						.description = description,
 						.uid = uid,
 						.alias = "pump-1",

@@ -17,8 +17,9 @@ static char *dir, *root_path;
 static struct iot_cloud *cloud;
 static struct iot_buf root, other;
 static const char *denied; /* the job that may not be canceled */
+static int looks, busy;    /* so many looks at a job so far, and the one that is refused; 0: none */
 
-/* What an operator without the right to cancel jobs is told. */
+/* What an operator without the right to cancel jobs is told, and one whose cloud is busy. */
 enum iot_status __real_iot_cloud_call(struct iot_cloud *at, const char *operation, const json_t *request,
 				      const struct iot_body *in, json_t **ret_reply, struct iot_buf *out,
 				      struct iot_error *err);
@@ -29,6 +30,8 @@ enum iot_status __wrap_iot_cloud_call(struct iot_cloud *at, const char *operatio
 				      const struct iot_body *in, json_t **ret_reply, struct iot_buf *out,
 				      struct iot_error *err)
 {
+	if (strcmp(operation, "DescribeJob") == 0 && ++looks == busy)
+		return iot_cloud_fail(err, "ThrottlingException", "too many requests");
 	if (denied == NULL || strcmp(operation, "CancelJob") != 0 ||
 	    strcmp(iot_json_str(request, "jobId", ""), denied) != 0)
 		return __real_iot_cloud_call(at, operation, request, in, ret_reply, out, err);
@@ -65,6 +68,7 @@ static void set_up(void)
 	IOT_JSON record = NULL;
 
 	denied = NULL;
+	looks = busy = 0;
 	dir = unit_mkdtemp_memory();
 	fleet = iot_path(dir, "demo");
 	root_path = iot_path(dir, "root.pem");
@@ -203,5 +207,21 @@ static void test_cannot_be_stopped(void)
 	CU_ASSERT_STRING_EQUAL(job_status("AFR_OTA-t"), "CANCELED");
 }
 
+/* The rollout has been seen; a look that a busy cloud refuses is no end of it. The fifth is in the third round. */
+static void test_busy_meanwhile(void)
+{
+	struct iot_trust_field_spec spec = spec_of();
+	struct iot_error err = IOT_ERROR_INIT;
+	IOT_JSON record = NULL;
+
+	busy = 5;
+	spec.wait = true;
+	spec.timeout_ms = 1500;
+	ASSERT_STATUS(iot_trust_field(cloud, &spec, &record, &err), IOT_TIMEOUT, &err);
+	ASSERT_CONTAINS(err.what, "it goes on");
+	CU_ASSERT(looks > busy);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(record, "devices")), 3);
+}
+
 UNIT_MAIN("fleet/trust_field", set_up, tear_down, {"file_changes", test_file_changes}, {"stopped", test_stopped},
-	  {"cannot_be_stopped", test_cannot_be_stopped})
+	  {"cannot_be_stopped", test_cannot_be_stopped}, {"busy_meanwhile", test_busy_meanwhile})
