@@ -401,7 +401,7 @@ complete -c iotctl -n "__iotctl_at 'provision'" -l apn -x -d 'access point of a 
 complete -c iotctl -n "__iotctl_at 'provision'" -l codesign -x -a '(__iotctl_live key)' -d 'code-signing key it checks updates with'
 complete -c iotctl -n "__iotctl_at 'provision'" -l issuer -x -a 'auto fleet aws' -d 'at AWS: whose CA makes the certificate; auto: that of the fleet folder, where there is one'
 complete -c iotctl -n "__iotctl_at 'provision'" -l connect-timeout -x -d 'how long it may take to connect'
-complete -c iotctl -n "__iotctl_at 'provision'" -l replace -d 'take over a board of another fleet; change its device'
+complete -c iotctl -n "__iotctl_at 'provision'" -l replace -d 'take over a board of another fleet, or flash that holds something else; change its device'
 complete -c iotctl -n "__iotctl_at 'provision'" -l lock -x -a 'none reversible permanent' -d 'put on the locks of its description, once it is proved'
 complete -c iotctl -n "__iotctl_at 'provision'" -l lock-also -x -d 'with --lock: this optional lock too; may be repeated'
 complete -c iotctl -n "__iotctl_at 'provision'" -l yes-irreversible -d 'do not ask before what nothing takes off again'
