@@ -78,6 +78,10 @@ struct iot_board_identity {
 	bool key_known;             /* it tells whether it has a key: */
 	struct iot_buf public_key;  /* PEM; empty if it has none */
 	char psk_identity[129];     /* of the shared secret that it has; "": none, or it does not tell */
+	/* What keeps all that it holds from being read and written ("readout protection"); "": nothing. Of such a
+	 * board nothing else need be known: also its uid may be "" although it has one. */
+	char sealed[129];
+	char unseal[65];    /* what takes that off, for people; "": nothing, or it is not known */
 	char occupied[129]; /* place for credentials that holds what is none ("the flash from 0x1000 on"); "": none */
 };
 #define IOT_BOARD_IDENTITY_INIT                                                                                        \

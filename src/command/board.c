@@ -96,6 +96,7 @@ static json_t *probe_record(const struct line_args *line, const struct iot_board
 	if (identity->claimed_known)
 		iot_json_set_bool(record, "claimed", identity->claimed);
 	iot_json_set_bool(record, "connected", identity->connected);
+	iot_json_set_str(record, "sealed", *identity->sealed != '\0' ? identity->sealed : NULL);
 	if (identity->certificate.len > 0)
 		iot_json_set_str(record, "certificatePem", iot_buf_str(&identity->certificate));
 	return record;

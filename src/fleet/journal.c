@@ -306,6 +306,39 @@ enum iot_status journal_thing(struct iot_store *journal, const char *fleet, cons
 		       err);
 }
 
+void journal_past_release(struct journal_past *past)
+{
+	free(past->uid);
+	free(past->thing);
+	free(past->kind);
+	free(past->port);
+	*past = (struct journal_past){0};
+}
+
+enum iot_status journal_past(struct iot_store *journal, const char *fleet, const char *uid, const char *thing,
+			     struct journal_past *ret, struct iot_error *err)
+{
+	IOT_CLEAN(iot_stmt_done_p) struct iot_stmt *stmt = NULL;
+	bool any = false;
+	enum iot_status status = iot_stmt_query(
+		journal, &stmt, &any, err,
+		"SELECT uid, thing, kind, port, state <> 'done', (SELECT count(*) FROM steps WHERE board = boards.id"
+		" AND (state = 'done' AND name IN ('program', 'verify') OR name = 'lock')) = 3"
+		" FROM boards WHERE fleet = ?1 AND (uid = ?2 OR (?2 IS NULL AND thing = ?3))",
+		"sss", fleet, uid, thing);
+
+	*ret = (struct journal_past){0};
+	if (status != IOT_OK || !any)
+		return status;
+	ret->uid = iot_strdup(iot_stmt_text(stmt, 0));
+	ret->thing = iot_strdup(iot_stmt_text(stmt, 1));
+	ret->kind = iot_strdup(iot_stmt_text(stmt, 2));
+	ret->port = iot_strdup(iot_stmt_text(stmt, 3));
+	ret->open = iot_stmt_int(stmt, 4) != 0;
+	ret->locked = iot_stmt_int(stmt, 5) != 0;
+	return IOT_OK;
+}
+
 enum iot_status journal_idle(struct iot_store *journal, const char *fleet, const char *uid, bool issued_here,
 			     int64_t *ret, struct iot_error *err)
 {

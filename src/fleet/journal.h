@@ -55,6 +55,17 @@ IOT_CHECK enum iot_status journal_reserve(struct iot_store *journal, const struc
 IOT_CHECK enum iot_status journal_endpoint(struct iot_store *journal, const char *fleet, const char *uid, char **ret,
 					   bool *ret_in_hand, struct iot_error *err);
 
+/* What the journal knows of a board that cannot be read any more. Release it with journal_past_release. */
+struct journal_past {
+	char *uid, *thing, *kind, *port; /* NULL uid: it knows none such */
+	bool open;                       /* its work did not come to the end */
+	bool locked;                     /* it was programmed and verified, and then a lock was at least begun */
+};
+void journal_past_release(struct journal_past *past);
+/* By the board's id, or, where that is NULL, by its thing's name. */
+IOT_CHECK enum iot_status journal_past(struct iot_store *journal, const char *fleet, const char *uid, const char *thing,
+				       struct journal_past *ret, struct iot_error *err);
+
 /* The thing that the board with this id is in this fleet: new memory, NULL if none. */
 IOT_CHECK enum iot_status journal_thing(struct iot_store *journal, const char *fleet, const char *uid, char **ret,
 					struct iot_error *err);

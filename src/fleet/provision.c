@@ -110,7 +110,13 @@ static bool needs_tidying(const struct provision *run)
 
 static bool told_to_connect(const struct provision *run)
 {
-	return run->description->prove & IOT_BOARD_PROVE_CONNECT;
+	return run->description->prove & IOT_BOARD_PROVE_CONNECT && !provision_is_sealed(run);
+}
+
+/* What the journal has of these steps is all that is known of a sealed board: they are not begun anew. */
+static bool can_be_given(const struct provision *run)
+{
+	return !provision_is_sealed(run);
 }
 
 static bool is_locked(const struct provision *run)
@@ -131,9 +137,9 @@ const struct provision_step provision_steps[] = {
 	{{20, "register", false}, provision_register, has_certificate},
 	{{35, "secret", true}, provision_secret, provision_has_psk}, /* it goes with its thing, too */
 	{{40, "policy", false}, provision_policy, has_certificate},
-	{{50, "program", true}, provision_program, NULL},
+	{{50, "program", true}, provision_program, can_be_given},
 	{{60, "connect", false}, provision_connect, told_to_connect}, /* nothing that lasts is changed in the board */
-	{{70, "verify", false}, provision_verify, NULL},
+	{{70, "verify", false}, provision_verify, can_be_given},
 	{{74, "lock", true}, provision_lock, is_locked},
 	{{76, "start", true}, provision_start, is_started},
 	{{78, "tidy", false}, provision_tidy, needs_tidying},
@@ -190,6 +196,8 @@ static enum iot_status run_steps(struct provision *run, struct iot_error *err)
 
 	tell(run, "identify");
 	status = iot_board_identify(run->board, &run->identity, err);
+	if (status == IOT_OK)
+		status = provision_sealed(run, err);
 	if (status == IOT_OK && run->spec->check != NULL)
 		status = run->spec->check(&run->identity, &run->named.name, &run->named.serial_number, run->spec->data,
 					  err);

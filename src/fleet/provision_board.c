@@ -444,6 +444,17 @@ static enum iot_status verify_key(struct provision *run, struct iot_error *err)
 	return status;
 }
 
+void provision_note_unproved(struct provision *run)
+{
+	unsigned prove = run->description->prove;
+
+	if (!(prove & (IOT_BOARD_PROVE_SIGN | IOT_BOARD_PROVE_CONNECT | IOT_BOARD_PROVE_APPEAR)))
+		note(run->not_proved,
+		     provision_has_psk(run) ? "that it can use its secret" : "that it can use its key");
+	if (!(prove & (IOT_BOARD_PROVE_CONNECT | IOT_BOARD_PROVE_APPEAR)))
+		note(run->not_proved, "that it connects");
+}
+
 enum iot_status provision_verify(struct provision *run, struct iot_error *err)
 {
 	unsigned prove = run->description->prove;
@@ -456,11 +467,7 @@ enum iot_status provision_verify(struct provision *run, struct iot_error *err)
 	if (status != IOT_OK)
 		return status;
 	collect_items(run);
-	if (!(prove & (IOT_BOARD_PROVE_SIGN | IOT_BOARD_PROVE_CONNECT | IOT_BOARD_PROVE_APPEAR)))
-		note(run->not_proved,
-		     provision_has_psk(run) ? "that it can use its secret" : "that it can use its key");
-	if (!(prove & (IOT_BOARD_PROVE_CONNECT | IOT_BOARD_PROVE_APPEAR)))
-		note(run->not_proved, "that it connects");
+	provision_note_unproved(run);
 	return IOT_OK;
 }
 

@@ -316,6 +316,8 @@ static enum iot_status ensure_certificate(struct provision *run, struct iot_erro
 			iot_cert_pem(run->cert, &run->cert_pem);
 		return status;
 	}
+	if (provision_is_sealed(run))
+		return provision_sealed_lacks(run, "a new certificate", err);
 	status = provision_issue(run, &run->cert, err);
 	if (status != IOT_OK)
 		return status;

@@ -129,8 +129,22 @@ IOT_CHECK enum iot_status provision_check_owner(struct provision *run, struct io
 IOT_CHECK enum iot_status provision_program(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_connect(struct provision *run, struct iot_error *err);
 IOT_CHECK enum iot_status provision_verify(struct provision *run, struct iot_error *err);
+/* What the description lets nothing prove goes into the record. */
+void provision_note_unproved(struct provision *run);
 IOT_CHECK enum iot_status provision_lock(struct provision *run, struct iot_error *err);
 /* Let it run, and see it at the broker where that is its proof. */
 IOT_CHECK enum iot_status provision_start(struct provision *run, struct iot_error *err);
+
+/* --- provision_sealed.c --- */
+/* Nothing that the board holds can be read or written. */
+bool provision_is_sealed(const struct provision *run);
+/*
+ * After the board was identified: IOT_CONFLICT for a sealed one, unless the journal knows that it was programmed and
+ * verified, and then locked. What cannot be looked at any more goes into the record. Nothing for one that is not.
+ */
+IOT_CHECK enum iot_status provision_sealed(struct provision *run, struct iot_error *err);
+/* A sealed board would have to be given `what`: IOT_CONFLICT. */
+IOT_CHECK enum iot_status provision_sealed_lacks(const struct provision *run, const char *what,
+						 struct iot_error *err);
 
 #endif

@@ -273,6 +273,8 @@ static enum iot_status complete(struct provision *run, const char *folder, const
 
 	if (run->psk_identity != NULL && (run->attest_identity != NULL || !attests(run)))
 		return IOT_OK;
+	if (provision_is_sealed(run))
+		return provision_sealed_lacks(run, "a new secret", err);
 	if (run->psk_identity == NULL) {
 		status = choose_identity(run, err);
 		make_secret(&run->psk);

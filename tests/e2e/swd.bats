@@ -115,14 +115,118 @@ crc_of() { gzip -c | tail -c 8 | od -An -tx4 -N4 --endian=little | tr -d ' '; }
   fault 2 'no optional locks' iotctl provision --board expresslink --port ./probe --lock-also x
   provision --lock reversible --lock-also 'readout protection, level 1' -o json -q >record
   [ "$(jq -c .locks record)" = '["write protection of the code-signing page (reversible)","readout protection, level 1 (reversible)"]' ]
-  # What it holds cannot be read any more.
-  combined fail provision -q
+  # What it holds cannot be read any more; the journal knows what that was.
+  provision -o json -q >again
+  [ "$(jq -c '[.changed, .thingName, .certificateId]' again)" = "$(jq -c '[false, .thingName, .certificateId]' record)" ]
+  [[ $(jq -r '.notProved[0]' again) == 'what it holds: '* ]]
+  [ "$(iotctl board probe --board stm32f1 --port buspirate:./probe -o json | jq -r .sealed)" = 'readout protection, level 1' ]
+  # nothing else can be made of it
+  fault 4 'knows it as another device' provision --name pump-2 -q
+  fault 4 'given another endpoint' provision --endpoint elsewhere.example -q
+  fault 4 'cannot be made another device' provision --replace -q
+  sqlite3 "$XDG_STATE_HOME/iotctl/default/journal.db" "UPDATE boards SET certificate = CAST(readfile('$fleet/ca/root.pem') AS TEXT)"
+  fault 4 'would have to be given a new certificate' provision -q
+  [ "$(iotctl cert list --query length)" = 1 ]
+  [ "$(keys_left)" = 0 ]
 
   # One that nothing takes off again takes the strength and the word for it.
   jq '.locks[1].permanence = "permanent" | .name = "mine"' <(iotctl board show stm32f1 --query .file) >mine.json
   fault 2 'off again' iotctl provision --board ./mine.json --port buspirate:./probe --lock reversible --lock-also 'readout protection, level 1'
   fault 2 '--yes-irreversible' iotctl provision --board ./mine.json --port buspirate:./probe --lock permanent \
     --lock-also 'readout protection, level 1' </dev/null
+}
+
+@test "a sealed board that the journal does not know is refused, and what a person can do is told" {
+  local replace
+  power_on --locked rdp1
+  for replace in '' --replace; do
+    # shellcheck disable=SC2086 # nothing, or an option
+    fault 4 "sealed by lock 'readout protection, level 1'" provision --name pump-1 $replace
+    [[ $err == *"'stm32f1x unlock 0'"* ]]
+  done
+  power_off
+  rm -f flash*
+  power_on --chip nrf52 --locked approtect
+  nrf52() { iotctl provision --board nrf52 --port buspirate:./probe "$@"; }
+  for replace in '' --replace; do
+    # shellcheck disable=SC2086
+    fault 4 "sealed by lock 'access port protection'" nrf52 --name pump-1 $replace
+    [[ $err == *"'nrf52_recover'"* ]]
+  done
+  fault 4 'it has to be named' nrf52
+  [ "$(iotctl device list --query length)" = 0 ]
+  [ "$(iotctl cert list --query length)" = 0 ]
+
+  # what is done by hand opens it
+  openocd -c 'source [find interface/buspirate.cfg]; buspirate port ./probe; transport select swd; source [find target/nrf52.cfg]' \
+    -c 'gdb_port disabled; tcl_port disabled; telnet_port disabled; init; nrf52_recover; shutdown' >openocd.log 2>&1
+  nrf52 --name pump-1 -o json -q >record
+  # programmed, and then locked by somebody else: that it was locked here is not in the journal
+  power_off
+  power_on --chip nrf52 --locked approtect
+  fault 4 'the work of this name is finished' nrf52 --name pump-1
+  # and where the work of this name is open, it was not locked by it
+  sqlite3 "$XDG_STATE_HOME/iotctl/default/journal.db" "UPDATE boards SET state = 'open'"
+  fault 4 'does not know that it was programmed' nrf52 --name pump-1
+  # at another port it may be any
+  ln -s probe other
+  fault 4 'on another port' iotctl provision --board nrf52 --port buspirate:./other --name pump-1
+}
+
+@test "the hash of the code-signing key goes into a one-time block, once, and only where it was asked for with the word" {
+  local otp='code-signing key in one-time block 0'
+  f4() { iotctl provision --board stm32f4 --port buspirate:./probe "$@"; }
+  block() { dd if=flash.options bs=1 skip=64 count=32 status=none | od -An -v -tx1 | tr -d ' \n'; }
+  lock_byte() { dd if=flash.options bs=1 skip=576 count=1 status=none | od -An -tx1 | tr -d ' \n'; }
+  power_on --chip stm32f4
+  fault 2 'off again' f4 --name pump-1 --lock reversible --lock-also "$otp"
+  fault 2 '--yes-irreversible' f4 --name pump-1 --lock permanent --lock-also "$otp" </dev/null
+  f4 --name pump-1 --lock permanent --yes-irreversible -o json -q >record # optional, and not named
+  [ "$(block)" = "$(printf 'ff%.0s' {1..32})" ]
+  [ "$(lock_byte)" = ff ]
+
+  f4 --lock permanent --yes-irreversible --lock-also "$otp" -o json -q >record
+  jq -e --arg name "$otp (permanent)" '.locks | index($name)' record
+  [ "$(block)" = "$(openssl pkey -pubin -in "$fleet/codesign/default.pub" -outform DER | sha256sum | cut -d' ' -f1)" ]
+  [ "$(lock_byte)" = 00 ]
+  f4 --lock permanent --yes-irreversible --lock-also "$otp" -o json -q >again # and it is proved again
+  [ "$(jq -c .locks again)" = "$(jq -c .locks record)" ]
+
+  # the block of a chip that holds another key's hash is left alone
+  power_off
+  rm -f flash
+  printf '\xff\xff\xff\xff' | dd of=flash.options conv=notrunc status=none # no write protection
+  power_on --chip stm32f4 --uid 000000000000000000000002
+  iotctl codesign create other >/dev/null
+  block >before
+  fault 11 'holds something else than this code-signing key' f4 --name pump-2 --codesign other --lock permanent \
+    --yes-irreversible --lock-also "$otp" -q
+  [ "$(block)" = "$(cat before)" ]
+}
+
+@test "a station finishes a board whose work was cut behind its lock" {
+  load station
+  write_recipe recipe.json 'del(.hook) | .board = "stm32f1" | .lock = "reversible" | .lockAlso = ["readout protection, level 1"]'
+  power_on
+  combined 0 station --port buspirate:./probe --range 0002..0009 --count 1 -o jsonl
+  [ "$(results 'map(select(.result == "pass") | .device.locks | length) | .[0]')" = 2 ]
+  # as it is when the station was killed before it could write that it was done
+  sqlite3 "$XDG_STATE_HOME/iotctl/default/journal.db" "UPDATE boards SET state = 'open';
+    UPDATE steps SET state = 'begun' WHERE name = 'lock'; DELETE FROM steps WHERE number > 74"
+  rm -rf "$fleet/stations"
+  combined 0 station --port buspirate:./probe --range 0003..0009 --count 1 -o jsonl
+  [ "$(results 'map(select(.result == "pass") | .device | [.thingName, .resumed, .notProved[0][:13]])' | jq -c '.[-1]')" = \
+    '["pump-0002",true,"what it holds"]' ]
+  [ "$(iotctl device list --query length)" = 1 ]
+
+  # one that tells no id is not taken for the next
+  power_off
+  rm -f flash*
+  write_recipe recipe.json 'del(.hook) | .board = "nrf52"'
+  power_on --chip nrf52 --locked approtect
+  combined fail station --port buspirate:./probe --range 0004..0009 --count 1 -o jsonl
+  [[ $output == *"does not tell its id"* ]]
+  [ "$(iotctl device list --query length)" = 1 ]
 }
 
 @test "what nothing takes off again takes the word, typed at a terminal, or the recipe of a station" {

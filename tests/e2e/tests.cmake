@@ -38,6 +38,7 @@ iot_bats(e2e messages)
 iot_bats(e2e trust)
 iot_bats(e2e recipes)
 iot_bats(e2e swd)
+set_tests_properties(e2e/swd PROPERTIES TIMEOUT 600) # a run of OpenOCD for each step
 iot_bats(e2e psk_board)
 iot_bats(e2e attest_policies)
 iot_bats(e2e freertos)

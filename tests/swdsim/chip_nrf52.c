@@ -2,7 +2,9 @@
  * nRF52832: 512 KiB of flash in pages of 4 KiB, written by words, with its
  * non-volatile memory controller, information registers and the user's
  * registers (Nordic, nRF52832 product specification). Access port protection
- * takes effect at a reset: then memory cannot be reached.
+ * takes effect at a reset: then the AHB-AP is closed, and what is left is the
+ * CTRL-AP ("debug and trace": RESET, ERASEALL, ERASEALLSTATUS, APPROTECTSTATUS;
+ * OpenOCD's target/nrf52.cfg uses the same).
  */
 #include "swdsim.h"
 
@@ -19,8 +21,8 @@
 #define APPROTECT 0x208U
 
 enum { READY = 0x400, CONFIG = 0x504, ERASE_PAGE = 0x508, ERASE_ALL = 0x50c, ERASE_UICR = 0x514 };
+enum { CTRL_RESET = 0x00, CTRL_ERASEALL = 0x04, CTRL_APPROTECTSTATUS = 0x0c, CTRL_IDR = 0xfc };
 enum { MODE_READ, MODE_WRITE, MODE_ERASE };
-
 
 static uint8_t ram[RAM_SIZE];
 static uint32_t config;
@@ -39,6 +41,37 @@ static bool lock(const char *name)
 	store(more + APPROTECT, 4, 0xffffff00U);
 	reset();
 	return true;
+}
+
+static bool closed(void)
+{
+	return locked;
+}
+
+static void erase_all(void)
+{
+	memset(more, 0xff, UICR_SIZE);
+	flash_erase(0, FLASH_SIZE);
+}
+
+static uint32_t control_read(int reg)
+{
+	switch (reg) {
+	case CTRL_APPROTECTSTATUS:
+		return locked ? 0 : 1;
+	case CTRL_IDR:
+		return 0x02880000;
+	default:
+		return 0; /* ERASEALLSTATUS among them: done */
+	}
+}
+
+static void control_write(int reg, uint32_t value)
+{
+	if (reg == CTRL_RESET && value == 1)
+		core_reset();
+	else if (reg == CTRL_ERASEALL && value == 1)
+		erase_all();
 }
 
 static uint32_t information(uint32_t offset)
@@ -75,16 +108,14 @@ static void write_controller(uint32_t reg, uint32_t value)
 		return;
 	else if (reg == ERASE_PAGE && value < FLASH_SIZE)
 		flash_erase(value & ~(PAGE_SIZE - 1), PAGE_SIZE);
-	else if ((reg == ERASE_ALL || reg == ERASE_UICR) && value == 1)
+	else if (reg == ERASE_UICR && value == 1)
 		memset(more, 0xff, UICR_SIZE);
-	if (reg == ERASE_ALL && value == 1 && config == MODE_ERASE)
-		flash_erase(0, FLASH_SIZE);
+	else if (reg == ERASE_ALL && value == 1)
+		erase_all();
 }
 
 static bool write_memory(uint32_t address, int size, uint32_t value)
 {
-	if (locked)
-		return false;
 	if (address < FLASH_SIZE) {
 		if (size != 4 || config != MODE_WRITE)
 			return false;
@@ -106,8 +137,6 @@ static bool write_memory(uint32_t address, int size, uint32_t value)
 static bool read_memory(uint32_t address, int size, uint32_t *ret)
 {
 	*ret = 0;
-	if (locked)
-		return false;
 	if (address < FLASH_SIZE)
 		*ret = load(flash + address, size);
 	else if (address >= UICR && address < UICR + UICR_SIZE)
@@ -135,4 +164,7 @@ const struct chip chip_nrf52 = {
 	.write = write_memory,
 	.reset = reset,
 	.lock = lock,
+	.closed = closed,
+	.control_read = control_read,
+	.control_write = control_write,
 };

@@ -37,7 +37,6 @@ enum { KEYR = 0x04, OPTKEYR = 0x08, SR = 0x0c, CR = 0x10, AR = 0x14, OBR = 0x1c,
 #define SR_EOP (1U << 5)
 #define RDP_OPEN 0xa5
 
-
 static uint8_t ram[RAM_SIZE];
 static struct {
 	uint32_t cr, sr, ar, last_key, last_option_key;

@@ -54,7 +54,7 @@ static void stick(void)
 		flash[faults.stuck_at] &= (uint8_t)~faults.stuck_mask;
 }
 
-static void count_write(void)
+void power_may_fail(void)
 {
 	if (faults.lose_power_after > 0 && ++writes >= faults.lose_power_after)
 		_exit(3);
@@ -64,14 +64,14 @@ void flash_program(uint32_t offset, int size, uint32_t value)
 {
 	store(flash + offset, size, load(flash + offset, size) & value);
 	stick();
-	count_write();
+	power_may_fail();
 }
 
 void flash_erase(uint32_t offset, size_t size)
 {
 	memset(flash + offset, 0xff, size);
 	stick();
-	count_write();
+	power_may_fail();
 }
 
 void buspirate_send(uint8_t byte)
@@ -107,6 +107,8 @@ static void fault(const char *text)
 
 	if (strcmp(text, "dead") == 0) {
 		faults.dead = true;
+	} else if (strcmp(text, "soft-otp") == 0) {
+		faults.soft_otp = true;
 	} else if (strncmp(text, "dpidr=", 6) == 0) {
 		faults.dpidr = (uint32_t)strtoul(text + 6, NULL, 0);
 	} else if (strncmp(text, "bad-parity=", 11) == 0) {
@@ -138,6 +140,17 @@ static void set_uid(const char *hex)
 			die("the unique id is 24 hex digits");
 		unique_id[i] = (uint8_t)value;
 	}
+}
+
+static const struct chip *find_chip(const char *name)
+{
+	static const struct chip *const chips[] = {&chip_stm32f1, &chip_stm32f4, &chip_nrf52};
+
+	for (size_t i = 0; i < sizeof(chips) / sizeof(*chips); i++)
+		if (strcmp(chips[i]->name, name) == 0)
+			return chips[i];
+	die("there is no such chip");
+	return NULL;
 }
 
 static const char *link_path;
@@ -216,7 +229,7 @@ int main(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
-			chip = strcmp(optarg, "nrf52") == 0 ? &chip_nrf52 : &chip_stm32f1;
+			chip = find_chip(optarg);
 			break;
 		case 'f':
 			file = optarg;
@@ -238,7 +251,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (file == NULL || link == NULL)
-		die("usage: swdsim --chip stm32f1|nrf52 --flash FILE --link PATH [--uid HEX] [--locked NAME] [--fault "
+		die("usage: swdsim --chip stm32f1|stm32f4|nrf52 --flash FILE --link PATH [--uid HEX] [--locked NAME] "
+		    "[--fault "
 		    "FAULT]");
 	flash = map(file, chip->flash_size);
 	snprintf(path, sizeof(path), "%s.options", file);

@@ -1,8 +1,8 @@
 /*
  * The debug port (DPIDR, ABORT, CTRL/STAT, SELECT, RDBUFF) and one MEM-AP
- * behind it. Reads of the access port are posted: what they fetch comes with
- * the next read or from RDBUFF. A bus fault is sticky and everything but ABORT
- * and reads of DPIDR and CTRL/STAT is then answered with FAULT.
+ * behind it, with the maker's own access port beside it where there is one. Reads of the access port are posted: what
+ * they fetch comes with the next read or from RDBUFF. A bus fault is sticky and everything but ABORT and reads of DPIDR
+ * and CTRL/STAT is then answered with FAULT.
  */
 #include "swdsim.h"
 
@@ -28,7 +28,7 @@ static bool memory(uint32_t address, int size, bool write, uint32_t *value)
 {
 	bool ok = true;
 
-	if (address % (uint32_t)size != 0)
+	if (address % (uint32_t)size != 0 || (chip->closed != NULL && chip->closed()))
 		return false;
 	if (core_access(address, size, write, value, &ok))
 		return ok;
@@ -67,6 +67,8 @@ static bool transfer(bool write, uint32_t *data)
 static bool ap_read(int reg, uint32_t *ret)
 {
 	*ret = 0;
+	if (port.select >> 24 == 1 && chip->control_read != NULL)
+		*ret = chip->control_read(reg);
 	if (port.select >> 24 != 0)
 		return true; /* no such access port: its registers are zero */
 	switch (reg) {
@@ -93,6 +95,8 @@ static bool ap_read(int reg, uint32_t *ret)
 
 static bool ap_write(int reg, uint32_t data)
 {
+	if (port.select >> 24 == 1 && chip->control_write != NULL)
+		chip->control_write(reg, data);
 	if (port.select >> 24 != 0)
 		return true;
 	switch (reg) {

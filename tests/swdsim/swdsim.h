@@ -30,6 +30,7 @@ struct faults {
 	uint8_t stuck_mask;
 	long silent_after;     /* the adapter says nothing any more after so many bytes; 0: never */
 	long lose_power_after; /* the program ends after so many flash writes, leaving the file as it is; 0: never */
+	bool soft_otp;         /* what was locked for ever takes a write all the same */
 };
 extern struct faults faults;
 
@@ -46,8 +47,13 @@ struct chip {
 	void (*reset)(void);
 	/* A lock put on before the test ("rdp1", "wrp=31"). False: this chip has none of that name. */
 	bool (*lock)(const char *name);
+	/* The memory's access port is closed: nothing behind it answers, not even the core. NULL: it never is. */
+	bool (*closed)(void);
+	/* The maker's own access port, number 1. NULL: there is none. */
+	uint32_t (*control_read)(int reg);
+	void (*control_write)(int reg, uint32_t value);
 };
-extern const struct chip chip_stm32f1, chip_nrf52;
+extern const struct chip chip_stm32f1, chip_stm32f4, chip_nrf52;
 extern const struct chip *chip;
 extern uint8_t *flash; /* the file, mapped */
 extern uint8_t *more;  /* option bytes or user registers, in a file beside it */
@@ -59,6 +65,8 @@ void store(uint8_t *at, int size, uint32_t value);
 /* The cells of flash as they take a write: bits only go to 0, and a stuck bit has its own mind. */
 void flash_program(uint32_t offset, int size, uint32_t value);
 void flash_erase(uint32_t offset, size_t size);
+/* Something was written: the fault "lose-power-after" counts it. */
+void power_may_fail(void);
 
 /* --- the layers ------------------------------------------------------------------------------ */
 

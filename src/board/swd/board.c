@@ -7,6 +7,7 @@
 
 #include "iotctl/base.h"
 #include "iotctl/credential.h"
+#include "iotctl/digest.h"
 #include "iotctl/json.h"
 #include "iotctl/swd.h"
 #include "iotctl/text.h"
@@ -27,6 +28,8 @@ struct swd_board {
 	struct iot_swd_target *target;
 	struct iot_swd_options swd;
 	struct iot_swd_identity identity;
+	bool sealed; /* by this lock of the description: */
+	size_t seal;
 	struct held held[IOT_SWD_PARTITIONS];
 	struct iot_buf wanted[IOT_CREDENTIAL_TAGS]; /* not written yet; empty: none */
 };
@@ -93,6 +96,22 @@ static enum iot_status hold_probe(struct swd_board *board, struct iot_error *err
 	return port != NULL ? iot_serial_hold(port, &board->probe_fd, err) : IOT_OK;
 }
 
+/* A chip that cannot be read is no board for that, unless it says why. Its own fault stays the one that is told. */
+static enum iot_status open_sealed(struct swd_board *board, enum iot_status status, struct iot_error *err)
+{
+	struct iot_error ignored = IOT_ERROR_INIT;
+	bool can = false;
+
+	for (size_t i = 0; i < iot_swd_lock_count(board->target); i++)
+		can = can || iot_swd_lock_at(board->target, i).seals;
+	if (status != IOT_BOARD || !can ||
+	    iot_swd_sealed(&board->swd, &board->identity, &board->seal, &ignored) != IOT_OK)
+		return status;
+	iot_error_clear(err);
+	board->sealed = true;
+	return IOT_OK;
+}
+
 static enum iot_status open_board(const struct iot_board_options *options, void **ret_self, struct iot_error *err)
 {
 	struct swd_board *board;
@@ -116,6 +135,7 @@ static enum iot_status open_board(const struct iot_board_options *options, void 
 		status = iot_swd_identify(&board->swd, &board->identity, err);
 	if (status == IOT_OK)
 		status = read_all(board, err);
+	status = open_sealed(board, status, err);
 	if (status != IOT_OK) {
 		close_board(board);
 		return status;
@@ -132,6 +152,23 @@ static void copy_text(const struct swd_board *board, enum iot_credential_tag tag
 	iot_text_printable(out);
 }
 
+static enum iot_status identify_sealed(const struct swd_board *board, struct iot_board_identity *ret)
+{
+	const struct iot_swd_lock lock = iot_swd_lock_at(board->target, board->seal);
+
+	snprintf(ret->uid, sizeof(ret->uid), "%s", board->identity.uid);
+	snprintf(ret->sealed, sizeof(ret->sealed), "%s", lock.name);
+	snprintf(ret->unseal, sizeof(ret->unseal), "%s", lock.undo != NULL && !lock.permanent ? lock.undo : "");
+	ret->claimed_known = ret->key_known = false;
+	return IOT_OK;
+}
+
+static enum iot_status is_sealed(const struct swd_board *board, struct iot_error *err)
+{
+	return iot_fail(err, IOT_VERIFY, "what the board holds can be neither read nor written: lock '%s' is on",
+			iot_swd_lock_at(board->target, board->seal).name);
+}
+
 static enum iot_status identify(void *self, struct iot_board_identity *ret, struct iot_error *err)
 {
 	struct swd_board *board = self;
@@ -142,6 +179,8 @@ static enum iot_status identify(void *self, struct iot_board_identity *ret, stru
 
 	snprintf(ret->model, sizeof(ret->model), "%s", board->options.description->name);
 	snprintf(ret->protocol, sizeof(ret->protocol), "swd");
+	if (board->sealed)
+		return identify_sealed(board, ret);
 	snprintf(ret->uid, sizeof(ret->uid), "%s", board->identity.uid);
 	copy_text(board, IOT_CREDENTIAL_ID, ret->thing_name, sizeof(ret->thing_name));
 	copy_text(board, IOT_CREDENTIAL_ENDPOINT, ret->endpoint, sizeof(ret->endpoint));
@@ -262,13 +301,14 @@ static bool holds_implementation(const struct swd_board *board)
 
 static enum iot_status look(void *self, struct iot_board_item *item, struct iot_error *err)
 {
+	const struct swd_board *board = self;
 	struct iot_buf value = IOT_BUF_SECRET(IOT_CREDENTIAL_MAX);
 	enum iot_credential_tag tag;
-	enum iot_status status = encode(item, &tag, &value, err);
-	bool same = status == IOT_OK && holds(self, tag, &value);
+	enum iot_status status = board->sealed ? is_sealed(board, err) : encode(item, &tag, &value, err);
+	bool same = status == IOT_OK && holds(board, tag, &value);
 
 	if (item->kind == IOT_ITEM_ATTEST_KEY)
-		same = same && holds_implementation(self);
+		same = same && holds_implementation(board);
 	item->outcome = same ? IOT_ITEM_SAME : IOT_ITEM_NOT_TRIED;
 	iot_buf_release(&value);
 	return status;
@@ -301,7 +341,8 @@ static enum iot_status take_key(void *self, const struct iot_buf *pem, struct io
 {
 	struct swd_board *board = self;
 	struct iot_buf der = IOT_BUF_SECRET(IOT_CREDENTIAL_MAX);
-	enum iot_status status = board_pem_decode(iot_buf_str(pem), "PRIVATE KEY", &der)
+	enum iot_status status = board->sealed ? is_sealed(board, err)
+				 : board_pem_decode(iot_buf_str(pem), "PRIVATE KEY", &der)
 					 ? IOT_OK
 					 : iot_fail(err, IOT_FAILURE, "the private key is no PEM");
 
@@ -371,7 +412,7 @@ static enum iot_status start(void *self, struct iot_error *err)
 {
 	struct swd_board *board = self;
 
-	return iot_swd_run(&board->swd, err);
+	return board->sealed ? iot_swd_run_sealed(&board->swd, board->seal, err) : iot_swd_run(&board->swd, err);
 }
 
 static bool is_named(const char *const *names, const char *name)
@@ -445,6 +486,22 @@ static enum iot_status check_locks(const json_t *description, enum iot_board_loc
 	return status == IOT_OK ? check_any(target, strength, names, err) : status;
 }
 
+static enum iot_status put_on(struct swd_board *board, size_t index, bool *ret_proved, struct iot_error *err)
+{
+	const struct iot_swd_lock which = iot_swd_lock_at(board->target, index);
+	const struct iot_credential *key = held_item(board, IOT_CREDENTIAL_CODE_SIGNING);
+	uint8_t hash[IOT_SHA256_SIZE];
+
+	if (board->sealed)
+		return iot_swd_check_lock(&board->swd, index, ret_proved, err);
+	if (which.keyed && key == NULL)
+		return iot_fail(err, IOT_USAGE, "lock '%s' is for a code-signing key, and the board has none",
+				which.name);
+	if (which.keyed)
+		iot_sha256(key->value, key->len, hash);
+	return iot_swd_lock(&board->swd, index, which.permanent, which.keyed ? hash : NULL, ret_proved, err);
+}
+
 static enum iot_status lock(void *self, enum iot_board_lock strength, json_t *done, struct iot_error *err)
 {
 	struct swd_board *board = self;
@@ -457,9 +514,13 @@ static enum iot_status lock(void *self, enum iot_board_lock strength, json_t *do
 
 		if (!is_meant(&which, strength, board->options.locks))
 			continue;
-		status = iot_swd_lock(&board->swd, i, which.permanent, &proved, err);
+		status = put_on(board, i, &proved, err);
 		if (status != IOT_OK)
 			break;
+		if (which.seals && !board->sealed) {
+			board->sealed = proved;
+			board->seal = i;
+		}
 		text = iot_strf("%s (%s%s)", which.name, which.permanent ? "permanent" : "reversible",
 				proved ? "" : ", not proved");
 		json_array_append_new(done, json_string(text));

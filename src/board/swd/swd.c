@@ -19,9 +19,21 @@
 
 static const char *const names[IOT_SWD_PARTITIONS] = {"the credentials", "the code-signing key"};
 
-static void begin(struct swd_run *run)
+void swd_begin(struct swd_run *run)
 {
 	swd_step(run, "connecting", "init; reset halt");
+}
+
+/* A sealed chip may not let itself be halted, nor examined; its debug port answers all the same. */
+static void begin_sealed(struct swd_run *run)
+{
+	swd_step(run, "connecting", "catch {init}");
+}
+
+void swd_commands(struct swd_run *run, const char *name, const char *const *commands)
+{
+	for (; *commands != NULL; commands++)
+		swd_step(run, name, "%s", *commands);
 }
 
 /* --- who is there --------------------------------------------------------------------------- */
@@ -89,7 +101,7 @@ enum iot_status iot_swd_identify(const struct iot_swd_options *options, struct i
 	enum iot_status status;
 
 	swd_run_init(&run, options);
-	begin(&run);
+	swd_begin(&run);
 	swd_step(&run, "asking for its version", "version");
 	swd_step(&run, "reading the debug port's id", "[lindex [dap names] 0] dpreg 0");
 	swd_step(&run, "reading the processor's id", "read_memory " CPUID_ADDRESS " 32 1");
@@ -150,7 +162,7 @@ enum iot_status iot_swd_read(const struct iot_swd_options *options,
 	enum iot_status status = IOT_OK;
 
 	swd_run_init(&run, options);
-	begin(&run);
+	swd_begin(&run);
 	for (int i = 0; status == IOT_OK && i < IOT_SWD_PARTITIONS; i++) {
 		if (out[i] == NULL)
 			continue;
@@ -204,7 +216,7 @@ enum iot_status iot_swd_write(const struct iot_swd_options *options,
 	enum iot_status status = IOT_OK;
 
 	swd_run_init(&run, options);
-	begin(&run);
+	swd_begin(&run);
 	for (int i = 0; status == IOT_OK && i < IOT_SWD_PARTITIONS; i++)
 		if (images[i].data != NULL)
 			status = add_image(&run, i, &images[i], err);
@@ -212,6 +224,125 @@ enum iot_status iot_swd_write(const struct iot_swd_options *options,
 		status = swd_run(&run, err);
 	if (status == IOT_BOARD && strcmp(run.failed, COMPARING) == 0)
 		status = iot_fail(err, IOT_VERIFY, "the flash does not hold what was written: it is worn or damaged");
+	swd_run_release(&run);
+	return status;
+}
+
+/* --- sealed chips ----------------------------------------------------------------------------- */
+
+void swd_reading(struct swd_run *run, const char *name, const char *command)
+{
+	swd_step(run, name, "catch {%s} iot_read; set iot_read", command);
+}
+
+static void add_ids(struct swd_run *run)
+{
+	const struct iot_swd_target *target = run->options->target;
+	IOT_CLEAN(iot_free_p) char *uid = iot_strf("read_memory 0x%x 32 %d", target->uid_address, target->uid_words);
+	IOT_CLEAN(iot_free_p) char *device = iot_strf("read_memory 0x%x 32 1", target->device_address);
+
+	swd_step(run, "asking for its version", "version");
+	swd_step(run, "reading the debug port's id", "[lindex [dap names] 0] dpreg 0");
+	swd_reading(run, "reading the processor's id", "read_memory " CPUID_ADDRESS " 32 1");
+	swd_reading(run, "reading the unique id", uid);
+	swd_reading(run, "reading the device id", target->device_count > 0 ? device : "set iot_none {}");
+}
+
+static enum iot_status take_ids(const struct swd_run *run, struct iot_swd_identity *ret, struct iot_error *err)
+{
+	const struct iot_swd_target *target = run->options->target;
+	struct iot_error untold = IOT_ERROR_INIT;
+	enum iot_status status = number(run, 2, &ret->dpidr, err);
+
+	if (status == IOT_OK)
+		status = check_dpidr(target, ret->dpidr, err);
+	if (status == IOT_OK && number(run, 5, &ret->device, &untold) == IOT_OK)
+		status = check_device(target, ret->device, err);
+	if (status != IOT_OK)
+		return status;
+	if (number(run, 3, &ret->cpuid, &untold) != IOT_OK)
+		ret->cpuid = 0;
+	if (take_uid(swd_result(run, 4), target->uid_words, ret->uid, &untold) != IOT_OK)
+		ret->uid[0] = '\0';
+	snprintf(ret->version, sizeof(ret->version), "%s", swd_result(run, 1));
+	return IOT_OK;
+}
+
+bool swd_sign_is_there(const struct swd_run *run, size_t step, const struct swd_sign *sign, bool *ret_known)
+{
+	struct iot_error untold = IOT_ERROR_INIT;
+	uint32_t word = 0;
+
+	*ret_known = sign->command != NULL && number(run, step, &word, &untold) == IOT_OK;
+	return *ret_known && (word & sign->mask) == sign->value;
+}
+
+static void add_refusal(struct swd_run *run)
+{
+	swd_step(run, TRYING, "expr {[catch {read_memory 0x%x 32 1}] ? {refused} : {allowed}}",
+		 run->options->target->partitions[IOT_SWD_CODESIGN].address);
+}
+
+/* The signs are what comes after `first`, one for each lock that has one and seals. */
+static bool find_seal(const struct swd_run *run, size_t first, size_t *ret_lock)
+{
+	const struct iot_swd_target *target = run->options->target;
+	bool known;
+
+	for (size_t i = 0, step = first; i < target->lock_count; i++) {
+		const struct swd_lock *lock = &target->locks[i];
+
+		if (!lock->public.seals || lock->sign.command == NULL)
+			continue;
+		if (swd_sign_is_there(run, step++, &lock->sign, &known)) {
+			*ret_lock = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+enum iot_status iot_swd_sealed(const struct iot_swd_options *options, struct iot_swd_identity *ret, size_t *ret_lock,
+			       struct iot_error *err)
+{
+	const struct iot_swd_target *target = options->target;
+	struct iot_swd_identity identity = {0};
+	struct swd_run run;
+	size_t first;
+	enum iot_status status;
+
+	swd_run_init(&run, options);
+	begin_sealed(&run);
+	add_ids(&run);
+	first = run.steps;
+	for (size_t i = 0; i < target->lock_count; i++)
+		if (target->locks[i].public.seals && target->locks[i].sign.command != NULL)
+			swd_reading(&run, "looking for a lock", target->locks[i].sign.command);
+	add_refusal(&run);
+	swd_step(&run, "seeing who was asked", "[lindex [dap names] 0] dpreg 0");
+	status = swd_run(&run, err);
+	if (status == IOT_OK)
+		status = take_ids(&run, &identity, err);
+	if (status == IOT_OK &&
+	    (!find_seal(&run, first, ret_lock) || strcmp(swd_result(&run, run.steps - 2), "refused") != 0))
+		status = iot_fail(err, IOT_VERIFY, "the chip is not sealed");
+	if (status == IOT_OK)
+		*ret = identity;
+	swd_run_release(&run);
+	return status;
+}
+
+enum iot_status iot_swd_run_sealed(const struct iot_swd_options *options, size_t index, struct iot_error *err)
+{
+	static const char *const usual[] = {"reset run", NULL};
+	const char *const *commands = options->target->locks[index].restart;
+	struct swd_run run;
+	enum iot_status status;
+
+	swd_run_init(&run, options);
+	begin_sealed(&run);
+	swd_commands(&run, "letting it run", commands[0] != NULL ? commands : usual);
+	status = swd_run(&run, err);
 	swd_run_release(&run);
 	return status;
 }
@@ -231,8 +362,7 @@ static void add_proof(struct swd_run *run, const struct swd_lock *lock)
 	int bits = target->write_unit == 2 ? 16 : 32;
 
 	if (lock->proof == SWD_REFUSES_READ)
-		swd_step(run, TRYING, "expr {[catch {read_memory 0x%x 32 1}] ? {refused} : {allowed}}",
-			 region->address);
+		add_refusal(run);
 	else if (lock->proof == SWD_REFUSES_WRITE)
 		swd_step(
 			run, TRYING,
@@ -254,10 +384,9 @@ static enum iot_status put_on(const struct iot_swd_options *options, const struc
 	enum iot_status status;
 
 	swd_run_init(&run, options);
-	begin(&run);
+	swd_begin(&run);
 	swd_step(&run, "looking at the flash", "flash probe %d", options->target->bank);
-	for (size_t i = 0; lock->commands[i] != NULL; i++)
-		swd_step(&run, "locking", "%s", lock->commands[i]);
+	swd_commands(&run, "locking", lock->commands);
 	/* A chip that refuses reading may refuse to be halted with it. */
 	swd_step(&run, "resetting", lock->proof == SWD_REFUSES_READ ? "catch {reset halt}" : "reset halt");
 	add_proof(&run, lock);
@@ -272,8 +401,15 @@ static enum iot_status put_on(const struct iot_swd_options *options, const struc
 	return status;
 }
 
-enum iot_status iot_swd_lock(const struct iot_swd_options *options, size_t index, bool permanent, bool *ret_proved,
-			     struct iot_error *err)
+enum iot_status swd_does_not_hold(const struct swd_lock *lock, const char *hint, struct iot_error *err)
+{
+	iot_fail(err, IOT_VERIFY, "lock '%s' does not hold", lock->public.name);
+	iot_error_hint(err, "%s", hint);
+	return IOT_VERIFY;
+}
+
+enum iot_status iot_swd_lock(const struct iot_swd_options *options, size_t index, bool permanent,
+			     const uint8_t *key_hash, bool *ret_proved, struct iot_error *err)
 {
 	const struct swd_lock *lock = &options->target->locks[index];
 	char result[16] = "";
@@ -284,15 +420,48 @@ enum iot_status iot_swd_lock(const struct iot_swd_options *options, size_t index
 		iot_error_hint(err, "nothing takes it off again: --lock=permanent puts it on all the same");
 		return IOT_DENIED;
 	}
+	if (lock->public.keyed) {
+		status = swd_otp_lock(options, lock, key_hash, err);
+		*ret_proved = status == IOT_OK;
+		return status;
+	}
 	status = put_on(options, lock, result, sizeof(result), err);
 	if (status != IOT_OK)
 		return status;
 	*ret_proved = strcmp(result, "refused") == 0;
 	if (*ret_proved || lock->proof == SWD_PROVES_NOTHING)
 		return IOT_OK;
-	iot_fail(err, IOT_VERIFY, "lock '%s' does not hold", lock->public.name);
-	iot_error_hint(err, "what it should refuse was done; look at its commands in the board's description");
-	return IOT_VERIFY;
+	return swd_does_not_hold(
+		lock, "what it should refuse was done; look at its commands in the board's description", err);
+}
+
+enum iot_status iot_swd_check_lock(const struct iot_swd_options *options, size_t index, bool *ret_proved,
+				   struct iot_error *err)
+{
+	const struct swd_lock *lock = &options->target->locks[index];
+	struct swd_run run;
+	bool known = false, on = false, refused = false;
+	enum iot_status status;
+
+	swd_run_init(&run, options);
+	begin_sealed(&run);
+	swd_reading(&run, "looking for the lock", lock->sign.command != NULL ? lock->sign.command : "set iot_none {}");
+	add_refusal(&run);
+	swd_step(&run, "seeing who was tried", "[lindex [dap names] 0] dpreg 0");
+	status = swd_run(&run, err);
+	if (status == IOT_OK) {
+		on = swd_sign_is_there(&run, 1, &lock->sign, &known);
+		refused = strcmp(swd_result(&run, 2), "refused") == 0;
+	}
+	swd_run_release(&run);
+	if (status != IOT_OK)
+		return status;
+	if (known && !on)
+		return swd_does_not_hold(lock, "the chip says that it is off, and lets nobody put it on any more", err);
+	if (lock->public.seals && !refused)
+		return swd_does_not_hold(lock, "the chip can be read", err);
+	*ret_proved = lock->public.seals;
+	return IOT_OK;
 }
 
 enum iot_status iot_swd_run(const struct iot_swd_options *options, struct iot_error *err)
@@ -301,7 +470,7 @@ enum iot_status iot_swd_run(const struct iot_swd_options *options, struct iot_er
 	enum iot_status status;
 
 	swd_run_init(&run, options);
-	begin(&run);
+	swd_begin(&run);
 	swd_step(&run, "letting it run", "reset run");
 	status = swd_run(&run, err);
 	swd_run_release(&run);

@@ -87,27 +87,69 @@ static enum iot_status parse_partitions(struct iot_swd_target *target, const jso
 	return IOT_OK;
 }
 
+/* What is run goes into a script, in braces. */
+static bool is_command(const char *text)
+{
+	return text != NULL && *text != '\0' && strpbrk(text, "{}\n") == NULL;
+}
+
+static bool parse_commands(const json_t *commands, const char *out[SWD_COMMANDS_MAX + 1])
+{
+	for (size_t i = 0; i < json_array_size(commands); i++) {
+		out[i] = i < SWD_COMMANDS_MAX ? json_string_value(json_array_get(commands, i)) : NULL;
+		if (!is_command(out[i]))
+			return false;
+	}
+	return commands == NULL || json_is_array(commands);
+}
+
+static bool parse_sign(struct swd_sign *sign, const json_t *value)
+{
+	if (value == NULL)
+		return true;
+	sign->command = iot_json_str(value, "command", NULL);
+	return is_command(sign->command) && number(json_object_get(value, "mask"), &sign->mask) &&
+	       number(json_object_get(value, "value"), &sign->value);
+}
+
+static bool parse_otp(struct swd_lock *lock, const json_t *value)
+{
+	struct swd_otp *otp = &lock->otp;
+
+	if (value == NULL)
+		return true;
+	lock->public.keyed = true;
+	otp->width = (int)iot_json_int(value, "width", 0);
+	/* A hash that is not locked by a sign, for ever, would be none that anybody may trust. */
+	return number(json_object_get(value, "address"), &otp->address) && otp->address % 4 == 0 &&
+	       otp->address <= UINT32_MAX - IOT_SHA256_SIZE &&
+	       (otp->width == 8 || otp->width == 16 || otp->width == 32) &&
+	       parse_commands(json_object_get(value, "open"), otp->open) &&
+	       parse_commands(json_object_get(value, "close"), otp->close) &&
+	       parse_sign(&otp->refusal, json_object_get(value, "refusal")) && otp->refusal.command != NULL &&
+	       lock->sign.command != NULL && lock->public.permanent && lock->proof == SWD_REFUSES_WRITE;
+}
+
 static bool parse_lock(struct swd_lock *lock, const json_t *value)
 {
-	const json_t *commands = json_object_get(value, "commands");
 	const char *permanence = iot_json_str(value, "permanence", "");
 	const char *proof = iot_json_str(value, "proof", "none");
 
-	lock->public = (struct iot_swd_lock){iot_json_str(value, "name", NULL), strcmp(permanence, "permanent") == 0,
-					     iot_json_bool(value, "optional", false)};
-	for (size_t i = 0; i < json_array_size(commands); i++) {
-		const char *command = json_string_value(json_array_get(commands, i));
-
-		if (i >= SWD_COMMANDS_MAX || command == NULL || strpbrk(command, "{}\n") != NULL)
-			return false;
-		lock->commands[i] = command;
-	}
+	lock->public = (struct iot_swd_lock){iot_json_str(value, "name", NULL),
+					     strcmp(permanence, "permanent") == 0,
+					     iot_json_bool(value, "optional", false),
+					     strcmp(proof, "read") == 0,
+					     false,
+					     iot_json_str(value, "undo", NULL)};
 	lock->proof = strcmp(proof, "write") == 0  ? SWD_REFUSES_WRITE
 		      : strcmp(proof, "read") == 0 ? SWD_REFUSES_READ
 						   : SWD_PROVES_NOTHING;
-	return lock->public.name != NULL && lock->commands[0] != NULL &&
-	       (lock->public.permanent || strcmp(permanence, "reversible") == 0) &&
-	       (lock->proof != SWD_PROVES_NOTHING || strcmp(proof, "none") == 0);
+	return parse_commands(json_object_get(value, "commands"), lock->commands) &&
+	       parse_commands(json_object_get(value, "restart"), lock->restart) &&
+	       parse_sign(&lock->sign, json_object_get(value, "sign")) && lock->public.name != NULL &&
+	       lock->commands[0] != NULL && (lock->public.permanent || strcmp(permanence, "reversible") == 0) &&
+	       (lock->proof != SWD_PROVES_NOTHING || strcmp(proof, "none") == 0) &&
+	       parse_otp(lock, json_object_get(value, "otp"));
 }
 
 static enum iot_status parse_locks(struct iot_swd_target *target, const json_t *locks, struct iot_error *err)
@@ -118,6 +160,10 @@ static enum iot_status parse_locks(struct iot_swd_target *target, const json_t *
 	for (size_t i = 0; i < target->lock_count; i++)
 		if (!parse_lock(&target->locks[i], json_array_get(locks, i)))
 			return wrong(err, "locks", "a list of locks with name, permanence, commands and proof");
+	/* Nothing could be written, or proved, behind one that refuses reading. */
+	for (size_t i = 1; i < target->lock_count; i++)
+		if (target->locks[i - 1].public.seals && !target->locks[i].public.seals)
+			return wrong(err, "locks", "a list in which those that refuse reading come last");
 	return IOT_OK;
 }
 

@@ -8,7 +8,7 @@ iot_fuzz(sim7600 iot_sim)
 iot_fuzz(at iot_board)
 iot_unit(board/test_credential iot_board)
 # The simulated chip behind a debug probe, and OpenOCD to reach it.
-add_executable(swdsim swdsim/main.c swdsim/buspirate.c swdsim/wire.c swdsim/port.c swdsim/core.c swdsim/chip_stm32f1.c swdsim/chip_nrf52.c)
+add_executable(swdsim swdsim/main.c swdsim/buspirate.c swdsim/wire.c swdsim/port.c swdsim/core.c swdsim/chip_stm32f1.c swdsim/chip_stm32f4.c swdsim/chip_nrf52.c)
 target_link_libraries(swdsim PRIVATE iot_flags)
 iot_unit(board/test_swd iot_board)
 target_compile_definitions(unit_board_test_swd PRIVATE SWDSIM="$<TARGET_FILE:swdsim>"

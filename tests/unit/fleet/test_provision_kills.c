@@ -24,7 +24,10 @@ static const struct kind {
 	const char *description;        /* in place of the one that comes with the program; NULL: that one */
 	enum { READ, FILES, PSK } held; /* its certificate can be read; files by name only; a shared secret instead */
 	bool nowhere;                   /* it is not told an endpoint */
-	int share;                      /* of the random kills: one of so many */
+	int share;                      /* of the random kills: one of so many; 0: none */
+	const char *lock;               /* an optional one that is put on besides; NULL: none are */
+	bool seals;                     /* after it the board cannot be read any more */
+	bool nameless;                  /* not even its id, then */
 } kinds[] = {
 	{.name = "stm32u5", .sim = "freertos", .share = 1},
 	{.name = "stm32f1", .chip = "stm32f1", .share = 10}, /* OpenOCD is slow */
@@ -60,6 +63,9 @@ static const struct kind {
 	 .held = PSK,
 	 .nowhere = true,
 	 .share = 4},
+	{.name = "stm32f1", .chip = "stm32f1", .lock = "readout protection, level 1", .seals = true},
+	{.name = "nrf52", .chip = "nrf52", .lock = "access port protection", .seals = true, .nameless = true},
+	{.name = "stm32f4", .chip = "stm32f4", .lock = "code-signing key in one-time block 0"},
 };
 
 static const struct kind *kind;
@@ -122,7 +128,12 @@ static void end_world(void)
 
 static struct iot_provision_spec spec_of(void)
 {
-	return (struct iot_provision_spec){.board = kind->description != NULL ? description_path : kind->name,
+	static const char *locks[2];
+
+	locks[0] = kind->lock;
+	return (struct iot_provision_spec){.lock = kind->lock != NULL ? IOT_BOARD_LOCK_PERMANENT : IOT_BOARD_LOCK_NONE,
+					   .locks = locks[0] != NULL ? locks : NULL,
+					   .board = kind->description != NULL ? description_path : kind->name,
 					   .port = port,
 					   .name = "pump-1",
 					   .serial_number = "SN-1",
@@ -507,6 +518,116 @@ static void test_zephyr_psk(void)
 	check_kind(&kinds[7]);
 }
 
+/* --- boards that are locked --------------------------------------------------------------------------- */
+
+enum { LOCKED_POINTS = 8 }; /* lock, start, tidy and record, each begun and done */
+
+static bool says(const json_t *texts, const char *what)
+{
+	for (size_t i = 0; i < json_array_size(texts); i++)
+		if (strstr(json_string_value(json_array_get(texts, i)), what) != NULL)
+			return true;
+	return false;
+}
+
+/* Once more on a board whose work is finished: what does not tell its id is not taken for it. */
+static void check_finished(void)
+{
+	IOT_JSON record = NULL;
+
+	if (kind->nameless) {
+		CU_ASSERT_PTR_NULL(provision(spec_of(), IOT_CONFLICT));
+		ASSERT_CONTAINS(line, "is finished");
+		return;
+	}
+	record = provision(spec_of(), IOT_OK);
+	CU_ASSERT_FALSE(iot_json_bool(record, "changed", true));
+	check_one_identity(record);
+}
+
+/* From its lock on, point 0 is the last at which the board can still be read. */
+static void finish_locked(int point)
+{
+	bool sealed = kind->seals && point > 0;
+	struct iot_provision_spec replacing = spec_of();
+	IOT_JSON record = NULL;
+	const json_t *not_proved;
+
+	replacing.replace = true;
+	if (sealed)
+		CU_ASSERT_PTR_NULL(provision(replacing, IOT_CONFLICT));
+	record = provision(spec_of(), IOT_OK);
+	not_proved = json_object_get(record, "notProved");
+	check_one_identity(record);
+	CU_ASSERT_TRUE(iot_json_bool(record, "resumed", false));
+	CU_ASSERT_EQUAL(says(not_proved, "what it holds"), sealed);
+	CU_ASSERT_EQUAL(says(not_proved, "which chip it is"), sealed && kind->nameless);
+	CU_ASSERT_EQUAL(says(json_object_get(record, "proof"), "refuses to be read"), sealed);
+	CU_ASSERT_TRUE(says(json_object_get(record, "locks"), kind->lock));
+	CU_ASSERT_TRUE(says(not_proved, "that it connects"));
+	CU_ASSERT_STRING_NOT_EQUAL(iot_json_str(record, "uid", ""), "");
+}
+
+static void test_locked_worker(void)
+{
+	const char *first = getenv("VICTIM_POINT"), *count = getenv("WORKER_POINTS");
+
+	if (first == NULL || count == NULL)
+		return;
+	for (int point = atoi(first); point < LOCKED_POINTS; point += WORKERS) {
+		make_world(&kinds[atoi(getenv("VICTIM_KIND"))]);
+		CU_ASSERT_EQUAL(wait_for(start_victim(atoi(count) - LOCKED_POINTS + point)), SIGKILL);
+		if (point % 2 == 0) {
+			power_off();
+			power_on();
+		}
+		if (point < LOCKED_POINTS - 1) /* then the journal has the end */
+			finish_locked(point);
+		check_finished();
+		end_world();
+	}
+}
+
+static void check_locked(const struct kind *which)
+{
+	struct points points = {.fatal = -1};
+	struct iot_provision_spec spec;
+	pid_t workers[WORKERS];
+	char number[16];
+	IOT_JSON record = NULL;
+
+	make_world(which);
+	spec = spec_of();
+	spec.point = at_point;
+	spec.data = &points;
+	record = provision(spec, IOT_OK);
+	CU_ASSERT_FALSE(says(json_object_get(record, "notProved"), "what it holds"));
+	check_finished();
+	end_world();
+	snprintf(number, sizeof(number), "%d", points.count);
+	setenv("WORKER_POINTS", number, 1);
+	for (int i = 0; i < WORKERS; i++)
+		workers[i] = start_self("locked worker", i);
+	for (int i = 0; i < WORKERS; i++)
+		CU_ASSERT_EQUAL(wait_for(workers[i]), 0);
+	unsetenv("WORKER_POINTS");
+}
+
+static void test_sealed_stm32f1(void)
+{
+	check_locked(&kinds[8]);
+}
+
+static void test_sealed_nrf52(void)
+{
+	check_locked(&kinds[9]);
+}
+
+static void test_otp_stm32f4(void)
+{
+	check_locked(&kinds[10]);
+}
+
 /* --- random moments ------------------------------------------------------------------------------------ */
 
 static long number_of(const char *variable, long fallback)
@@ -528,7 +649,7 @@ static int64_t time_of_run(void)
 static const struct kind *random_kind(void)
 {
 	for (size_t i = 1; i < IOT_LENGTH(kinds); i++)
-		if (random() % kinds[i].share == 0)
+		if (kinds[i].share > 0 && random() % kinds[i].share == 0)
 			return &kinds[i];
 	return &kinds[0];
 }
@@ -589,4 +710,6 @@ static void test_half_wiped(void)
 UNIT_MAIN("fleet/provision_kills", NULL, NULL, {"victim", test_victim}, {"worker", test_worker},
 	  {"console", test_console}, {"swd", test_swd}, {"swd-psk", test_swd_psk}, {"sim7600", test_sim7600},
 	  {"nrf91", test_nrf91}, {"nrf91-psk", test_nrf91_psk}, {"zephyr", test_zephyr},
-	  {"zephyr-psk", test_zephyr_psk}, {"half wiped", test_half_wiped}, {"random", test_random})
+	  {"zephyr-psk", test_zephyr_psk}, {"locked worker", test_locked_worker},
+	  {"sealed stm32f1", test_sealed_stm32f1}, {"sealed nrf52", test_sealed_nrf52},
+	  {"otp stm32f4", test_otp_stm32f4}, {"half wiped", test_half_wiped}, {"random", test_random})
