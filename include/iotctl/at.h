@@ -5,7 +5,8 @@
  * known as one wherever it goes.
  *
  * Faults: those of the line (serial.h); IOT_BOARD when the board does not
- * answer in time or answers nonsense after it was brought back into step.
+ * answer in time or answers nonsense after it was brought back into step, with
+ * one of the codes of board.h.
  */
 #ifndef IOTCTL_AT_H
 #define IOTCTL_AT_H
@@ -38,12 +39,13 @@ struct iot_at_dialect {
 	const char *eol;   /* what ends a command */
 	const char *probe; /* a command that changes nothing and is answered at once, by its final line alone */
 	/*
-	 * Another such command, and whether an answer can only be its own: neither the probe's nor that of anything said
-	 * earlier. With it a line is in step after one exchange; NULL: silence after the probe has to prove it.
+	 * Another such command, and whether an answer can only be its own: neither the probe's nor that of anything
+	 * said earlier. With it a line is in step after one exchange; NULL: silence after the probe has to prove it.
 	 */
 	const char *proof;
 	bool (*proves)(const struct iot_at_answer *answer, void *data);
-	/* Sent on the third try to get back into step and every other one then: leaves a paste that was cut. NULL: nothing. */
+	/* Sent on the third try to get back into step and every other one then: leaves a paste that was cut. NULL:
+	 * nothing. */
 	const char *unwind;
 	/*
 	 * What the board says when it wants data: a character that begins a line, without an end ('>'; '\0': it never
@@ -62,8 +64,8 @@ struct iot_at {
 	struct iot_serial *serial; /* borrowed */
 	const struct iot_at_dialect *dialect;
 	/*
-	 * Lines that are no part of an answer; borrowed during the call. May be NULL. Not those that come while a secret
-	 * is said and answered: they may be its echo, and callers log what they get.
+	 * Lines that are no part of an answer; borrowed during the call. May be NULL. Not those that come while a
+	 * secret is said and answered: they may be its echo, and callers log what they get.
 	 */
 	void (*stranger)(const char *line, size_t len, void *data);
 	void *data;         /* for this and for the dialect's `proves` */
@@ -92,7 +94,8 @@ struct iot_at_call {
  * Bring both sides into step: end what was half said, and ask the probe until all
  * answers that are owed, and nothing else, have come. IOT_BOARD with a hint
  * (wrong port, speed, wires) when nothing answers; with what came instead when
- * something else did.
+ * something else did: at once when it is the same line, promptly, to probe after
+ * probe, which is how another kind of board says that it does not know them.
  */
 IOT_CHECK enum iot_status iot_at_sync(struct iot_at *at, int timeout_ms, struct iot_error *err);
 
@@ -112,6 +115,12 @@ IOT_CHECK enum iot_status iot_at_call(struct iot_at *at, const struct iot_at_cal
 IOT_CHECK enum iot_status iot_at_data(struct iot_at *at, const struct iot_at_call *call,
 				      const struct iot_serial_part *data, struct iot_at_answer *answer,
 				      struct iot_error *err);
+
+/*
+ * Is this line a refusal as any kind of AT board gives it ("ERROR", "+CME ERROR: 3", "ERR3 COMMAND NOT FOUND")? For
+ * `judge`, behind the dialect's own: a board of another kind is not waited for until its time is up.
+ */
+bool iot_at_refuses(const char *line, size_t len);
 
 /* For answers with lines of unknown number: the next line, raw. */
 IOT_CHECK enum iot_status iot_at_read_line(struct iot_at *at, struct iot_buf *line, int timeout_ms,

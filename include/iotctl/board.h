@@ -6,7 +6,8 @@
  *
  * Faults: IOT_BOARD port or board; IOT_VERIFY the board proved the opposite of
  * what is wanted, or refused because of what it holds; IOT_TIMEOUT and
- * IOT_INTERRUPTED. Where a board gave a code it is in err->code ("ERR23").
+ * IOT_INTERRUPTED. Where a board gave a code it is in err->code ("ERR23"), or
+ * one of those below.
  */
 #ifndef IOTCTL_BOARD_H
 #define IOTCTL_BOARD_H
@@ -15,6 +16,10 @@
 #include "iotctl/serial.h"
 
 #include <jansson.h>
+
+/* Codes of IOT_BOARD: what is there is another kind of board; nothing is, or it fell silent. */
+#define IOT_BOARD_OTHER_KIND "OtherKind"
+#define IOT_BOARD_SILENT "NoAnswer"
 
 enum iot_board_capability {
 	IOT_BOARD_BORN_WITH_CERTIFICATE = 1 << 0, /* identify gives one; its key never leaves the board */

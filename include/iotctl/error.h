@@ -45,7 +45,10 @@ struct iot_error {
 	char hint[256];  /* what to do; empty if nothing helps */
 };
 
-#define IOT_ERROR_INIT {IOT_OK, "", "", "", ""}
+#define IOT_ERROR_INIT                                                                                                 \
+	{                                                                                                              \
+		IOT_OK, "", "", "", ""                                                                                 \
+	}
 
 /*
  * Record a fault and return `status`. Overwrites what err held. err may be NULL.
@@ -70,6 +73,13 @@ void iot_error_set_code(struct iot_error *err, const char *code);
  * ("reading 'x.pem', creating device 'pump-1'"). Keeps everything else.
  */
 void iot_error_while(struct iot_error *err, const char *fmt, ...) IOT_PRINTF(2, 3);
+
+/*
+ * The same as "DOING 'SUBJECT'", as in "reading policy", "./p.json"; nothing where the fault itself names the subject
+ * so
+ * ("cannot read './p.json'").
+ */
+void iot_error_while_at(struct iot_error *err, const char *doing, const char *subject);
 
 /* Say what to do about it. The first hint wins: it was closest to the fault. */
 void iot_error_hint(struct iot_error *err, const char *fmt, ...) IOT_PRINTF(2, 3);

@@ -56,7 +56,7 @@ static void record(struct iot_error *err, enum iot_status status, const char *wh
 	err->hint[0] = '\0';
 }
 
-enum iot_status (iot_fail)(struct iot_error *err, enum iot_status status, const char *fmt, ...)
+enum iot_status(iot_fail)(struct iot_error *err, enum iot_status status, const char *fmt, ...)
 {
 	char what[sizeof(err->what) + 4];
 	va_list args;
@@ -84,7 +84,7 @@ static void errno_text(int errnum, char *out, size_t size)
 		out[0] = (char)tolower((unsigned char)out[0]);
 }
 
-enum iot_status (iot_fail_errno)(struct iot_error *err, enum iot_status status, int errnum, const char *fmt, ...)
+enum iot_status(iot_fail_errno)(struct iot_error *err, enum iot_status status, int errnum, const char *fmt, ...)
 {
 	char what[sizeof(err->what) + 4];
 	char reason[128];
@@ -126,6 +126,15 @@ void iot_error_while(struct iot_error *err, const char *fmt, ...)
 	vsnprintf(doing + used, sizeof(doing) - used, fmt, args);
 	va_end(args);
 	copy_cut(err->doing, sizeof(err->doing), doing);
+}
+
+void iot_error_while_at(struct iot_error *err, const char *doing, const char *subject)
+{
+	char quoted[sizeof(err->what)];
+
+	snprintf(quoted, sizeof(quoted), "'%s'", subject);
+	if (err != NULL && strstr(err->what, quoted) == NULL)
+		iot_error_while(err, "%s '%.160s'", doing, subject);
 }
 
 void iot_error_hint(struct iot_error *err, const char *fmt, ...)

@@ -6,6 +6,7 @@
 #include "iotctl/at.h"
 
 #include "iotctl/base.h"
+#include "iotctl/board.h"
 #include "iotctl/clock.h"
 #include "iotctl/text.h"
 
@@ -22,7 +23,10 @@ enum {
 	PROBE_FIRST_MS = 500, /* the first probe is answered within this ... */
 	PROBE_MS = 4000,      /* ... or the board is slow */
 	SEND_MS = 500,
-	UNWIND_FROM = 3 /* the first rounds go without the dialect's unwinding */
+	PROMPT_MS = 500, /* what comes so soon after a probe, in each of so many rounds ... */
+	ALIKE = 4,       /* ... is another kind's answer to it, as to each of those before */
+	ALIKE_MS = 700,  /* a round is over then */
+	UNWIND_FROM = 3  /* the first rounds go without the dialect's unwinding */
 };
 
 void iot_at_answer_release(struct iot_at_answer *answer)
@@ -43,6 +47,24 @@ static void answer_clear(struct iot_at_answer *answer)
 void iot_at_out_of_step(struct iot_at *at)
 {
 	at->in_step = false;
+}
+
+bool iot_at_refuses(const char *line, size_t len)
+{
+	static const char *const fronts[] = {"+CME ERROR:", "+CMS ERROR:"};
+	size_t digits = 0;
+
+	while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\r'))
+		len--;
+	for (size_t i = 0; i < IOT_LENGTH(fronts); i++)
+		if (len >= strlen(fronts[i]) && memcmp(line, fronts[i], strlen(fronts[i])) == 0)
+			return true;
+	if (len < 4 || memcmp(line, "ERR", 3) != 0)
+		return false;
+	while (3 + digits < len && line[3 + digits] >= '0' && line[3 + digits] <= '9')
+		digits++;
+	return (len == 5 && memcmp(line, "ERROR", 5) == 0) ||
+	       (digits > 0 && (3 + digits == len || line[3 + digits] == ' '));
 }
 
 /* --- reading ---------------------------------------------------------------------------- */
@@ -152,6 +174,8 @@ enum iot_status iot_at_send_raw(struct iot_at *at, const char *text, int timeout
 struct nonsense {
 	char line[81]; /* what came instead of an answer, for the message */
 	size_t bytes;
+	char before[81]; /* in the round before */
+	unsigned alike;  /* rounds in succession that brought the same line, at once, and no answer */
 };
 
 struct round {
@@ -159,6 +183,7 @@ struct round {
 	int64_t until;    /* wait for the next line until then */
 	int64_t deadline; /* of all */
 	bool any;         /* an answer came */
+	bool prompt;      /* a line that is none came at once */
 };
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -171,6 +196,36 @@ static int64_t probe_deadline(const struct iot_at *at, bool first)
 	int ms = at->probe_ms > 0 ? at->probe_ms : PROBE_MS;
 
 	return iot_deadline(first && ms > PROBE_FIRST_MS ? PROBE_FIRST_MS : ms);
+}
+
+static bool is_echo(const struct iot_at *at, const char *text)
+{
+	size_t len = strlen(at->dialect->probe);
+
+	return strncmp(text, at->dialect->probe, len) == 0 && text[len + strspn(text + len, " \r")] == '\0';
+}
+
+/* What a board says that knows neither this dialect nor its probe. An echo is none of it: the answer may be late. */
+static void take_nonsense(const struct iot_at *at, struct round *round, const struct iot_buf *line,
+			  struct nonsense *nonsense)
+{
+	const char *text = iot_buf_str(line);
+
+	nonsense->bytes += line->len;
+	snprintf(nonsense->line, sizeof(nonsense->line), "%s", text);
+	if (is_echo(at, text) || iot_monotonic_ms() - round->said_at > PROMPT_MS)
+		return;
+	round->prompt = true;
+	if (!round->any && strcmp(nonsense->line, nonsense->before) == 0)
+		round->until = earlier(round->until, round->said_at + ALIKE_MS);
+}
+
+static void end_round(const struct round *round, struct nonsense *nonsense)
+{
+	bool same = round->prompt && !round->any && strcmp(nonsense->line, nonsense->before) == 0;
+
+	nonsense->alike = same ? nonsense->alike + 1 : 0;
+	snprintf(nonsense->before, sizeof(nonsense->before), "%s", nonsense->line);
 }
 
 static void take_line(struct iot_at *at, struct round *round, const struct iot_buf *line, struct nonsense *nonsense)
@@ -186,8 +241,7 @@ static void take_line(struct iot_at *at, struct round *round, const struct iot_b
 		round->any = true;
 		round->until = earlier(iot_deadline(4 * took > PATIENCE_MS ? 4 * took : PATIENCE_MS), round->deadline);
 	} else if (line->len > 0) {
-		nonsense->bytes += line->len;
-		snprintf(nonsense->line, sizeof(nonsense->line), "%s", iot_buf_str(line));
+		take_nonsense(at, round, line, nonsense);
 	}
 }
 
@@ -247,6 +301,7 @@ static enum iot_status probe(struct iot_at *at, int number, int64_t deadline, st
 		round.said_at = iot_monotonic_ms();
 		round.until = earlier(probe_deadline(at, number == 1), deadline);
 		status = read_owed(at, &round, nonsense, ret_good, err);
+		end_round(&round, nonsense);
 	}
 	return status == IOT_TIMEOUT ? IOT_OK : status;
 }
@@ -265,6 +320,7 @@ static enum iot_status not_answering(struct iot_at *at, const struct nonsense *n
 		iot_fail(err, IOT_BOARD, "port '%s' sends %zu bytes that are no answer", path, nonsense->bytes);
 	else
 		iot_fail(err, IOT_BOARD, "port '%s' answers '%s', which is no %s", path, line, at->dialect->name);
+	iot_error_set_code(err, *line != '\0' && nonsense->alike >= ALIKE ? IOT_BOARD_OTHER_KIND : IOT_BOARD_SILENT);
 	iot_error_hint(err, nonsense->bytes == 0
 				    ? "check that it is the right port, its speed, and that the board has power"
 				    : "check that it is the right port and speed, and the right kind with --board");
@@ -310,7 +366,7 @@ static enum iot_status prove_step(struct iot_at *at, int64_t deadline, bool *ret
 
 static enum iot_status sync_quietly(struct iot_at *at, int64_t deadline, bool hidden, struct iot_error *err)
 {
-	struct nonsense nonsense = {"", 0};
+	struct nonsense nonsense = {"", 0, "", 0};
 	bool good = false;
 	enum iot_status status = IOT_OK;
 
@@ -318,7 +374,7 @@ static enum iot_status sync_quietly(struct iot_at *at, int64_t deadline, bool hi
 		status = prove_step(at, deadline, &good, err);
 	if (status != IOT_OK)
 		return status;
-	for (int number = 1; !good && (number == 1 || iot_left(deadline) > 0); number++) {
+	for (int number = 1; !good && nonsense.alike < ALIKE && (number == 1 || iot_left(deadline) > 0); number++) {
 		status = probe(at, number, deadline, &nonsense, &good, err);
 		if (status != IOT_OK)
 			return status;
@@ -409,6 +465,7 @@ static enum iot_status no_answer(struct iot_at *at, const struct iot_at_call *ca
 	describe(call, command);
 	iot_fail(err, IOT_BOARD, "the board on port '%s' gave no whole answer to '%s' within %d ms",
 		 iot_serial_path(at->serial), command, call->timeout_ms);
+	iot_error_set_code(err, IOT_BOARD_SILENT);
 	iot_error_hint(err, "check power and wires of the board, then repeat the command: it goes on where it was");
 	return IOT_BOARD;
 }

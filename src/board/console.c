@@ -5,12 +5,15 @@
 #include "board/console.h"
 
 #include "iotctl/base.h"
+#include "iotctl/board.h"
 #include "iotctl/clock.h"
 #include "iotctl/text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { LINE_MAX_BYTES = 4096, ECHO_MS = 2000, ENTER_TRIES = 6, SYNC_STEP_MS = 400, SEND_MS = 2000, QUIET_MS = 60 };
+enum { ALIKE = 8, ALIKE_LEN = 81 /* another kind's prompt: the same so many times in succession */ };
 enum { PIECE = 512, STALL_MS = 400 /* an echo that has begun goes on */ };
 #define CTRL_C "\x03"
 
@@ -145,9 +148,42 @@ static enum iot_status await_prompt(struct console *console, int64_t deadline, s
 	}
 }
 
+/* What stood in the last line when the prompt was awaited in vain, and how often it was the same. */
+struct instead {
+	char line[ALIKE_LEN];
+	int alike;
+};
+
+static void note_instead(const struct console *console, struct instead *instead)
+{
+	const char *line = iot_buf_str(&console->terminal.line);
+	char now[ALIKE_LEN];
+
+	snprintf(now, sizeof(now), "%s", line);
+	instead->alike = *now != '\0' && strcmp(now, instead->line) == 0 ? instead->alike + 1 : 0;
+	memcpy(instead->line, now, sizeof(now));
+}
+
+static enum iot_status no_console(const struct console *console, struct instead *instead, struct iot_error *err)
+{
+	const char *path = iot_serial_path(console->serial);
+
+	if (instead->alike < ALIKE || console->hidden || console->echo_may_come) {
+		iot_fail(err, IOT_BOARD, "no %s answers on '%s'", console->name, path);
+		iot_error_set_code(err, IOT_BOARD_SILENT);
+	} else {
+		iot_text_printable(instead->line);
+		iot_fail(err, IOT_BOARD, "port '%s' answers '%s', which is no %s", path, instead->line, console->name);
+		iot_error_set_code(err, IOT_BOARD_OTHER_KIND);
+	}
+	iot_error_hint(err, "is it the right port and speed, and are its wires sound?");
+	return IOT_BOARD;
+}
+
 enum iot_status console_sync(struct console *console, int timeout_ms, struct iot_error *err)
 {
 	int64_t deadline = iot_deadline(timeout_ms);
+	struct instead instead = {"", 0};
 	struct iot_error late = IOT_ERROR_INIT;
 
 	do {
@@ -169,10 +205,9 @@ enum iot_status console_sync(struct console *console, int timeout_ms, struct iot
 				*err = late;
 			return status;
 		}
-	} while (iot_left(deadline) > 0);
-	iot_fail(err, IOT_BOARD, "no %s answers on '%s'", console->name, iot_serial_path(console->serial));
-	iot_error_hint(err, "is it the right port and speed, and are its wires sound?");
-	return IOT_BOARD;
+		note_instead(console, &instead);
+	} while (instead.alike < ALIKE && iot_left(deadline) > 0);
+	return no_console(console, &instead, err);
 }
 
 enum iot_status console_open(const struct console_options *options, struct console **ret, struct iot_error *err)

@@ -298,7 +298,7 @@ enum iot_status iot_board_description_load(const char *name_or_path, struct iot_
 	if (status == IOT_OK)
 		status = iot_board_description_parse(json, ret, err);
 	if (status != IOT_OK && index < 0)
-		iot_error_while(err, "reading '%.160s'", name_or_path);
+		iot_error_while_at(err, "reading", name_or_path);
 	return status;
 }
 

@@ -38,7 +38,7 @@ static enum iot_status read_document(const char *path, struct iot_buf *text, str
 
 	if (status == IOT_OK)
 		status = iot_policy_parse(iot_buf_str(text), text->len, ret, err);
-	iot_error_while(err, "reading policy '%s'", path);
+	iot_error_while_at(err, "reading policy", path);
 	return status;
 }
 

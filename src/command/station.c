@@ -276,7 +276,7 @@ static const struct cli_command cmd_run = {
 			 .complete = COMPLETE_FILE),
 		OPT_STR(0, "range", "FIRST..LAST", struct run_args, range, "serial numbers, as PUMP-0001..0999"),
 		OPT_FLAG(0, "no-serials", struct run_args, no_serials, "boards get no serial numbers"),
-		OPT_INT('n', "count", "N", struct run_args, count, "end when so many boards passed or failed; 0: no limit", .min = 0,
+		OPT_INT('n', "count", "N", struct run_args, count, "end when so many boards passed or failed, those done before not counted; 0: no limit", .min = 0,
 			.max = 1000000000, .fallback = "0"),
 		OPT_PATH(0, "labels", "DIR", struct run_args, labels, "put labels there", .complete = COMPLETE_DIR),
 		OPT_ISSUER(struct run_args, issuer),

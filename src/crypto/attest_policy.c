@@ -221,7 +221,7 @@ enum iot_status iot_attest_policy_parse(const char *text, size_t len, const char
 	if (status == IOT_OK)
 		*ret = iot_take(policy);
 	else
-		iot_error_while(err, "reading '%s'", subject);
+		iot_error_while_at(err, "reading", subject);
 	return status;
 }
 

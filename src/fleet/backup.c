@@ -155,7 +155,7 @@ enum iot_status iot_fleet_backup(struct iot_cloud *cloud, const char *to, json_t
 	if (status == IOT_OK)
 		status = copy_folders(&copy, err);
 	status = finish(status, building, final, &copy, ret_record, err);
-	iot_error_while(err, "backing up to '%s'", to);
+	iot_error_while_at(err, "backing up to", to);
 	return status;
 }
 
@@ -255,6 +255,6 @@ enum iot_status iot_fleet_restore(const char *from, const char *dir, json_t **re
 		iot_json_set_int(*ret_record, "operatorsWithoutKeys", operators);
 	if (status == IOT_OK && psks > 0)
 		iot_json_set_int(*ret_record, "sealedSecrets", psks);
-	iot_error_while(err, "restoring '%s'", from);
+	iot_error_while_at(err, "restoring", from);
 	return status;
 }

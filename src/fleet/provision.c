@@ -338,8 +338,7 @@ enum iot_status iot_provision(struct iot_cloud *cloud, const struct iot_provisio
 		iot_error_while(err, "provisioning the board on '%.160s'", spec->port);
 	if (status == IOT_BOARD && err->hint[0] == '\0')
 		iot_error_hint(
-			err,
-			"look at the cable and at what the board says, and run the same command again: it goes on");
+			err, "look at the cable and at what the board says, and do it again: it goes on where it was");
 	release(&run);
 	return status;
 }

@@ -387,7 +387,7 @@ enum iot_status iot_ota_push(struct iot_cloud *cloud, const struct iot_push_spec
 		if (push.has_signature && *push.signature.key_id != '\0')
 			iot_json_set_str(*ret_record, "keyId", push.signature.key_id);
 	}
-	iot_error_while(err, "pushing '%s'", spec->image);
+	iot_error_while_at(err, "pushing", spec->image);
 	json_decref(push.targets);
 	json_decref(push.modules);
 	free(push.object_key);

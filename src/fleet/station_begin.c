@@ -267,6 +267,18 @@ static void take_identity(struct head *head, json_t *identity)
 		head_text(&head->uid, iot_json_str(identity, "uid", ""));
 }
 
+/* Who waits for the last boards of a number has to know that this was none of them. */
+static enum iot_status left_alone(struct station *station, struct head *head, struct iot_error *err)
+{
+	int64_t done = station->shift.passed + station->shift.failed;
+
+	if (station->options->count > 0)
+		station_notice(station,
+			       "put another board into head %d: that one is done and does not count (%lld of %lld)",
+			       head->number, (long long)done, (long long)station->options->count);
+	return head_finish(station, head, "known", NULL, err);
+}
+
 enum iot_status head_identified(struct station *station, struct head *head, json_t *message, struct iot_error *err)
 {
 	struct iot_error fault = IOT_ERROR_INIT;
@@ -284,7 +296,7 @@ enum iot_status head_identified(struct station *station, struct head *head, json
 		iot_fail(&fault, IOT_CONFLICT, "board '%s' has an identity already", uid);
 		iot_error_hint(&fault, "it was left alone; --replace does it again");
 		head_failure(head, &fault);
-		return head_finish(station, head, "known", NULL, err);
+		return left_alone(station, head, err);
 	}
 	if (head->blank && !head->begun && head->scanned == NULL && head->serial == NULL)
 		adopt(station, head, json_object_get(message, "spare"));
@@ -341,11 +353,11 @@ enum iot_status head_taken(struct station *station, struct head *head, const cha
 		iot_error_hint(&fault, "give it a number of its own");
 		return head_fail(station, head, &fault, err);
 	}
-	station_notice(station,
-		       station->serials != NULL
-			       ? "serial number '%s' was skipped: %s has it already"
-			       : "serial number '%s' is taken, %s has it: scan another one for head %d",
-		       head->serial, owner, head->number);
+	if (station->serials != NULL)
+		station_notice(station, "number '%s' is skipped: %s has it", head->serial, owner);
+	else
+		station_notice(station, "number '%s' is taken: scan another one for head %d (%s has it)", head->serial,
+			       head->number, owner);
 	if (head->blank)
 		iot_json_set_str(head->identity, "uid", "");
 	next_number(station, head);

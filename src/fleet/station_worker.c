@@ -8,6 +8,7 @@
 #include "fleet/station_private.h"
 
 #include "iotctl/base.h"
+#include "iotctl/board.h"
 #include "iotctl/clock.h"
 #include "iotctl/log.h"
 #include "iotctl/store.h"
@@ -81,6 +82,18 @@ static void tell_note(enum iot_log_level level, const char *line, void *data)
 
 	if (level <= IOT_LOG_WARNING)
 		(void)send_message(work->fd, json_pack("{s:s}", "note", line));
+}
+
+/* Hints of the board's layer are for who types commands. Here somebody stands before a head and has the board. */
+static void advise_operator(const struct worker_job *job, struct iot_error *fault)
+{
+	if (fault->status != IOT_BOARD)
+		return;
+	if (strcmp(fault->code, IOT_BOARD_OTHER_KIND) == 0)
+		snprintf(fault->hint, sizeof(fault->hint), "take it out: '%s' belongs here",
+			 job->recipe->description->name);
+	else if (strcmp(fault->code, IOT_BOARD_SILENT) == 0)
+		snprintf(fault->hint, sizeof(fault->hint), "put it in again; if that does not help, set it aside");
 }
 
 static json_t *error_message(const struct iot_error *err)
@@ -375,8 +388,10 @@ static void work_on(struct work *work)
 	struct iot_error err = IOT_ERROR_INIT;
 
 	if (options->open_cloud(options->data, &work->cloud, &work->fleet, &err) != IOT_OK ||
-	    provision(work, &err) != IOT_OK)
+	    provision(work, &err) != IOT_OK) {
+		advise_operator(work->job, &err);
 		(void)send_message(work->fd, fault_message(work, &err));
+	}
 	json_decref(work->go);
 	free(work->uid);
 	iot_cloud_free(work->cloud);

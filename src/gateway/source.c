@@ -189,7 +189,7 @@ static enum iot_status take_export(struct gateway *gateway, const char *path, bo
 	if (status != IOT_OK) {
 		iot_cloud_free(cloud);
 		(void)!iot_fs_remove_tree(dir, NULL);
-		iot_error_while(err, "reading '%s'", path);
+		iot_error_while_at(err, "reading", path);
 		*ret_usable = !copied || (status != IOT_CONFLICT && status != IOT_USAGE && status != IOT_SETTINGS);
 		return status;
 	}

@@ -366,7 +366,7 @@ static enum iot_status gone(struct iot_serial *serial, int errnum, struct iot_er
 	if (errnum != 0 && errnum != EIO && errnum != ENXIO && errnum != ENODEV)
 		return iot_fail_errno(err, IOT_BOARD, errnum, "port '%s' failed", serial->path);
 	iot_fail(err, IOT_BOARD, "port '%s' is gone", serial->path);
-	iot_error_hint(err, "plug the board in again and repeat the command: it goes on where it was");
+	iot_error_hint(err, "plug the board in again and do the same again: it goes on where it was");
 	return IOT_BOARD;
 }
 

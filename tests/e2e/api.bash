@@ -43,6 +43,12 @@ answers() {
   [ "$output" = "$want" ] || { printf '%s\ngave: %s\nnot:  %s\n' "$*" "$output" "$want" >&2; return 1; }
 }
 
+# What the AWS CLI ends with when it was refused: version 2 says that by a status of its own.
+case $(aws --version 2>&1 || true) in
+  aws-cli/1.*) aws_refused=255 ;;
+  *) aws_refused=254 ;;
+esac
+
 aws_() { aws --endpoint-url "$url" --ca-bundle "$ca" "$@"; }
 
 need() { command -v "$1" >/dev/null || skip "$1 is not installed"; }

@@ -38,7 +38,7 @@ member() { jq -r "$1" <<<"$out"; }
   is "$(member '.things[0]')" pump:1
 
   # and takes it down again, in the order that works
-  expect 255 aws_ iot delete-thing --thing-name pump:1
+  expect "$aws_refused" aws_ iot delete-thing --thing-name pump:1
   [[ $err == *"(InvalidRequestException)"* ]]
   expect 0 aws_ iot detach-thing-principal --thing-name pump:1 --principal "$arn"
   expect 0 aws_ iot delete-thing --thing-name pump:1
@@ -60,13 +60,13 @@ member() { jq -r "$1" <<<"$out"; }
   expect 0 aws_ iot list-certificates --page-size 4 --marker "$(member .nextMarker)"
   is "$(member '.certificates | length')" 2 # the operator's too
   is "$(member .nextMarker)" null
-  expect 255 aws_ iot describe-thing --thing-name nobody
-  [[ $err == *"(ResourceNotFoundException) when calling the DescribeThing operation: thing 'nobody' does not exist"* ]]
-  expect 255 aws_ iot create-thing --thing-name pump-1 --attribute-payload '{"attributes":{"a":"b"}}'
+  expect "$aws_refused" aws_ iot describe-thing --thing-name nobody
+  [[ $err == *"(ResourceNotFoundException) when calling the DescribeThing operation"*": thing 'nobody' does not exist"* ]]
+  expect "$aws_refused" aws_ iot create-thing --thing-name pump-1 --attribute-payload '{"attributes":{"a":"b"}}'
   [[ $err == *"(ResourceAlreadyExistsException)"* ]]
-  expect 255 aws_ iot create-thing --thing-name "bad name"
+  expect "$aws_refused" aws_ iot create-thing --thing-name "bad name"
   [[ $err == *"(InvalidRequestException)"*"allowed: letters, digits"* ]]
-  expect 255 aws_ iot list-billing-groups
+  expect "$aws_refused" aws_ iot list-billing-groups
   [[ $err == *"(UnknownOperationException)"* ]]
 }
 
@@ -86,9 +86,9 @@ member() { jq -r "$1" <<<"$out"; }
   is "$(member .qos)" 1
   expect 0 aws_ iot-data list-retained-messages
   is "$(member '.retainedTopics[] | "\(.topic) \(.payloadSize) \(.qos)"')" "plant/a/b 11 1"
-  expect 255 aws_ iot-data get-retained-message --topic plant/none
+  expect "$aws_refused" aws_ iot-data get-retained-message --topic plant/none
   [[ $err == *"(ResourceNotFoundException)"* ]]
-  expect 255 aws_ iot-data publish --topic 'plant/#' --payload fileb://message
+  expect "$aws_refused" aws_ iot-data publish --topic 'plant/#' --payload fileb://message
   [[ $err == *"(InvalidRequestException)"* ]]
 
   printf '{"state":{"desired":{"speed":3}}}' >shadow
@@ -99,7 +99,7 @@ member() { jq -r "$1" <<<"$out"; }
   expect 0 aws_ iot-data list-named-shadows-for-thing --thing-name pump-1
   is "$(member '.results[0]')" s
   expect 0 aws_ iot-data delete-thing-shadow --thing-name pump-1 --shadow-name s answer
-  expect 255 aws_ iot-data get-thing-shadow --thing-name pump-1 --shadow-name s answer
+  expect "$aws_refused" aws_ iot-data get-thing-shadow --thing-name pump-1 --shadow-name s answer
   [[ $err == *"(ResourceNotFoundException)"* ]]
 }
 
@@ -117,7 +117,7 @@ member() { jq -r "$1" <<<"$out"; }
   expect 0 aws_ iot-jobs-data describe-job-execution --thing-name pump-1 --job-id '$next'
   is "$(member .execution.status)" IN_PROGRESS
   expect 0 aws_ iot-jobs-data update-job-execution --thing-name pump-1 --job-id j1 --status SUCCEEDED
-  expect 255 aws_ iot-jobs-data update-job-execution --thing-name pump-1 --job-id j1 --status FAILED
+  expect "$aws_refused" aws_ iot-jobs-data update-job-execution --thing-name pump-1 --job-id j1 --status FAILED
   [[ $err == *"(InvalidStateTransitionException)"* || $err == *"(TerminalStateException)"* ]]
   expect 0 aws_ iot describe-job --job-id j1
   is "$(member .job.status)" COMPLETED
@@ -149,13 +149,13 @@ member() { jq -r "$1" <<<"$out"; }
   is "$(curl -sS --cacert "$ca" -o /dev/null -w '%{http_code}' -r 99999999- "$signed")" 416
   is "$(curl -sS --cacert "$ca" -o /dev/null -w '%{http_code}' "${signed/large/small}")" 403
   is "$(curl -sS --cacert "$ca" -o /dev/null -w '%{http_code}' -X PUT -T small.bin "$signed")" 403
-  expect 255 aws_ s3api head-object --bucket elsewhere --key k
+  expect "$aws_refused" aws_ s3api head-object --bucket elsewhere --key k
   # what was begun can be given up
   expect 0 aws_ s3api create-multipart-upload --bucket demo --key k
   upload=$(member .UploadId)
   expect 0 aws_ s3api upload-part --bucket demo --key k --upload-id "$upload" --part-number 1 --body small.bin
   expect 0 aws_ s3api abort-multipart-upload --bucket demo --key k --upload-id "$upload"
-  expect 255 aws_ s3api upload-part --bucket demo --key k --upload-id "$upload" --part-number 2 --body small.bin
+  expect "$aws_refused" aws_ s3api upload-part --bucket demo --key k --upload-id "$upload" --part-number 2 --body small.bin
   [[ $err == *NoSuchUpload* ]]
   is "$(find "$fleet/images" -name '.*' ! -name . | wc -l)" 0
   # a stream of an object by its name
@@ -176,23 +176,23 @@ EOF
   make_operator lab --policy policy.json
   use_operator watcher
   expect 0 aws_ iot list-things
-  expect 255 aws_ iot create-thing --thing-name lab-1
+  expect "$aws_refused" aws_ iot create-thing --thing-name lab-1
   [[ $err == *"(AccessDeniedException)"*"iot:CreateThing"* ]]
   fault 3 lab-1 iotctl device show lab-1
   use_operator lab
   expect 0 aws_ iot create-thing --thing-name lab-1
   expect 0 aws_ iot describe-thing --thing-name lab-1
-  expect 255 aws_ iot create-thing --thing-name plant-1
+  expect "$aws_refused" aws_ iot create-thing --thing-name plant-1
   [[ $err == *"(AccessDeniedException)"* ]]
-  expect 255 aws_ iot list-things
+  expect "$aws_refused" aws_ iot list-things
   printf x >message
   expect 0 aws_ iot-data publish --topic lab/a --payload fileb://message
-  expect 255 aws_ iot-data publish --topic lab/a --payload fileb://message --retain
+  expect "$aws_refused" aws_ iot-data publish --topic lab/a --payload fileb://message --retain
   [[ $err == *RetainPublish* ]]
-  expect 255 aws_ s3api put-object --bucket demo --key k --body message
+  expect "$aws_refused" aws_ s3api put-object --bucket demo --key k --body message
   [[ $err == *AccessDenied* ]]
   iotctl operator revoke lab >/dev/null
-  expect 255 aws_ iot describe-thing --thing-name lab-1
+  expect "$aws_refused" aws_ iot describe-thing --thing-name lab-1
   [[ $err == *"(UnrecognizedClientException)"* ]]
   [[ $err != *lab* ]]
 }

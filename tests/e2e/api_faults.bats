@@ -33,6 +33,7 @@ alive() { answers "200 -" GET /things; }
   # another's key, another secret, another scope
   AWS_SECRET_ACCESS_KEY=wrong answers "403 InvalidSignatureException" GET /things
   AWS_ACCESS_KEY_ID=IOTAAAAAAAAAAAAAAAAA answers "403 UnrecognizedClientException" GET /things
+  answers "200 -" GET /things --service execute-api # what the AWS CLI 2.9 calls it
   answers "403 InvalidSignatureException" GET /things --service ec2
   answers "404 UnknownOperationException" GET /topics/a --service iot
   answers "200 -" GET /things --region eu-central-1

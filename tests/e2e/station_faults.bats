@@ -97,7 +97,7 @@ outcomes() { jq -rs 'sort_by(.head) | map("\(.head) \(.result) \(.serial // "-")
   wait "$pid2"
   [ "$(jq -rs 'map("\(.result) \(.serial)") | sort | join(", ")' a.out b.out)" = "pass 0002, pass 0003, pass 0004" ]
   [ "$(iotctl device list --query '[.[].attributes.serialNumber] | sort | join(" ")')" = "0001 0002 0003 0004" ]
-  [ "$(grep -c "serial number '0001' was skipped: device '$(board_uid 1)' has it already" b.err)" = 1 ]
+  [ "$(grep -c "number '0001' is skipped: device '$(board_uid 1)' has it" b.err)" = 1 ]
   file=$(echo "$fleet"/stations/b/*.jsonl)
   [ "$(jq -rs --arg uid "$(board_uid 1)" '[.[] | select(.kind == "skip" and .serial == "0001" and .owner == "device \u0027\($uid)\u0027")] | length' "$file")" = 1 ]
   expect 0 iotctl station verify "$file"
@@ -105,7 +105,7 @@ outcomes() { jq -rs 'sort_by(.head) | map("\(.head) \(.result) \(.serial // "-")
   board 5
   XDG_STATE_HOME=$work/state3 expect 0 iotctl station run recipe.json --station c --port ./head5 --range 0001..0004 -o jsonl
   [ -z "$out" ]
-  [ "$(grep -c 'was skipped' <<<"$err")" = 4 ]
+  [ "$(grep -c 'is skipped' <<<"$err")" = 4 ]
   [[ $err == *"used up"* ]]
 }
 
@@ -140,7 +140,7 @@ outcomes() { jq -rs 'sort_by(.head) | map("\(.head) \(.result) \(.serial // "-")
   pids+=($!)
   exec {scanner}>scanner
   echo 0001 >&"$scanner"
-  until_true 20 grep -q "'0001' is taken, device '$(board_uid 1)' has it: scan another one for head 1" err
+  until_true 20 grep -q "number '0001' is taken: scan another one for head 1 (device '$(board_uid 1)' has it)" err
   echo 0002 >&"$scanner"
   until_true 20 gone "${pids[-1]}"
   exec {scanner}>&-
@@ -175,6 +175,9 @@ outcomes() { jq -rs 'sort_by(.head) | map("\(.head) \(.result) \(.serial // "-")
     -o jsonl >other.out 2>other.err || true
   [ "$(jq -r .result again.out other.out | tr '\n' ' ')" = "known known " ]
   [[ $(jq -r .error.line again.out) == *"has an identity already"*"left alone"* ]]
+  # who waits for a number of boards is told that this one is none of them
+  timeout -s INT 5 iotctl station run recipe.json --station line1 --port ./head1 --range 0002..0009 --count 2 -o jsonl >again.out 2>again.err || true
+  grep -q "put another board into head 1: that one is done and does not count (0 of 2)" again.err
   [ "$(iotctl device list --query '[.[].attributes.serialNumber] | join(" ")')" = 0001 ]
   expect 0 iotctl -q station close --station line1
   expect 0 iotctl -q station run recipe.json --station line1 --port ./head1 --range 0002..0009 --replace --count 1 -o jsonl
@@ -429,6 +432,10 @@ TABLE
     --port ./swapped.freertos --range 0001..0009 --count 3 -o jsonl
   [ "$(jq -rs 'map(.result) | join(" ")' <<<"$out")" = "fail fail fail" ]
   [ "$(cat board.*.state/state.json; fleet_state | grep -v stations)" = "$before" ]
+  # the operator is told what to do with it, not which options a command has
+  [ "$(jq -r .error.code <<<"$out" | sort -u)" = OtherKind ] || [ "$(jq -r .error.code <<<"$out" | sort -u | tr '\n' ' ')" = "NoAnswer OtherKind " ]
+  not grep -e ' --' <(jq -r .error.line <<<"$out")
+  [ "$(jq -r .error.line <<<"$out" | grep -c "; take it out: '[a-z0-9]*' belongs here$")" -ge 2 ]
 }
 
 @test "boards that cannot say who they are get numbers of their own, and are known afterwards" {

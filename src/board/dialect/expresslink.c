@@ -32,6 +32,10 @@ static enum iot_at_verdict judge(const char *line, size_t len, struct iot_at_ans
 {
 	enum iot_at_verdict verdict = iot_el_judge(line, len, answer, ret_more);
 
+	if (verdict == IOT_AT_STRANGER && iot_at_refuses(line, len)) {
+		answer->code = -1; /* a modem's word */
+		return IOT_AT_ERROR;
+	}
 	/* "OK9 pem" counts its lines; v0.5 says "OK pem". */
 	if (verdict == IOT_AT_OK)
 		answer->pem_follows = *ret_more == 0 && strcasecmp(iot_buf_str(&answer->text), "pem") == 0;
@@ -240,6 +244,7 @@ static enum iot_status no_expresslink(struct el *el, const char *why, struct iot
 {
 	iot_fail(err, IOT_BOARD, "the device on port '%s' answers AT, but is no ExpressLink module (%s)",
 		 iot_serial_path(el->serial), why);
+	iot_error_set_code(err, IOT_BOARD_OTHER_KIND);
 	iot_error_hint(err, "name another port with --port ('iotctl board list'), or another kind with --board");
 	return IOT_BOARD;
 }
@@ -420,6 +425,7 @@ static enum iot_status not_up(const struct el *el, struct iot_error *err)
 {
 	iot_fail(err, IOT_BOARD, "the module did not start again after its reset within %d ms",
 		 RESET_ANSWERS * el->answer_ms);
+	iot_error_set_code(err, IOT_BOARD_SILENT);
 	iot_error_hint(err, "check power and wires of the board, then repeat the command: it goes on where it was");
 	return IOT_BOARD;
 }

@@ -28,7 +28,10 @@ static enum iot_at_verdict judge(const char *line, size_t len, struct iot_at_ans
 		iot_buf_add(&answer->text, line, len);
 		return IOT_AT_ERROR;
 	case NRF91_LINE:
-		return IOT_AT_PART;
+		if (!iot_at_refuses(line, len))
+			return IOT_AT_PART;
+		answer->code = -1; /* the word of a board of another kind */
+		return IOT_AT_ERROR;
 	default:
 		return IOT_AT_STRANGER;
 	}
@@ -192,7 +195,7 @@ static enum iot_status read_imei(struct nrf91 *modem, struct iot_error *err)
 		return IOT_OK;
 	iot_fail(err, IOT_BOARD, "the board on port '%s' answers AT, but gives no steady IMEI",
 		 iot_serial_path(modem->serial));
-	iot_error_hint(err, "check the wires, or name another port with --port ('iotctl board list')");
+	iot_error_hint(err, "check speed, ground and wires of the serial line; is it the right port?");
 	return IOT_BOARD;
 }
 
@@ -217,6 +220,7 @@ static enum iot_status read_version(struct nrf91 *modem, struct iot_error *err)
 	}
 	iot_fail(err, IOT_BOARD, "the modem on port '%s' is no nRF91: it does not tell a firmware 'mfw_nrf91...'",
 		 iot_serial_path(modem->serial));
+	iot_error_set_code(err, IOT_BOARD_OTHER_KIND);
 	iot_error_hint(err, "name another port with --port ('iotctl board list'), or another kind with --board");
 	return IOT_BOARD;
 }

@@ -122,20 +122,22 @@ static void stranger(const char *line, size_t len, void *data)
 	iot_debug("the module says besides: %s", text);
 }
 
+/* Before anything else: this much any kind of AT board refuses at once, but not what has no '+', which some pass over.
+ */
 static enum iot_status check_kind(struct s7 *s7, struct iot_error *err)
 {
 	bool ok = false;
-	enum iot_status status = s7_try(s7, IOT_AT_TEXTS({"ATE0", false}), &ok, err);
+	enum iot_status status = IOT_OK;
 
-	for (int tries = 0; status == IOT_OK && tries < S7_TRIES; tries++) {
+	for (int tries = 0; status == IOT_OK && !ok && tries < S7_TRIES; tries++)
 		status = s7_try(s7, IOT_AT_TEXTS({"AT+CCERTLIST", false}), &ok, err);
-		if (ok)
-			return IOT_OK;
-	}
+	if (status == IOT_OK && ok) /* its echo off */
+		return s7_try(s7, IOT_AT_TEXTS({"ATE0", false}), &ok, err);
 	if (status != IOT_OK)
 		return status;
 	iot_fail(err, IOT_BOARD, "the device on port '%s' answers AT, but stores no certificates (AT+CCERTLIST)",
 		 iot_serial_path(s7->serial));
+	iot_error_set_code(err, IOT_BOARD_OTHER_KIND);
 	iot_error_hint(err,
 		       "is it a SIM7600? name another port with --port ('iotctl board list'), or another kind with "
 		       "--board");

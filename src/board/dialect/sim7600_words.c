@@ -93,6 +93,8 @@ enum iot_at_verdict s7_judge(const char *line, size_t len, struct iot_at_answer 
 			answer->code = -1;
 		return IOT_AT_ERROR;
 	}
+	if (iot_at_refuses(line, len)) /* the word of a board of another kind */
+		return IOT_AT_ERROR;
 	return len == 0 || is_noise(line, len) || is_unasked(line, len) ? IOT_AT_STRANGER : IOT_AT_PART;
 }
 

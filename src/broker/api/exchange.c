@@ -162,10 +162,12 @@ enum api_next api_refuse(struct api_exchange *x, const struct iot_error *err)
 static enum iot_status find_service(struct api_exchange *x, struct iot_error *err)
 {
 	static const char *const services[] = {"iot", "iotdata", "iot-jobs-data", "iotctl", "s3"};
+	/* What earlier SDKs call them, as that of the AWS CLI 2.9 does. */
+	static const char *const former[][2] = {{"execute-api", "iot"}, {"iotdevicegateway", "iotdata"}};
 
-	/* What the first SDKs called it. */
-	if (strcmp(x->claim.service, "iotdevicegateway") == 0)
-		x->service = "iotdata";
+	for (size_t i = 0; i < IOT_LENGTH(former); i++)
+		if (strcmp(x->claim.service, former[i][0]) == 0)
+			x->service = former[i][1];
 	for (size_t i = 0; i < IOT_LENGTH(services); i++)
 		if (strcmp(x->claim.service, services[i]) == 0)
 			x->service = services[i];

@@ -41,6 +41,22 @@ static void test_fail_overwrites_everything(void)
 	CU_ASSERT_EQUAL(err.status, IOT_FAILURE);
 }
 
+static void test_the_subject_is_named_once(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	iot_fail(&err, IOT_NOT_FOUND, "cannot read './p.json': no such file or directory");
+	iot_error_while_at(&err, "reading policy", "./p.json");
+	CU_ASSERT_STRING_EQUAL(line_of(&err), "cannot read './p.json': no such file or directory");
+	/* another file's name is not this one's */
+	iot_error_while_at(&err, "reading policy", "p.json");
+	ASSERT_CONTAINS(line_of(&err), ", while reading policy 'p.json'");
+	iot_fail(&err, IOT_USAGE, "it has no member 'x'");
+	iot_error_while_at(&err, "reading policy", "./p.json");
+	CU_ASSERT_STRING_EQUAL(line_of(&err), "it has no member 'x', while reading policy './p.json'");
+	iot_error_while_at(NULL, "reading", "x");
+}
+
 static void test_errno_is_said_in_our_style(void)
 {
 	struct iot_error err = IOT_ERROR_INIT;
@@ -148,6 +164,7 @@ static void test_status_names(void)
 
 UNIT_MAIN("base/error", NULL, NULL, {"line_has_all_parts", test_line_has_all_parts},
 	  {"fail_overwrites_everything", test_fail_overwrites_everything},
+	  {"the_subject_is_named_once", test_the_subject_is_named_once},
 	  {"errno_is_said_in_our_style", test_errno_is_said_in_our_style},
 	  {"too_long_is_cut_between_characters", test_too_long_is_cut_between_characters},
 	  {"foreign_bytes_cannot_move_the_cursor", test_foreign_bytes_cannot_move_the_cursor},

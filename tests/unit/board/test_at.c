@@ -2,6 +2,7 @@
 #include "iotctl/at.h"
 
 #include "iotctl/base.h"
+#include "iotctl/board.h"
 #include "iotctl/clock.h"
 #include "iotctl/text.h"
 #include "unit.h"
@@ -209,6 +210,58 @@ static void test_sync_finds_nonsense(void)
 	start();
 	ASSERT_STATUS(iot_at_sync(&at, 300, &err), IOT_BOARD, &err);
 	ASSERT_CONTAINS(err.what, "answers 'login: ?[0m', which is no test modem");
+}
+
+/* Another kind says the same to each probe: it is not waited for as a slow board is. */
+static void test_sync_knows_another_kind(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+	int64_t before = iot_monotonic_ms();
+
+	other.lines[0] = (struct line){"AT", "AT: command not found\n", 0, 0};
+	start();
+	ASSERT_STATUS(iot_at_sync(&at, 30000, &err), IOT_BOARD, &err);
+	CU_ASSERT(iot_monotonic_ms() - before < 15000);
+	CU_ASSERT_STRING_EQUAL(err.code, IOT_BOARD_OTHER_KIND);
+	ASSERT_CONTAINS(err.what, "answers 'AT: command not found'");
+}
+
+/* An echo is said to each probe, too, by what is wanted. */
+static void test_sync_passes_over_an_echo(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	other.lines[0] = (struct line){"AT", "AT\n", 7, 0};
+	other.lines[1] = (struct line){"AT", "OK\n", 0, 0};
+	start();
+	at.probe_ms = 200;
+	ASSERT_OK(iot_at_sync(&at, 30000, &err), &err);
+}
+
+/* One that starts may say the same some times over. */
+static void test_sync_waits_for_a_slow_one(void)
+{
+	struct iot_error err = IOT_ERROR_INIT;
+
+	other.lines[0] = (struct line){"AT", "starting\n", 4, 0};
+	other.lines[1] = (struct line){"AT", "OK\n", 0, 0};
+	start();
+	at.probe_ms = 200;
+	ASSERT_OK(iot_at_sync(&at, 30000, &err), &err);
+}
+
+static void test_refusals_of_any_kind(void)
+{
+	static const char *const are[] = {
+		"ERROR", "ERROR\r", "+CME ERROR: 3", "+CMS ERROR: 500", "ERR3 COMMAND NOT FOUND", "ERR12"};
+	static const char *const are_not[] = {"",     "ERR", "ERRONEOUS", "ERRORS", "ERR3X",
+					      "+CME", "OK",  "error",     "ERROR 3"};
+
+	start();
+	for (size_t i = 0; i < IOT_LENGTH(are); i++)
+		CU_ASSERT_TRUE(iot_at_refuses(are[i], strlen(are[i])));
+	for (size_t i = 0; i < IOT_LENGTH(are_not); i++)
+		CU_ASSERT_FALSE(iot_at_refuses(are_not[i], strlen(are_not[i])));
 }
 
 /* An answer that is late belongs to the command before: it must not be taken for the next one's. */
@@ -449,10 +502,11 @@ static void test_echo_of_a_secret(void)
 }
 
 UNIT_MAIN("board/at", set_up, tear_down, {"answers", test_answers}, {"sync-finds-silence", test_sync_finds_silence},
-	  {"sync-finds-nonsense", test_sync_finds_nonsense}, {"late-answer", test_late_answer},
-	  {"slow-board", test_slow_board}, {"repeats", test_repeats}, {"once", test_once_is_said_once},
-	  {"unwinds", test_unwinds}, {"proof", test_proof}, {"too-many-lines", test_too_many_lines},
-	  {"data", test_data}, {"data-after-a-line", test_data_after_a_line}, {"data-refused", test_data_refused},
-	  {"data-refused-afterwards", test_data_refused_afterwards},
+	  {"sync-finds-nonsense", test_sync_finds_nonsense}, {"another-kind", test_sync_knows_another_kind},
+	  {"slow-start", test_sync_waits_for_a_slow_one}, {"echo-of-a-probe", test_sync_passes_over_an_echo},
+	  {"refusals", test_refusals_of_any_kind}, {"late-answer", test_late_answer}, {"slow-board", test_slow_board},
+	  {"repeats", test_repeats}, {"once", test_once_is_said_once}, {"unwinds", test_unwinds}, {"proof", test_proof},
+	  {"too-many-lines", test_too_many_lines}, {"data", test_data}, {"data-after-a-line", test_data_after_a_line},
+	  {"data-refused", test_data_refused}, {"data-refused-afterwards", test_data_refused_afterwards},
 	  {"data-never-asked-for", test_data_never_asked_for}, {"data-not-answered", test_data_not_answered},
 	  {"echo-of-a-secret", test_echo_of_a_secret})

@@ -97,12 +97,12 @@ static void test_a_long_notice_is_whole_where_there_is_room(void)
 	char **rows;
 	int at;
 
-	view.notice =
-		"serial number 'P0001' is taken, board '76c3cf98-5e6f-4f7d-9f9c-96ef4860ade5' has it; scan another";
+	view.notice = "number 'P0001' is taken: scan another one for head 2 (board "
+		      "'76c3cf98-5e6f-4f7d-9f9c-96ef4860ade5' has it)";
 	rows = draw(&view, 80, 24);
-	at = row_of(rows, " serial number 'P0001' is taken");
+	at = row_of(rows, " number 'P0001' is taken: scan another one for head 2");
 	CU_ASSERT_FATAL(at > 0);
-	ASSERT_CONTAINS(rows[at + 1], " has it; scan another");
+	ASSERT_CONTAINS(rows[at + 1], "'76c3cf98-5e6f-4f7d-9f9c-96ef4860ade5' has it)");
 	CU_ASSERT(row_of(rows, " Ctrl-D ends") == at + 2);
 	free_rows(rows);
 }
