@@ -418,7 +418,7 @@ complete -c iotctl -n "__iotctl_at 'station run'" -l start -x -a 'plug scan swap
 complete -c iotctl -n "__iotctl_at 'station run'" -l serials -r -F -d 'serial numbers, one a line'
 complete -c iotctl -n "__iotctl_at 'station run'" -l range -x -d 'serial numbers, as PUMP-0001..0999'
 complete -c iotctl -n "__iotctl_at 'station run'" -l no-serials -d 'boards get no serial numbers'
-complete -c iotctl -n "__iotctl_at 'station run'" -s n -l count -x -d 'end when so many boards passed or failed; 0: no limit'
+complete -c iotctl -n "__iotctl_at 'station run'" -s n -l count -x -d 'end when so many boards passed or failed, those done before not counted; 0: no limit'
 complete -c iotctl -n "__iotctl_at 'station run'" -l labels -x -a '(__fish_complete_directories (commandline -ct))' -d 'put labels there'
 complete -c iotctl -n "__iotctl_at 'station run'" -l issuer -x -a 'auto fleet aws' -d 'at AWS: whose CA makes the certificate; auto: that of the fleet folder, where there is one'
 complete -c iotctl -n "__iotctl_at 'station run'" -l replace -d 'do boards again that have an identity'
