@@ -60,8 +60,12 @@ struct iot_swd_identity {
 	uint32_t dpidr, cpuid, device;
 	char uid[65];     /* hex, as the words come, lower case; "": a sealed chip does not tell it */
 	char version[33]; /* of OpenOCD */
+	bool asked;       /* OpenOCD came as far as the chip */
 };
-/* Who is there: halts the core, and lets it run again. IOT_VERIFY if an id is not one of the description's. */
+/*
+ * Who is there: halts the core, and lets it run again. IOT_VERIFY if an id is not one of the description's. `asked` is
+ * set also when it fails.
+ */
 IOT_CHECK enum iot_status iot_swd_identify(const struct iot_swd_options *options, struct iot_swd_identity *ret,
 					   struct iot_error *err);
 

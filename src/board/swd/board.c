@@ -104,7 +104,7 @@ static enum iot_status open_sealed(struct swd_board *board, enum iot_status stat
 
 	for (size_t i = 0; i < iot_swd_lock_count(board->target); i++)
 		can = can || iot_swd_lock_at(board->target, i).seals;
-	if (status != IOT_BOARD || !can ||
+	if (status != IOT_BOARD || !board->identity.asked || !can ||
 	    iot_swd_sealed(&board->swd, &board->identity, &board->seal, &ignored) != IOT_OK)
 		return status;
 	iot_error_clear(err);

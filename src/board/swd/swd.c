@@ -112,6 +112,7 @@ enum iot_status iot_swd_identify(const struct iot_swd_options *options, struct i
 		 target->device_count > 0 ? target->device_address : target->uid_address);
 	swd_step(&run, "letting it run", "reset run");
 	status = swd_run(&run, err);
+	ret->asked = identity.asked = status == IOT_OK || *run.failed != '\0';
 	if (status == IOT_OK)
 		status = number(&run, 2, &identity.dpidr, err);
 	if (status == IOT_OK)
