@@ -48,9 +48,9 @@ told() { jq -r 'select(.error == null).thingName' "$1" | sort -u | wc -l; }
   [ "$(control throttled | jq .CreateThing)" -gt 0 ]
   [ "$(control most)" -ge 10 ]
   [ "$(done_of CreateThingType)" = 1 ]
-  # Within the quota nothing is refused.
+  # Within the quota, with room for a machine that stalls, nothing is refused.
   under '' '"rates": {"UpdateThing": 40}, "latency": [30, 60]'
-  IOTCTL_AWS_RATES='*=0,UpdateThing=38' iotctl device update --from pumps.csv --attribute site=7 -o jsonl >rows.jsonl
+  IOTCTL_AWS_RATES='*=0,UpdateThing=20' iotctl device update --from pumps.csv --attribute site=7 -o jsonl >rows.jsonl
   [ "$(told rows.jsonl) $(done_of UpdateThing)" = "60 60" ]
   [ "$(control throttled)" = '{}' ]
   [ "$(iotctl device list --attribute site=7 --query length)" = 60 ]
